@@ -1,0 +1,20 @@
+"Package metadata comes from settings.ini, where nbdev 2 keeps it."
+from configparser import ConfigParser
+from pathlib import Path
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+settings = ConfigParser(delimiters=['='])
+settings.read(here/'settings.ini', encoding='utf-8')
+cfg = settings['DEFAULT']
+extras = {o: cfg[f'{o}_requirements'].split() for o in ('train', 'dev')}
+setup(
+    name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'],
+    author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0',
+    packages=find_packages(include=['mvrep', 'mvrep.*']),
+    package_data={'mvrep': ['static/*', 'weights/*']},
+    python_requires='>=' + cfg['min_python'],
+    install_requires=cfg['requirements'].split(), extras_require=extras,
+    entry_points={'console_scripts': ['mvrep=mvrep.cli:main'], 'nbdev': ['mvrep=mvrep._modidx:d']},
+    long_description=(here/'README.md').read_text(encoding='utf-8') if (here/'README.md').exists() else cfg['description'],
+    long_description_content_type='text/markdown')
