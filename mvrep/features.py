@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from .core import atomic_write
 from .segments import Segment
 
-# %% ../nbs/14_features.ipynb #f69ecb48
+# %% ../nbs/14_features.ipynb #d16d2a70
 @dataclass(frozen=True)
 class Encoder:
     "A frozen network as the pipeline sees it"
@@ -26,6 +26,7 @@ class Encoder:
     modality:str # 'audio' or 'video'
     net:object # The network, with `weights_hash`, and what it wants to be fed: `sr`, or `fps` and `size`
     layer:str='pooled' # Of a network for sound: the layer that is kept
+    dtype:str='float32' # How the store keeps the vectors; float16 takes half the room
 
     @property
     def dim(self) -> int: # Width of the features
@@ -72,7 +73,7 @@ def load_encoder(
     else: raise ValueError(f'unknown encoder {name!r}: one of {", ".join(encoders)}, or timm:NAME')
     return Encoder(re.sub(r'\W', '_', name), modality, load(arg, weights))
 
-# %% ../nbs/14_features.ipynb #86ae9e02
+# %% ../nbs/14_features.ipynb #d5b0d319
 KEYS = pa.schema([('segment_id', pa.string()), ('video_id', pa.string()), ('segment', pa.int32()), ('start', pa.float64()),
                   ('length', pa.float64()), ('split', pa.string()), ('source', pa.string())])
 ERRORS = pa.schema([('video_id', pa.string()), ('path', pa.string()), ('reason', pa.string())])
@@ -88,12 +89,14 @@ def open_table(
 
 def _quote(s): return "'" + s.replace("'", "''") + "'"
 
-def _vectors(x, n, dim):
-    "Rows of `x`, or `n` nulls where a video lacks the modality, as an Arrow column"
-    if x is None: return pa.nulls(n, pa.list_(pa.float32(), dim))
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(x, np.float32).ravel()), dim)
+def _vectors(x, n, kind):
+    "Rows of `x`, or `n` nulls where a video lacks the modality, as an Arrow column of type `kind`"
+    if x is None: return pa.nulls(n, kind)
+    with np.errstate(over='ignore'): v = np.ascontiguousarray(x, kind.value_type.to_pandas_dtype())
+    if v.dtype==np.float16 and np.isinf(v).any(): raise ValueError('a value above 65504 does not fit into float16: keep this encoder as float32')
+    return pa.FixedSizeListArray.from_arrays(pa.array(v.ravel()), kind.list_size)
 
-# %% ../nbs/14_features.ipynb #28176c7c
+# %% ../nbs/14_features.ipynb #ea98e4b2
 class FeatureStore:
     "One row a segment, one vector column an encoder, on disk; every change is a commit that is there or is not"
     def __init__(self,
@@ -116,7 +119,8 @@ class FeatureStore:
         "Make room for an encoder: a column of nulls, and one for where its vectors come from"
         name,dim = encoder.column,encoder.dim
         if name not in self.columns:
-            self.segments.add_columns(pa.schema([(name, pa.list_(pa.float32(), dim)), (f'{name}_made_by', pa.string())]))
+            kind = pa.list_(pa.from_numpy_dtype(encoder.dtype), dim)
+            self.segments.add_columns(pa.schema([(name, kind), (f'{name}_made_by', pa.string())]))
         elif self.columns[name]!=dim:
             raise ValueError(f'column {name} holds vectors of width {self.columns[name]}, not {dim}: use another folder')
 
@@ -131,18 +135,18 @@ class FeatureStore:
 
     def __len__(self): return self.segments.count_rows()
 
-# %% ../nbs/14_features.ipynb #2a8df11d
-def _rows(video_id, segments, source, split, found):
-    "An Arrow table of a video's segments with the columns in `found`: {Encoder: (n, f) or None}"
+# %% ../nbs/14_features.ipynb #28e4758d
+def _rows(video_id, segments, source, split, found, schema):
+    "An Arrow table of a video's segments with the columns in `found`: {Encoder: (n, f) or None}, typed as in `schema`"
     n = len(segments)
     cols = dict(segment_id=[f'{video_id}_{o.index}' for o in segments], video_id=[video_id]*n, segment=[o.index for o in segments],
                 start=[o.start for o in segments], length=[o.length for o in segments], split=[split]*n, source=[source]*n)
     table = pa.table(cols, schema=KEYS)
     for e,x in found.items():
-        table = table.append_column(e.column, _vectors(x, n, e.dim)).append_column(f'{e.column}_made_by', pa.array([e.made_by]*n))
+        table = table.append_column(e.column, _vectors(x, n, schema.field(e.column).type)).append_column(f'{e.column}_made_by', pa.array([e.made_by]*n))
     return table
 
-# %% ../nbs/14_features.ipynb #c87ce71a
+# %% ../nbs/14_features.ipynb #ba7972d7
 @patch
 def put(self:FeatureStore,
     video_id:str, # Whose segments
@@ -152,7 +156,7 @@ def put(self:FeatureStore,
     split:str='' # The part of the corpus the video belongs to
 ):
     "Commit a video: new rows, rows replaced because the file changed, or columns filled that were empty"
-    rows = _rows(video_id, segments, source, split, found)
+    rows = _rows(video_id, segments, source, split, found, self.segments.schema)
     old = self.segments.search().where(f'video_id = {_quote(video_id)}').select(['source', 'segment_id']).to_arrow().to_pylist()
     if not old: self.segments.add(rows)
     else:
@@ -197,7 +201,7 @@ def compact(self:FeatureStore):
     "Fold many small commits into few files, and drop versions older than an hour"
     for o in (self.segments, self.failed): o.optimize(cleanup_older_than=timedelta(hours=1))
 
-# %% ../nbs/14_features.ipynb #343bd702
+# %% ../nbs/14_features.ipynb #89f59095
 @patch
 def keys(self:FeatureStore) -> pd.DataFrame: # Columns `segment_id`, `video_id`, `segment`, `start`, `length`, `split`, in order of video and segment
     "Which segments there are: the rows of every matrix of this store"
@@ -207,14 +211,15 @@ def keys(self:FeatureStore) -> pd.DataFrame: # Columns `segment_id`, `video_id`,
 @patch
 def matrix(self:FeatureStore,
     column:str # Name of a vector column
-) -> np.memmap: # Features, shape (n, f), float32, rows as in `keys`; NaN where a segment lacks the modality
+) -> np.memmap: # Features, shape (n, f), of the column's type, rows as in `keys`; NaN where a segment lacks the modality
     "The vectors of one encoder as a memory map, written beside the store when the table has changed"
     if column not in self.columns: raise ValueError(f'no column {column!r}: there are {", ".join(self.columns) or "none yet"}')
     path = self.folder/'cache'/f'{column}-{self.segments.version}.npy'
     if not path.exists():
         order = pd.Index(self.keys().segment_id)
         with atomic_write(path) as tmp:
-            out = np.lib.format.open_memmap(tmp, 'w+', np.float32, (len(order), self.columns[column]))
+            kind = self.segments.schema.field(column).type
+            out = np.lib.format.open_memmap(tmp, 'w+', kind.value_type.to_pandas_dtype(), (len(order), kind.list_size))
             for b in self.segments.search().select(['segment_id', column]).to_batches(batch_size=4096):
                 out[order.get_indexer(b['segment_id'].to_pylist())] = _dense(b[column])
             out.flush()
@@ -235,10 +240,10 @@ def read(self:FeatureStore,
     keys = t.select(cols).to_pandas().sort_values(['video_id', 'segment'])
     return keys.reset_index(drop=True), _dense(t[column].combine_chunks())[keys.index]
 
-# %% ../nbs/14_features.ipynb #b132083f
+# %% ../nbs/14_features.ipynb #780a51ea
 def _dense(col):
     "An Arrow vector column as an array of shape (n, f), nulls as NaN"
-    x = np.full((len(col), col.type.list_size), np.nan, np.float32)
+    x = np.full((len(col), col.type.list_size), np.nan, col.type.value_type.to_pandas_dtype())
     ok = np.asarray(col.is_valid())
     x[ok] = col.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, x.shape[1])
     return x
