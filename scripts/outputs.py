@@ -1,0 +1,29 @@
+"""Run notebooks and save their outputs: all of them, or those named. Cells flagged slow, gpu or data keep the outputs they have.
+
+python scripts/outputs.py [03_corpus …]"""
+import os, subprocess, sys
+from pathlib import Path
+
+root = Path(__file__).resolve().parents[1]
+
+def run(fn):
+    "Execute one notebook in this process and write it back"
+    from execnb.nbio import read_nb, write_nb
+    from execnb.shell import CaptureShell
+    from nbdev.config import get_config
+    from nbdev.process import extract_directives
+    flags = set(get_config(path=fn.parent).tst_flags.split())
+    os.chdir(fn.parent)
+    nb, shell = read_nb(fn), CaptureShell(fn)
+    skip = lambda c: c.cell_type!='code' or 'nbdev_export(' in c.source or bool(flags & (extract_directives(c, remove=False) or {}).keys())
+    try: shell.run_all(nb, exc_stop=True, preproc=skip)
+    except Exception: sys.exit(shell.prettytb(fname=fn))
+    write_nb(nb, fn)
+
+if __name__=='__main__':
+    if sys.argv[1:2]==['--one']: run(Path(sys.argv[2]))
+    else:
+        for fn in [root/'nbs'/f'{o}.ipynb' for o in sys.argv[1:]] or sorted((root/'nbs').glob('[!_.]*.ipynb')):
+            print(fn.stem, flush=True)
+            subprocess.run([sys.executable, __file__, '--one', fn], env=dict(os.environ, IN_TEST='1'), check=True)
+        subprocess.run([Path(sys.executable).parent/'nbdev_clean'], cwd=root, check=True)
