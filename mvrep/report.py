@@ -61,7 +61,7 @@ def _clock(s): return f'{int(s)//60}:{int(s)%60:02d}'
 
 def _number(x): return '–' if np.isnan(x) else f'{x:.2f}'
 
-# %% ../nbs/40a_report.ipynb #1b5de364
+# %% ../nbs/40a_report.ipynb #8f7fde55
 def write_report(
     index:Index, # Of short clips: the page has their files inside it
     dest:str|Path, # Where the page goes
@@ -73,7 +73,7 @@ def write_report(
     cards,n = [], 0
     for o in seeds or pick_seeds(index):
         res,why = similar(index, o, k)
-        card = dict(_card(index, o, n, 8), neighbours=[])
+        card = dict(_card(index, o, n, 24), neighbours=[])
         for v,r in res.iterrows():
             n += 1
             reasons = [dict(seed_start=w.seed_start, start=w.start, length=w.length, what=dict(audio='♪', video='▦')[w.side],
