@@ -63,14 +63,14 @@ def moviepy(path, plan, dest):
     from moviepy import VideoFileClip
     for g in plan:
         with VideoFileClip(str(path)) as v:
-            s = v.subclipped(g.start, g.start+g.length)
+            s = v.subclipped(g.start, min(g.start+g.length, v.duration)) # it reads less exact durations
             s.resized((768,432)).write_videofile(f'{dest}/{g.index}.mp4', fps=10, codec='libx264', audio=False, logger=None)
             s.audio.write_audiofile(f'{dest}/{g.index}.wav', fps=16000, ffmpeg_params=['-ac','1'], logger=None)
 
 def measure(path, name, rounds):
     i = probe(path)
     plan = plan_segments(name, i.duration, 'stratified')
-    ways = dict(floor=lambda: floor(path, plan), ours_112=lambda: ours(path, plan, fps=10, size=128),
+    ways = dict(floor=lambda: floor(path, plan), ours_128=lambda: ours(path, plan, fps=10, size=128),
                 ours_768x432=lambda: ours(path, plan, fps=10, size=(432,768)), ours_every_frame_128=lambda: ours(path, plan, size=128))
     with tempfile.TemporaryDirectory() as d:
         ways['moviepy'] = lambda: moviepy(path, plan, d)

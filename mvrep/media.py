@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['MediaInfo', 'probe', 'read_frames', 'read_audio', 'write_clip', 'contact_sheet', 'mel_picture']
 
-# %% ../nbs/01_media.ipynb #27e64283
+# %% ../nbs/01_media.ipynb #7c880c84
 import io, math
+from collections import namedtuple
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 import av, numpy as np, soundfile, soxr
 from av.stream import Discard, Disposition
 from av.video.reformatter import VideoReformatter
@@ -63,21 +64,25 @@ def _end(s, origin):
     try: return int(h)*3600+int(m)*60+float(sec)-origin if float(sec) else None
     except ValueError: return None
 
-# %% ../nbs/01_media.ipynb #5e03e4fc
-def _decode(c, s):
-    "Frames of stream `s` to the end, or to where the file breaks off"
-    packets = c.demux(s)
-    while True:
-        try: p = next(packets)
-        except (StopIteration, av.FFmpegError): return
+# %% ../nbs/01_media.ipynb #727ee7cc
+def _packets(c, s):
+    "Packets of stream `s` to the end, or to where the file breaks off"
+    try: yield from c.demux(s)
+    except av.FFmpegError: pass
+
+def _decode(c, s, start):
+    "Frames of stream `s`, less those that are over by `start`, in ticks, and that no other is predicted from"
+    ps,head,h264 = _packets(c, s),[],s.codec_context.name=='h264'
+    for p in ps if h264 else ():
+        head.append(p)
+        if p.dts is None or p.dts>start: break # what is due by `start` is decoded by then
+    shown = max((p.pts for p in head if p.pts is not None and p.pts<=start), default=-math.inf)
+    for p in chain(head, ps):
+        if h264: s.codec_context.skip_frame = 'NONREF' if p.pts is not None and p.pts<shown else 'DEFAULT'
         try: yield from p.decode()
         except av.FFmpegError: pass
 
-class _Frame(NamedTuple):
-    t:float # When it begins, seconds from the start of the presentation
-    until:float # When it ends
-    f:object # The decoded frame; it outlives its file, a stream does not
-    sar:float # Width of a pixel over its height
+_Frame = namedtuple('_Frame', 't until f sar') # begin and end in seconds, the decoded frame (it outlives its file), shape of its pixels
 
 def _frames(path, kind, start=0.):
     "Decoded frames of `kind` 'video' or 'audio', from at or before `start`, or from the stream's first"
@@ -90,13 +95,14 @@ def _frames(path, kind, start=0.):
             s.codec_context.thread_count = 1 # one process a core is faster than many threads a file
             sar,frame = (float(s.sample_aspect_ratio or 1),1/_fps(s)) if kind=='video' else (1.,0.)
             at = 0. if c.format.name=='mpeg' else start-back # a program stream (.mpg) has no time on every picture
+            ticks = lambda t: math.floor((t+origin)/s.time_base)
             if at>0:
-                try: c.seek(math.floor((at+origin)/s.time_base), stream=s)
+                try: c.seek(ticks(at), stream=s)
                 except av.FFmpegError:
                     back = math.inf # no way to jump: read from the beginning
                     continue
             seen = False
-            for f in _decode(c, s):
+            for f in _decode(c, s, ticks(start)):
                 ts = f.pts if f.pts is not None else f.dts
                 if ts is None: continue
                 t = float(ts*f.time_base)-origin
@@ -128,7 +134,7 @@ class MediaInfo:
     audio_end:float|None=None # Where the sound ends by its own account, seconds
     tags:dict=field(default_factory=dict) # Of title, artist, genre and date those the file has
 
-# %% ../nbs/01_media.ipynb #819543b9
+# %% ../nbs/01_media.ipynb #b918a182
 def _rotation(f): return round((f.rotation or 0)/90)%4*90
 
 def _mirrored(f):
@@ -144,7 +150,7 @@ def _last_end(path):
     "Where the last packet ends on the file's clock, for files that do not say or only guess how long they are"
     with _open(path) as c:
         ss = [s for s in (_stream(c,'video'), _stream(c,'audio')) if s]
-        return max((float((p.pts+(p.duration or 0))*p.time_base) for p in c.demux(ss) if p.pts is not None), default=0.)
+        return max((float((p.pts+(p.duration or 0))*p.time_base) for p in _packets(c, ss) if p.pts is not None), default=0.)
 
 def probe(
     path:str|Path # A video or audio file
@@ -168,7 +174,7 @@ def probe(
         else: info |= dict(zip(('height','width'), _display(o.f, o.sar)), rotation=_rotation(o.f))
     return MediaInfo(duration=duration or max(_last_end(path)-info['start_time'], 1/info.get('fps', 25)), **info)
 
-# %% ../nbs/01_media.ipynb #6882088f
+# %% ../nbs/01_media.ipynb #2e3cbb7a
 def _picture(o, size, re):
     "Frame `o` as an RGB array at `size`, upright and with square pixels"
     h,w = H,W = _display(o.f, o.sar)
@@ -180,7 +186,6 @@ def _picture(o, size, re):
     return np.ascontiguousarray(np.rot90(x[::-1] if _mirrored(o.f) else x, r//90))
 
 def _check(start, length):
-    "Where the stretch ends"
     if not 0<=start<math.inf or (length is not None and not length>0): raise ValueError(f'want start ≥ 0 and length > 0, got {start} and {length}')
     return math.inf if length is None else start+length
 
@@ -261,7 +266,7 @@ def read_audio(
         out[p:p+len(y)] = y[:max(0,len(out)-p)]
     return out if sr in (None,rate) else soxr.resample(out, rate, sr)
 
-# %% ../nbs/01_media.ipynb #3d830c87
+# %% ../nbs/01_media.ipynb #808fbcf9
 def write_clip(
     path:str|Path, # A video or audio file
     dest:str|Path, # The mp4 to write; the sound goes beside it as .wav
@@ -272,21 +277,18 @@ def write_clip(
     sr:int=16000 # Sample rate of the sound, Hz
 ) -> list[Path]: # The files written: mp4, wav, or both, as the source has them
     "Write a stretch of a video as a small silent mp4 and a mono wav"
-    info,dest,done = probe(path),Path(dest).with_suffix('.mp4'),[]
+    info,mp4,wav = probe(path),Path(dest).with_suffix('.mp4'),Path(dest).with_suffix('.wav')
     if info.has_video:
-        with atomic_write(dest) as tmp, av.open(str(tmp), 'w') as c:
+        with atomic_write(mp4) as tmp, av.open(str(tmp), 'w') as c:
             v = c.add_stream('libx264', rate=fps)
             (v.height,v.width),v.pix_fmt,v.codec_context.thread_count = size,'yuv420p',1
             for x in _pictures(path, start, length, fps, size): c.mux(v.encode(av.VideoFrame.from_ndarray(x, format='rgb24')))
             c.mux(v.encode())
-        done.append(dest)
     if info.has_audio:
-        y = read_audio(path, start, length, sr)
-        with atomic_write(dest.with_suffix('.wav')) as tmp: soundfile.write(tmp, y, sr)
-        done.append(dest.with_suffix('.wav'))
-    return done
+        with atomic_write(wav) as tmp: soundfile.write(tmp, read_audio(path, start, length, sr), sr)
+    return [mp4]*info.has_video+[wav]*info.has_audio
 
-# %% ../nbs/01_media.ipynb #f073ae69
+# %% ../nbs/01_media.ipynb #135de60c
 def contact_sheet(
     path:str|Path|np.ndarray, # A video file, or RGB pictures, shape (t, h, w, 3)
     n:int=8, # Pictures to show
@@ -295,25 +297,23 @@ def contact_sheet(
     "Pictures from the middles of `n` equal parts of a video, left to right and down"
     if isinstance(path, np.ndarray): xs = [path[int((i+.5)*len(path)/n)] for i in range(n)]
     else: xs = [next(_pictures(path, (i+.5)*d/n)) for d in [probe(path).duration] for i in range(n)]
-    ims,cols = [Image.fromarray(x) for x in xs],min(n, 8)
-    h = round(max(o.height/o.width for o in ims)*width)
+    ims,cols,h = [Image.fromarray(x) for x in xs],min(n, 8),round(max(x.shape[0]/x.shape[1] for x in xs)*width)
     sheet = Image.new('RGB', (cols*(width+2)-2, -(-n//cols)*(h+2)-2), 'white')
     for i,o in enumerate(ims): sheet.paste(o.resize((width, round(width*o.height/o.width))), (i%cols*(width+2), i//cols*(h+2)))
     return sheet
 
-# %% ../nbs/01_media.ipynb #a4d94198
+# %% ../nbs/01_media.ipynb #a1be9d13
 def mel_picture(
     y:np.ndarray, # Mono waveform in [-1, 1], shape (n_samples,)
-    sr:int=16000, # Sample rate, Hz
-    n_mels:int=96 # Mel bands
+    sr:int=16000 # Sample rate, Hz
 ) -> Image.Image: # A figure with axes in seconds and Hz
     "Log-mel spectrogram of a waveform as a picture"
     import librosa
     from matplotlib.figure import Figure
-    S = librosa.power_to_db(librosa.feature.melspectrogram(y=y, sr=sr, n_fft=512, hop_length=256, n_mels=n_mels), ref=np.max)
-    fig,hz,ticks,buf = Figure(figsize=(6, 2.4), dpi=100, layout='constrained'),librosa.mel_frequencies(n_mels, fmax=sr/2),range(0, n_mels, n_mels//5),io.BytesIO()
+    S = librosa.power_to_db(librosa.feature.melspectrogram(y=y, sr=sr, n_fft=512, hop_length=256, n_mels=96), ref=np.max)
+    fig,hz,ticks,buf = Figure(figsize=(6, 2.4), dpi=100, layout='constrained'),librosa.mel_frequencies(96, fmax=sr/2),range(0, 96, 19),io.BytesIO()
     ax = fig.subplots()
-    im = ax.imshow(S, origin='lower', aspect='auto', extent=(0, len(y)/sr, 0, n_mels), cmap='magma', vmin=-80)
+    im = ax.imshow(S, origin='lower', aspect='auto', extent=(0, len(y)/sr, 0, 96), cmap='magma', vmin=-80)
     ax.set(xlabel='time (s)', ylabel='mel band centre (Hz)', yticks=[i+.5 for i in ticks], yticklabels=[f'{hz[i]:.0f}' for i in ticks])
     fig.colorbar(im, label='dB below peak')
     fig.savefig(buf)
