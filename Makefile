@@ -19,7 +19,7 @@ demo: .venv/.stamp
 
 test: .venv/.stamp
 	@bash scripts/apt.sh
-	@OMP_NUM_THREADS=1 $(py) -m pytest -n 2 --dist loadgroup --durations 12 tests
+	@OMP_NUM_THREADS=1 $(py) -m pytest -n 2 --dist loadgroup --durations 12 -rs tests
 
 docs: .venv/.stamp
 	@$(py) docs/build.py
