@@ -22,6 +22,7 @@ test: .venv/.stamp
 	@OMP_NUM_THREADS=1 $(py) -m pytest -n 2 --dist loadgroup --durations 12 -rs tests
 
 docs: .venv/.stamp
+	@$(py) docs/build.py --readme
 	@$(py) docs/build.py
 
 outputs: .venv/.stamp

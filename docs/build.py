@@ -1,6 +1,6 @@
-"""Build the site and README.md from the notebooks as they are committed. No cell is executed; signatures and parameters come from the library.
+"""Build the site, or README.md, from the notebooks as they are committed. No cell is executed; signatures and parameters come from the library.
 
-python docs/build.py [--out docs/site] [--readme]     --readme writes README.md only
+python docs/build.py [--out docs/site] [--readme]     --readme writes README.md instead
 """
 import argparse, ast, html, importlib, inspect, json, re, shutil, sys, tempfile
 from dataclasses import is_dataclass
@@ -193,8 +193,7 @@ def main():
     p.add_argument('--readme', action='store_true')
     a, nbs = p.parse_args(), notebooks()
     sys.path.insert(0, str(root))
-    (root/'README.md').write_text(readme(nbs), encoding='utf-8')
-    if a.readme: return
+    if a.readme: return (root/'README.md').write_text(readme(nbs), encoding='utf-8')
     site(nbs, a.out)
     print(f'{len(nbs)+1} pages. Open {a.out.resolve()/"index.html"}')
 
