@@ -152,7 +152,7 @@ def _rows(video_id, segments, source, split, found, schema):
         table = table.append_column(e.column, _vectors(x, n, schema.field(e.column).type)).append_column(f'{e.column}_made_by', pa.array([e.made_by]*n))
     return table
 
-# %% ../nbs/14_features.ipynb #efef40e8
+# %% ../nbs/14_features.ipynb #fa9879a8
 @patch
 def put(self:FeatureStore,
     video_id:str, # Whose segments
@@ -166,20 +166,26 @@ def put(self:FeatureStore,
     if video_id in self._waiting or len(self._waiting)>=512: self.fold()
     rows = _rows(video_id, segments, source, split, found, self.segments.schema)
     whole = self._sources.get(video_id)!=source
-    if self.recent is None: self.recent = open_table(self.db, 'recent', self.segments.schema.append(WHOLE))
+    if self.recent is None:
+        self.fold()
+        schema = self.segments.schema.append(WHOLE)
+        self.recent = open_table(self.db, 'recent', schema)
+        if self.recent.schema!=schema: self.recent = self.db.create_table('recent', schema=schema, mode='overwrite')
     self.recent.add(_complete(rows, self.segments.schema).append_column(WHOLE, pa.array([whole]*len(rows))))
     self._waiting.add(video_id)
     self._sources[video_id] = source
     self._clear(video_id)
 
-# %% ../nbs/14_features.ipynb #84a30d49
+# %% ../nbs/14_features.ipynb #4e5159c1
 WHOLE = pa.field('whole', pa.bool_()) # of a recent row: does it stand for the video, or fill columns of rows that are there?
 
 @patch
 def fold(self:FeatureStore):
     "Move recent work into the table of segments; done twice, it changes nothing"
-    if 'recent' in self.db.list_tables().tables:
-        rows = self.db.open_table('recent').to_arrow()
+    try: recent = self.db.open_table('recent')
+    except ValueError: recent = None
+    if recent and recent.count_rows():
+        rows = recent.to_arrow()
         new,fill = rows.filter(pc.field('whole')).drop(['whole']), rows.filter(~pc.field('whole'))
         if len(new):
             ids = ', '.join(map(_quote, new['video_id'].unique().to_pylist()))
@@ -188,7 +194,8 @@ def fold(self:FeatureStore):
         for c in self.columns:
             part = fill.filter(pc.field(f'{c}_made_by').is_valid()).select(['segment_id', c, f'{c}_made_by'])
             if len(part): self.segments.merge_insert('segment_id').when_matched_update_all().execute(part, on_bad_vectors='null')
-        self.db.drop_table('recent')
+        recent = self.db.create_table('recent', schema=recent.schema, mode='overwrite') # empty in one commit; a table dropped by halves could not be opened
+        recent.optimize(cleanup_older_than=timedelta(seconds=1), delete_unverified=True)
     self.recent,self._waiting = None, set()
 
 # %% ../nbs/14_features.ipynb #260cebb8
