@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['mmr', 'cap_artists', 'explain', 'seed_query', 'similar']
 
-# %% ../nbs/40_recommend.ipynb #2741320f
+# %% ../nbs/40_recommend.ipynb #5c46ab31
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from .extract import encode_video
 from .features import load_encoder
-from .index import Index, Query, standardise
+from .index import Index, Query
 
 # %% ../nbs/40_recommend.ipynb #29a9c1d1
 def mmr(
@@ -44,11 +44,11 @@ def cap_artists(
         if seen[o]<=most: keep.append(i)
     return keep
 
-# %% ../nbs/40_recommend.ipynb #406dec03
+# %% ../nbs/40_recommend.ipynb #a2744053
 def _segments(index, video_ids, side):
     "Keys and unit vectors of the segments of some videos"
     keys,x = index.store.read(index.columns[side], list(video_ids))
-    return keys, standardise(x, index.scale[side])
+    return keys, index.unit(side, x)
 
 def explain(
     index:Index, # Where the neighbours come from
@@ -66,7 +66,7 @@ def explain(
             if np.isfinite(s[i, j]): rows.append((v, side, float(starts[i]), float(g.start.iloc[j]), float(g.length.iloc[j]), float(s[i, j])))
     return pd.DataFrame(rows, columns=['video_id', 'side', 'seed_start', 'start', 'length', 'score'])
 
-# %% ../nbs/40_recommend.ipynb #fa644d89
+# %% ../nbs/40_recommend.ipynb #05cd4b7d
 def seed_query(
     index:Index, # Where to look
     video:str|Path # An id of the index, or a file
@@ -80,8 +80,8 @@ def seed_query(
     specs = [load_encoder(o) for o in index.config['specs']]
     segments,found = encode_video(video, Path(video).stem, specs, index.config['plan'], index.config['seed'])
     starts = np.array([o.start for o in segments])
-    x = {o: (starts, standardise(found[index.columns[o]], index.scale[o])) for o in sides if found[index.columns[o]] is not None}
-    return index.embed(found), x, ()
+    x = {o: (starts, index.unit(o, found[index.columns[o]])) for o in sides if found[index.columns[o]] is not None}
+    return index.embed(found, starts), x, ()
 
 # %% ../nbs/40_recommend.ipynb #6fbea8b5
 def similar(
