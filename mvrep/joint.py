@@ -74,7 +74,7 @@ def segments(self:JointModel,
         out[i:i+block][ok] = (self(side, b[:, None], one.bool(), 0*one) if self.sequence else self(side, b)).numpy()
     return out
 
-# %% ../nbs/24a_joint.ipynb #ddc88a3b
+# %% ../nbs/24a_joint.ipynb #aa1d21c9
 @patch
 @torch.inference_mode()
 def tracks(self:JointModel,
@@ -86,8 +86,8 @@ def tracks(self:JointModel,
     "Where videos are in the joint space"
     if not self.sequence: return pool_tracks(self.segments(side, x), video_ids)
     cuts = np.flatnonzero(video_ids[1:]!=video_ids[:-1])+1
-    rows,mask = pad_tracks(np.split(np.asarray(x, np.float32), cuts))
-    times,_ = pad_tracks(np.split(np.asarray(start, np.float32)[:, None], cuts))
+    rows,mask = pad_tracks(np.split(np.array(x, np.float32), cuts))
+    times,_ = pad_tracks(np.split(np.array(start, np.float32)[:, None], cuts))
     return self(side, rows, mask, times[..., 0]).numpy()
 
 # %% ../nbs/24a_joint.ipynb #eb9423c0

@@ -294,7 +294,7 @@ def _quiet():
         try: yield
         finally: log.setLevel(level)
 
-# %% ../nbs/25_training.ipynb #51f82d38
+# %% ../nbs/25_training.ipynb #e5f5aa40
 def _prepare(model, config, data):
     "What comes before the first step: the scale, and the start from autoencoders"
     at = data.part('train')
@@ -307,9 +307,10 @@ def _prepare(model, config, data):
 
 def _trainer(run, config, progress, devices, **kwargs):
     "A trainer that keeps logs and checkpoints in the folder of the run"
-    save = ModelCheckpoint(run, 'best', monitor='valid_loss', save_last=True, enable_version_counter=False, save_on_train_epoch_end=True)
+    keep = dict(dirpath=run, enable_version_counter=False, save_on_train_epoch_end=True)
+    save = [ModelCheckpoint(filename='best', monitor='valid_loss', **keep), ModelCheckpoint(filename='last', **keep)] # save_last would skip epochs that are not the best
     start = str(len(list((run/'csv').glob('*')))) # a log for each start: Lightning would empty the old one
-    return L.Trainer(max_epochs=config.max_epochs, callbacks=[EarlyStopping('valid_loss', patience=config.patience), save],
+    return L.Trainer(max_epochs=config.max_epochs, callbacks=[EarlyStopping('valid_loss', patience=config.patience), *save],
         logger=[CSVLogger(run, 'csv', start, flush_logs_every_n_steps=1), TensorBoardLogger(run, 'tensorboard', start)],
         enable_progress_bar=progress, enable_model_summary=False, use_distributed_sampler=False, num_sanity_val_steps=0,
         devices=devices, strategy='auto' if devices==1 else 'ddp', **kwargs)

@@ -138,3 +138,49 @@ def test_nothing_is_unpickled(tmp_path):
     torch.save(dict(epoch=0, callbacks={}, evil=Evil()), run/'last.ckpt')
     with pytest.raises(Exception): fit(data, config, tmp_path/'runs', accelerator='cpu')
     assert not (tmp_path/'owned').exists()
+
+# the command
+
+@pytest.mark.parametrize('recipe', ['aligned', 'track'])
+def test_an_index_is_trained_evaluated_and_added_to(tmp_path, recipe):
+    import shutil
+    from typer.testing import CliRunner
+    from mvrep.cli import app
+    from mvrep.corpus import read_manifest
+    from mvrep.demo import tiny_corpus
+    from mvrep.index import Index, tiny_index
+    from mvrep.joint import load_model
+    def mvrep(*args, code=0):
+        r = CliRunner().invoke(app, [str(o) for o in args])
+        assert r.exit_code==code, (r.output, r.exception)
+        return r.output if code else json.loads(r.stdout[r.stdout.index('{'):])
+    ix = tiny_index(tmp_path)
+    folder = ix.folder
+    plain = {o: np.array(v) for o,v in ix.tracks.items()}
+    assert 'no trained model' in mvrep('evaluate', folder, code=1)
+    ix.put_videos(read_manifest(tiny_corpus()/'manifest.csv').assign(split=['train']*7+['valid']*2+['test']*3))
+    features = {o: np.array(ix.store.matrix(o)) for o in ix.columns.values()}
+    got = mvrep('train', folder, '--recipe', recipe, '--epochs', 3, '--accelerator', 'cpu', '--json')
+    assert got['epochs']==3
+    again = Index(folder)
+    assert [again.tracks[o].shape for o in plain]==[(12, 256)]*2
+    for o,x in features.items(): np.testing.assert_array_equal(x, again.store.matrix(o)) # encoders and features are as they were
+    stamp = (folder/'runs'/got['run']/'last.ckpt').stat().st_mtime_ns
+    assert mvrep('train', folder, '--recipe', recipe, '--epochs', 3, '--accelerator', 'cpu', '--json')==got
+    assert (folder/'runs'/got['run']/'last.ckpt').stat().st_mtime_ns==stamp # nothing was trained again
+    for o in plain: np.testing.assert_array_equal(again.tracks[o], Index(folder).tracks[o])
+    r = mvrep('evaluate', folder, '--json')['retrieval']
+    assert r['pool_size']==3 and r['chance_median_rank']==2
+    model = (folder/'model'/'model.safetensors').read_bytes()
+    new = shutil.copy(ix.videos.path.iloc[0], tmp_path/'new.mp4')
+    assert mvrep('add', folder, new, '--workers', 1, '--json')['indexed']==13
+    after = Index(folder)
+    assert (folder/'model'/'model.safetensors').read_bytes()==model # not trained again
+    for o in plain: # the same file has the same place, the others stay
+        np.testing.assert_array_equal(after.tracks[o][:12], again.tracks[o])
+        np.testing.assert_allclose(after.tracks[o][12], after.tracks[o][0], atol=.2)
+    assert mvrep('evaluate', folder, '--json')['retrieval']==r # the new video is in no part
+    assert load_model(folder/'model'/'model.safetensors').about['run']==got['run']
+    shutil.rmtree(folder/'model')
+    after.build()
+    for o in plain: np.testing.assert_allclose(after.tracks[o][:12], plain[o], atol=.2)
