@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['encode_video', 'missing', 'extract']
 
-# %% ../nbs/14a_extract.ipynb #511a6b06
-import os, signal
+# %% ../nbs/14a_extract.ipynb #fb1c52a9
+import os, signal, threading
 from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process, resource_tracker
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from .features import Encoder, FeatureStore, load_encoder
 from .media import probe, read_audio, read_frames
 from .segments import Segment, plan_segments
 
-# %% ../nbs/14a_extract.ipynb #85b5ebe2
+# %% ../nbs/14a_extract.ipynb #07b23686
 def encode_video(
     path:str|Path, # The video
     video_id:str, # Seeds the segment plan
@@ -36,13 +36,18 @@ def encode_video(
         if not has[e.modality]:
             found[e.column] = None
             continue
-        found[e.column] = np.stack([e(_read(path, o, e)) for o in segments])
+        found[e.column] = np.stack([e(_read(info, o, e)) for o in segments])
         if not np.isfinite(found[e.column]).all(): raise MediaError(path, f'{e.column} gave values that are not numbers')
     return segments, found
 
-def _read(path, segment, e):
-    if e.modality=='audio': return read_audio(path, segment.start, segment.length, sr=e.net.sr)
-    return read_frames(path, segment.start, segment.length, fps=e.net.fps, size=e.net.size)
+def _read(info, segment, e):
+    "What `e` wants of a segment; `MediaError` where the stream breaks off before it ends by its own account"
+    _,start,length = segment
+    if e.modality=='audio': x,rate,end = read_audio(info.path, start, length, sr=e.net.sr), e.net.sr, info.audio_end
+    else: x,rate,end = read_frames(info.path, start, length, fps=e.net.fps, size=e.net.size), e.net.fps, info.video_end
+    if end and min(start+length, end)-start-len(x)/rate>.5:
+        raise MediaError(info.path, f'{e.modality} breaks off at {start+len(x)/rate:.2f} s of {end:.2f} s: copy or download it again')
+    return x
 
 # %% ../nbs/14a_extract.ipynb #135edc50
 def _source(path):
@@ -65,12 +70,12 @@ def missing(
         if todo: jobs.append((r.video_id, str(r.path), split if isinstance(split, str) else '', source, todo))
     return jobs
 
-# %% ../nbs/14a_extract.ipynb #ceb77285
+# %% ../nbs/14a_extract.ipynb #65f29c8b
 def _start(specs):
-    "Make a worker ready: one thread each, deaf to Ctrl-C, networks loaded"
+    "Make a worker ready: it ends with its parent, has one thread for its work, and its networks are loaded"
+    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
     import torch
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _encoders
     _encoders = {e.column: e for e in map(load_encoder, specs)}
 
@@ -85,7 +90,7 @@ def _result(future, timeout):
     except TimeoutError: return f'took longer than {timeout:.0f} s and was stopped: is the file damaged?'
     except ProcessExpired as e: return f'crashed the decoder (exit code {e.exitcode}): re-encode the file'
 
-# %% ../nbs/14a_extract.ipynb #c79e2d62
+# %% ../nbs/14a_extract.ipynb #8ecc2144
 def extract(
     corpus:pd.DataFrame, # Manifest: `video_id`, `path`, and `split` where known
     store:FeatureStore, # Where the vectors go
@@ -94,19 +99,21 @@ def extract(
     seed:int=0, # Of the plan
     workers:int|None=None, # Processes; the number of cores if None
     timeout:float=1800., # Seconds that one video may take
+    renew:bool=False, # Encode again what another version of an encoder made; otherwise that is a `ValueError`
     strict:bool=False, # Raise `MediaError` at the first file that cannot be used
     progress:bool=True # Show a bar with rate and time left
 ) -> dict: # Counts: `done`, `failed`, `skipped`
     "Fill the store with what is missing; bad files go to `store.errors` and the rest goes on"
     nets = {e.column: e for e in map(load_encoder, specs)}
-    for e in nets.values(): store.add_column(e)
+    for e in nets.values(): store.add_column(e, renew)
+    store.set_splits(_moved(corpus, store))
     jobs = missing(corpus, store, nets.values())
     count = dict(done=0, failed=0, skipped=len(corpus)-len(jobs))
     with tqdm(total=len(jobs), unit='video', disable=not progress, smoothing=.05) as bar:
         for job,res in _run(jobs, specs, plan, seed, workers or len(os.sched_getaffinity(0)), timeout):
             video_id,path,split,source,todo = job
             if isinstance(res, str):
-                store.put_error(video_id, path, res)
+                store.put_errors([(video_id, path, res)])
                 if strict: raise MediaError(path, res)
             else: store.put(video_id, res[0], source, {nets[k]: v for k,v in res[1].items()}, split)
             count['failed' if isinstance(res, str) else 'done'] += 1
@@ -115,7 +122,13 @@ def extract(
     if jobs: store.compact()
     return count
 
-# %% ../nbs/14a_extract.ipynb #2f361ace
+# %% ../nbs/14a_extract.ipynb #78662500
+def _moved(corpus, store):
+    "Videos whose part of the corpus is another one now"
+    if 'split' not in corpus: return {}
+    old = store.done().split
+    return {v: s for v,s in zip(corpus.video_id, corpus.split) if isinstance(s, str) and v in old.index and old[v]!=s}
+
 def _run(jobs, specs, plan, seed, workers, timeout):
     "Yield `(job, result)` as the pool finishes them, with a bounded number under way"
     if not jobs: return
@@ -123,6 +136,10 @@ def _run(jobs, specs, plan, seed, workers, timeout):
     old = os.environ.get('OMP_NUM_THREADS')
     os.environ['OMP_NUM_THREADS'] = '1' # read by a worker before its first import
     pool = ProcessPool(max_workers=min(workers, len(jobs)), context=get_context('spawn'), initializer=_start, initargs=(list(specs),))
+    resource_tracker.ensure_running() # its start would undo the mask
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) # what starts now inherits this: Ctrl-C is for the parent alone
+    pool.active # asking starts it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         todo,flying = iter(jobs), {}
         while True:

@@ -20,20 +20,21 @@ from .features import FeatureStore, open_table, presets
 from .joint import load_model
 from .vectors import fit_scale, pool_tracks, standardise
 
-# %% ../nbs/34_index.ipynb #beb34c25
+# %% ../nbs/34_index.ipynb #e8b82330
 def joint_scores(
     audio:np.ndarray, # Cosines by sound, shape (n,); NaN where query or candidate has none
     video:np.ndarray, # Cosines by picture, shape (n,)
     has:np.ndarray, # Whether each candidate has sound and picture, shape (n, 2)
     query_has:tuple, # Whether the query has
     weight:float=.5 # Of the sound, 0 to 1
-) -> np.ndarray: # Cosines of the concatenated vectors, shape (n,)
+) -> np.ndarray: # Cosines of the concatenated vectors, shape (n,); NaN where query and candidate share no side
     "The cosine of concatenated sound and picture vectors, from their two cosines"
     w = np.array([weight, 1-weight])
     length = np.sqrt((has*w).sum(1)*(np.asarray(query_has)*w).sum())
-    return (weight*np.nan_to_num(audio)+(1-weight)*np.nan_to_num(video))/np.maximum(length, 1e-12)
+    shared = (has & np.asarray(query_has)).any(1)
+    return np.where(shared, (weight*np.nan_to_num(audio)+(1-weight)*np.nan_to_num(video))/np.maximum(length, 1e-12), np.nan)
 
-# %% ../nbs/34_index.ipynb #910c28e3
+# %% ../nbs/34_index.ipynb #73bd7c55
 _text = ['video_id', 'path', 'artist', 'title', 'genre', 'mood', 'emotion', 'release_date', 'origin', 'split', 'license', 'sha256']
 VIDEOS = pa.schema([(o, pa.string()) for o in _text]+[('tags', pa.list_(pa.string())), ('duration', pa.float64())])
 
@@ -51,7 +52,7 @@ class Index:
         self.folder = Path(folder)
         path = self.folder/'mvrep.json'
         if not path.is_file(): raise FileNotFoundError(f'{self.folder} holds no index (no mvrep.json): make one with `mvrep index`')
-        self.config = json.loads(path.read_text())
+        self.wanted = json.loads(path.read_text()) # what the next build is to be made of; `config` says it of the build in use
         self.store = FeatureStore(self.folder)
         self.table = open_table(self.store.db, 'videos', VIDEOS)
         self.reload()
@@ -82,14 +83,20 @@ def create_index(
     with atomic_write(path) as tmp: tmp.write_text(json.dumps(config, indent=1))
     return Index(folder)
 
-# %% ../nbs/34_index.ipynb #3c90b9cb
+# %% ../nbs/34_index.ipynb #edfff357
 @patch
 def put_videos(self:Index,
-    corpus:pd.DataFrame # Manifest, checked by `validate`
+    corpus:pd.DataFrame, # Manifest, checked by `validate`
+    renew:bool=True # Let what is given replace what is known; otherwise it only fills what is missing. Nothing known is lost to a blank
 ):
     "Enter the metadata of videos, or renew it"
-    rows = corpus.reindex(columns=VIDEOS.names)
-    rows = [{k: _clean(v) for k,v in r.items()} for r in rows.to_dict('records')]
+    known = {o['video_id']: o for o in self.table.to_arrow().to_pylist()}
+    rows = []
+    for r in corpus.reindex(columns=VIDEOS.names).to_dict('records'):
+        r = {k: _clean(v) for k,v in r.items()}
+        old = known.get(r['video_id'], {})
+        first,second = (r, old) if renew else (old, r)
+        rows.append({k: first.get(k) or second.get(k) for k in VIDEOS.names} | {k: r[k] for k in ('video_id', 'path', 'duration') if r[k]})
     self.table.merge_insert('video_id').when_matched_update_all().when_not_matched_insert_all().execute(pa.Table.from_pylist(rows, VIDEOS))
 
 def _clean(v):
@@ -97,7 +104,7 @@ def _clean(v):
     if pd.isna(v): return None
     return v if isinstance(v, (str, float)) else float(v) if isinstance(v, (int, np.number)) else str(v)
 
-# %% ../nbs/34_index.ipynb #10dea7dd
+# %% ../nbs/34_index.ipynb #649507a1
 def _tracks(model, side, scale, x, video_ids, start):
     "Vectors of videos from features of their segments: by the trained heads if there are any"
     return model.tracks(side, x, video_ids, start) if model else pool_tracks(standardise(x, scale), video_ids)
@@ -114,10 +121,10 @@ def build(self:Index,
     refit:bool=True # Fit the scale anew; otherwise keep it, and every vector whose video has not changed
 ):
     "Turn the stored features into one vector a video and modality, by the model in `model/` if there is one, as a new numbered build"
-    done,column = self.store.done().source, self.columns
+    done,column = self.store.done().source, self.wanted['columns']
     file = self.folder/'model'/'model.safetensors'
     made_by = sha256(file) if file.is_file() else ''
-    model,refit = load_model(file) if made_by else None, refit or made_by!=self.made_by
+    model,refit = load_model(file) if made_by else None, refit or made_by!=self.made_by or column!=self.columns
     keep = [] if refit else [i for i,(o,s) in enumerate(zip(self.ids, self.sources)) if done.get(o)==s]
     new = sorted(set(done.index)-set(self.ids[keep]))
     if not refit and not new and len(keep)==len(self): return
@@ -129,7 +136,7 @@ def build(self:Index,
         tracks[side] = np.concatenate([tracks[side], t]) if keep else t
     self._save(np.r_[self.ids[keep], np.array(new, object)] if keep else np.array(new, object), done, tracks, scale or self.scale, made_by)
 
-# %% ../nbs/34_index.ipynb #ccab8fe5
+# %% ../nbs/34_index.ipynb #28ccf307
 @patch
 def _save(self:Index, ids, done, tracks, scale, made_by):
     "Write a build beside the others, then point to it"
@@ -138,8 +145,10 @@ def _save(self:Index, ids, done, tracks, scale, made_by):
     tmp = home/f'.tmp-{n:04d}'
     shutil.rmtree(tmp, ignore_errors=True)
     tmp.mkdir(parents=True)
-    (tmp/'ids.json').write_text(json.dumps(dict(ids=list(ids), sources=[done[o] for o in ids], made_by=made_by)))
+    (tmp/'ids.json').write_text(json.dumps(dict(ids=list(ids), sources=[done[o] for o in ids], made_by=made_by, specs=self.wanted['specs'], columns=self.wanted['columns'])))
     if made_by: shutil.copy(self.folder/'model'/'model.safetensors', tmp)
+    has = {o: np.abs(tracks[o]).sum(1)>0 if o in tracks else np.zeros(0, bool) for o in ('audio', 'video')}
+    np.save(tmp/'has.npy', np.stack(list(has.values()), 1))
     for side in self.columns:
         np.save(tmp/f'{side}.npy', tracks.get(side, np.zeros((0, 1), np.float32)))
         np.save(tmp/f'{side}-scale.npy', scale.get(side, np.zeros((2, 1))))
@@ -153,19 +162,20 @@ def reload(self:Index):
     "Map the build in use and read the metadata of its videos"
     pointer = self.folder/'index'/'current'
     self.ids,self.sources,self.tracks,self.scale,self.model,self.made_by = np.array([], object), [], {}, {}, None, ''
+    self.has,self.config = np.zeros((0, 2), bool), dict(self.wanted)
     if pointer.exists():
         home = pointer.parent/pointer.read_text()
         saved = json.loads((home/'ids.json').read_text())
-        self.ids,self.sources = np.array(saved['ids'], object), saved['sources']
+        self.ids,self.sources,self.has = np.array(saved['ids'], object), saved['sources'], np.load(home/'has.npy')
+        self.config.update(specs=saved['specs'], columns=saved['columns'])
         self.tracks = {o: np.load(home/f'{o}.npy', mmap_mode='r') for o in self.columns}
         self.scale,self.made_by = {o: np.load(home/f'{o}-scale.npy') for o in self.columns}, saved.get('made_by', '')
         if self.made_by: self.model = load_model(home/'model.safetensors')
     self.table.checkout_latest()
     self.videos = self.table.to_pandas().set_index('video_id').reindex(self.ids)
-    self.has = np.stack([np.abs(self.tracks[o][:]).sum(1)>0 for o in ('audio', 'video')], 1) if len(self.ids) else np.zeros((0, 2), bool)
     self._row = pd.Index(self.ids)
 
-# %% ../nbs/34_index.ipynb #fe51a938
+# %% ../nbs/34_index.ipynb #25fcdac8
 def _make_tiny(folder):
     from mvrep.corpus import read_manifest
     from mvrep.extract import extract
@@ -179,7 +189,7 @@ def tiny_index(
     folder:str|Path # An empty folder for the copy
 ) -> Index: # Twelve synthetic videos, indexed with the offline encoders
     "A small real index, for examples and tests"
-    made_by = 'core media segments demo demo_sound demo_picture spectrogram pretrained audio video features vectors extract index'.split()
+    made_by = 'core media segments demo demo_sound demo_picture spectrogram pretrained audio video features vectors extract joint corpus index'.split()
     code = [sha256(files('mvrep')/f'{o}.py') for o in made_by]
     shutil.copytree(cached(_make_tiny, 'tiny-index', *code)/'ix', Path(folder)/'ix')
     return Index(Path(folder)/'ix')

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['mmr', 'cap_artists', 'explain', 'seed_query', 'similar']
 
-# %% ../nbs/40_recommend.ipynb #5c46ab31
+# %% ../nbs/40_recommend.ipynb #90f311ed
+import os
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from .extract import encode_video
 from .features import load_encoder
-from .index import Index, Query
+from .index import Index, Query, joint_scores
 
 # %% ../nbs/40_recommend.ipynb #29a9c1d1
 def mmr(
@@ -66,13 +67,16 @@ def explain(
             if np.isfinite(s[i, j]): rows.append((v, side, float(starts[i]), float(g.start.iloc[j]), float(g.length.iloc[j]), float(s[i, j])))
     return pd.DataFrame(rows, columns=['video_id', 'side', 'seed_start', 'start', 'length', 'score'])
 
-# %% ../nbs/40_recommend.ipynb #05cd4b7d
+# %% ../nbs/40_recommend.ipynb #6ca41de4
 def seed_query(
     index:Index, # Where to look
     video:str|Path # An id of the index, or a file
 ) -> tuple[Query, dict, tuple]: # Vectors; segments as for `explain`; ids to leave out of the results
     "What is looked for, from an id or a file; raises `KeyError` if it is neither and `MediaError` if the file cannot be used"
     sides = list(index.columns)
+    if not len(index): raise ValueError(f'{index.folder} has no videos in it: add some with `mvrep add`')
+    if str(video) not in index._row and Path(video).is_file():
+        video = next(iter(index.videos.index[index.videos.path==os.path.abspath(video)]), video) # a file that is in the index is known already
     if str(video) in index._row:
         x = {o: _segments(index, [str(video)], o) for o in sides}
         return index.query(str(video)), {o: (k.start.to_numpy(), e) for o,(k,e) in x.items() if not np.isnan(e).any()}, (str(video),)
@@ -83,7 +87,7 @@ def seed_query(
     x = {o: (starts, index.unit(o, found[index.columns[o]])) for o in sides if found[index.columns[o]] is not None}
     return index.embed(found, starts), x, ()
 
-# %% ../nbs/40_recommend.ipynb #6fbea8b5
+# %% ../nbs/40_recommend.ipynb #04e34f21
 def similar(
     index:Index, # Where to look
     video:str|Path, # The seed: an id of the index, or a file
@@ -107,4 +111,8 @@ def similar(
 
 def _between(index, ids, by, weight):
     "Similarity of candidates to each other"
-    return np.stack([index.scores(index.query(o), by, weight).score.reindex(ids).fillna(0) for o in ids])
+    at = index._row.get_indexer(ids)
+    cos = {o: index.tracks[o][at] @ index.tracks[o][at].T for o in ('audio', 'video')}
+    if by!='joint': return cos[by]
+    has = index.has[at]
+    return np.nan_to_num(np.stack([joint_scores(a, v, has, h, weight) for a,v,h in zip(cos['audio'], cos['video'], has)]))

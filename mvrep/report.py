@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['evaluate', 'pick_seeds', 'write_report']
 
-# %% ../nbs/40a_report.ipynb #a44c56cb
+# %% ../nbs/40a_report.ipynb #8f2c1dbb
 import base64, io
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +17,6 @@ from .core import atomic_write
 from .index import Index
 from .media import contact_sheet
 from .metrics import precision_at_k
-from .recommend import similar
 from .recommend import similar
 
 # %% ../nbs/40a_report.ipynb #090391a3
