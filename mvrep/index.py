@@ -83,7 +83,7 @@ def create_index(
     with atomic_write(path) as tmp: tmp.write_text(json.dumps(config, indent=1))
     return Index(folder)
 
-# %% ../nbs/34_index.ipynb #edfff357
+# %% ../nbs/34_index.ipynb #ed58c593
 @patch
 def put_videos(self:Index,
     corpus:pd.DataFrame, # Manifest, checked by `validate`
@@ -96,7 +96,7 @@ def put_videos(self:Index,
         r = {k: _clean(v) for k,v in r.items()}
         old = known.get(r['video_id'], {})
         first,second = (r, old) if renew else (old, r)
-        rows.append({k: first.get(k) or second.get(k) for k in VIDEOS.names} | {k: r[k] for k in ('video_id', 'path', 'duration') if r[k]})
+        rows.append({k: first.get(k) or second.get(k) or None for k in VIDEOS.names} | {k: r[k] for k in ('video_id', 'path', 'duration') if r[k]})
     self.table.merge_insert('video_id').when_matched_update_all().when_not_matched_insert_all().execute(pa.Table.from_pylist(rows, VIDEOS))
 
 def _clean(v):
