@@ -66,15 +66,16 @@ def _date(v):
     s = '-'.join(o for o in m.groups() if o) if m else None
     return s if _is_date(s) else v
 
-# %% ../nbs/03_corpus.ipynb #d8a819d2
+# %% ../nbs/03_corpus.ipynb #d2fc52a4
 def _utf8(path): return os.fsencode(path).decode('utf8', 'backslashreplace')
 def _row(path, hashed):
     "What the file at `path` says of itself, or why it cannot be used"
     if _utf8(path)!=path: return 'its name is not UTF-8: rename it'
-    try: i = probe(path)
+    try: i,digest = probe(path), sha256(path) if hashed else None
     except MediaError as e: return e.reason
+    except Exception as e: return f'{type(e).__name__}: {e}: convert it to mp4' # a surprise costs one file, not the scan
     day = _date(i.tags.get('date'))
-    return {k: i.tags.get(k) for k in ('artist', 'title', 'genre')} | dict(release_date=day if _is_date(day) else None, duration=i.duration, sha256=sha256(path) if hashed else None)
+    return {k: i.tags.get(k) for k in ('artist', 'title', 'genre')} | dict(release_date=day if _is_date(day) else None, duration=i.duration, sha256=digest)
 
 def scan_files(
     files:list[str|Path], # Videos

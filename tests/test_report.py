@@ -31,3 +31,12 @@ def test_report_plays(report):
         assert page.evaluate("document.getElementById('v0').paused"), 'both play at once'
         assert page.title().startswith('mvrep') and said==[] and asked==[], (page.title(), said, asked)
         browser.close()
+
+def test_demo_command(tmp_path):
+    import json, os, sys
+    from conftest import sh
+    said = sh(sys.executable, '-c', 'from mvrep.cli import main; main()', 'demo', '--out', tmp_path/'demo', '--n', 12, '--json', env=dict(os.environ, OMP_NUM_THREADS='1'))
+    found = json.loads(said)
+    assert (found['done'], found['failed'], found['indexed'])==(12, 0, 12)
+    assert [o['by'] for o in found['scores']]==['sound', 'picture', 'both'] and all(0<o['chance']<1 and o['pool']==11 for o in found['scores'])
+    assert (tmp_path/'demo'/'report.html').read_text().count('data:video/mp4')==18
