@@ -1,8 +1,8 @@
 """Kill `mvrep index` with SIGKILL at random moments, run it again, and compare all it holds with an undisturbed run: python bench/kill.py
 
-Writes results/kill.json. A round is one index folder: killed again and again at moments drawn from the whole length of an undisturbed run,
-from the first import to the last commit, until a run gets to its end before its moment comes; then another round begins. Every column of every
-row, the videos' metadata, their vectors, the scale and the error table must be equal to the last bit.
+Writes results/kill.json. A round is one index folder, killed up to four times and then left to end. Every second moment is drawn from the whole
+length of an undisturbed run, most of which is imports; the others come up to a second after a number of segments, drawn too, is on disk. Every column
+of every row, the videos' metadata, their vectors, the scale and the error table must be equal to the last bit.
 """
 import json, os, random, sys, tempfile, time
 from pathlib import Path
@@ -26,14 +26,20 @@ def main(kills=20, seed=0):
         length,want,n,rounds,slowest = time.monotonic()-t, state(d/'calm'), 0, 0, 0.
         while n<kills:
             ix,rounds = d/f'round-{rounds}', rounds+1
-            while True:
-                moment = rng.uniform(0, length) if n<kills else 1e9
-                p,t = command(ix), time.monotonic()
-                while p.poll() is None and time.monotonic()-t<moment: time.sleep(.02)
+            for k in range(5):
+                p,t,todo = command(ix), time.monotonic(), rng.randint(rows(ix), len(want[0]))
+                moment,late = rng.uniform(0, length), rng.random()
+                if k==4 or n>=kills: p.wait()
+                elif k%2: # deep in the work
+                    while p.poll() is None and rows(ix)<todo: time.sleep(.02)
+                    if p.poll() is None: time.sleep(late)
+                else:
+                    while p.poll() is None and time.monotonic()-t<moment: time.sleep(.02)
+                moment = time.monotonic()-t
                 left = workers(p) if p.poll() is None else []
                 p.kill()
                 errs = p.communicate()[1]
-                if p.returncode==0: break
+                if p.returncode==0: continue
                 if p.returncode!=-9: sys.exit(f'ended with {p.returncode}\n{errs}')
                 n,t = n+1, time.monotonic()
                 alive = psutil.wait_procs(left, timeout=60)[1]
