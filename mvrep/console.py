@@ -60,7 +60,7 @@ def records(
     "Rows of a frame as plain values, missing ones as None"
     return json.loads(df.to_json(orient='records', force_ascii=False))
 
-# %% ../nbs/41a_console.ipynb #af2cd0a4
+# %% ../nbs/41a_console.ipynb #d0a22008
 def fail(
     reason # What was seen and what would do
 ):
@@ -77,6 +77,7 @@ def plain_errors():
         raise typer.Exit(130)
     except KeyError as e: fail(e.args[0] if e.args else e)
     except Exception as e:
+        if 'No space left' in str(e): fail('the disk is full: make room and run the same command again; what was finished is kept')
         if isinstance(e, (ValueError, OSError)) or type(e).__name__ in ('MediaError', 'WeightsError'): fail(e)
         raise
 

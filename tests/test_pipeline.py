@@ -43,7 +43,10 @@ def same(a, b):
 
 def workers(p):
     "The processes that work for `p`"
-    return [o for o in psutil.Process(p.pid).children(recursive=True) if 'spawn_main' in ' '.join(o.cmdline())]
+    def works(o):
+        try: return 'spawn_main' in ' '.join(o.cmdline())
+        except psutil.Error: return False # it ended just now
+    return [o for o in psutil.Process(p.pid).children(recursive=True) if works(o)]
 
 def until(happens, p, seconds=400):
     "Wait for something while `p` runs; False if it ended first"
@@ -181,3 +184,15 @@ def test_killed_worker_costs_its_video_alone(undisturbed, tmp_path):
     assert set(ix.ids)==set(want[2])-{'v1'} and list(ix.store.errors().video_id)==['v1'] and 'crashed' in ix.store.errors().reason[0]
     ask('index', videos, '--out', tmp_path/'ix', '--workers', 1)
     same(state(tmp_path/'ix'), want)
+
+def test_full_disk(undisturbed, tmp_path):
+    videos,want = undisturbed
+    def mount(*args): return subprocess.run(['mount', *args, tmp_path], capture_output=True).returncode==0
+    if not mount('-t', 'tmpfs', '-o', 'size=250k', 'tmpfs'): pytest.skip('this user may not mount a small disk')
+    try:
+        assert 'disk is full' in ask('index', videos, '--out', tmp_path/'ix', '--workers', 1, rc=1)
+        assert ask('info', tmp_path/'ix', '--json')['videos']==0
+        assert mount('-o', 'remount,size=9m')
+        ask('index', videos, '--out', tmp_path/'ix', '--workers', 1)
+        same(state(tmp_path/'ix'), want)
+    finally: subprocess.run(['umount', '-l', tmp_path])
