@@ -1,8 +1,8 @@
 """Kill `mvrep index` with SIGKILL at random moments, run it again, and compare all it holds with an undisturbed run: python bench/kill.py
 
-Writes results/kill.json. A round is one index folder, killed up to four times and then left to end. Every second moment is drawn from the whole
-length of an undisturbed run, most of which is imports; the others come up to a second after a number of segments, drawn too, is on disk. Every column
-of every row, the videos' metadata, their vectors, the scale and the error table must be equal to the last bit.
+Writes results/kill.json. A round is one index folder, killed up to four times and, when it is complete or then, left to end. Every second moment is
+drawn from the whole length of an undisturbed run, most of which is imports; the others come up to a second after a number of new segments, drawn too,
+is on disk. Every column of every row, the videos' metadata, their vectors, the scale and the error table must be equal to the last bit.
 """
 import json, os, random, sys, tempfile, time
 from pathlib import Path
@@ -27,10 +27,11 @@ def main(kills=20, seed=0):
         while n<kills:
             ix,rounds = d/f'round-{rounds}', rounds+1
             for k in range(5):
-                p,t,todo = command(ix), time.monotonic(), rng.randint(rows(ix), len(want[0]))
-                moment,late = rng.uniform(0, length), rng.random()
-                if k==4 or n>=kills: p.wait()
-                elif k%2: # deep in the work
+                last = k==4 or n>=kills or rows(ix)==len(want[0])
+                todo = None if last else rng.randint(rows(ix)+1, len(want[0]))
+                p,t,moment,late = command(ix), time.monotonic(), rng.uniform(0, length), rng.random()
+                if last: p.wait()
+                elif k%2==0: # deep in the work
                     while p.poll() is None and rows(ix)<todo: time.sleep(.02)
                     if p.poll() is None: time.sleep(late)
                 else:
@@ -39,7 +40,7 @@ def main(kills=20, seed=0):
                 left = workers(p) if p.poll() is None else []
                 p.kill()
                 errs = p.communicate()[1]
-                if p.returncode==0: continue
+                if p.returncode==0: break
                 if p.returncode!=-9: sys.exit(f'ended with {p.returncode}\n{errs}')
                 n,t = n+1, time.monotonic()
                 alive = psutil.wait_procs(left, timeout=60)[1]

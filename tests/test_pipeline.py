@@ -61,10 +61,10 @@ def rows(folder):
     "How many segments are committed now, folded into the large table or not"
     if not (folder/'store'/'segments.lance').exists(): return 0
     db = lancedb.connect(folder/'store')
-    def count(o):
-        try: return db.open_table(o).count_rows()
-        except ValueError: return 0 # not there now: `recent` comes and goes
-    return max(count('segments'), count('recent'))
+    def ids(o):
+        try: return set(db.open_table(o).search().select(['segment_id']).to_arrow()['segment_id'].to_pylist())
+        except ValueError: return set() # not there yet
+    return len(ids('segments')|ids('recent'))
 
 def all_gone(processes, seconds=60):
     "Do processes end by themselves?"
