@@ -7,7 +7,7 @@ here = Path(__file__).parent
 settings = ConfigParser(delimiters=['='])
 settings.read(here/'settings.ini', encoding='utf-8')
 cfg = settings['DEFAULT']
-extras = {o: cfg[f'{o}_requirements'].split() for o in ('train', 'dev')}
+extras = {o: cfg[f'{o}_requirements'].split() for o in ('train', 'explore', 'app', 'dev')}
 setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'],
     author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0',
@@ -15,6 +15,6 @@ setup(
     package_data={'mvrep': ['static/*', 'weights/*']},
     python_requires='>=' + cfg['min_python'],
     install_requires=cfg['requirements'].split(), extras_require=extras,
-    entry_points={'console_scripts': ['mvrep=mvrep.cli:main'], 'nbdev': ['mvrep=mvrep._modidx:d']},
+    entry_points={'console_scripts': ['mvrep=mvrep.main:main'], 'nbdev': ['mvrep=mvrep._modidx:d']},
     long_description=(here/'README.md').read_text(encoding='utf-8') if (here/'README.md').exists() else cfg['description'],
     long_description_content_type='text/markdown')

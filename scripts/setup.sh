@@ -18,6 +18,6 @@ fi
 if [ -n "${PIP_FIND_LINKS:-}" ]; then export UV_FIND_LINKS="$PIP_FIND_LINKS"; fi
 echo "Installing mvrep and its tools into .venv ($("$python" --version), a few minutes the first time)"
 .venv/bin/python -m pip install -q --disable-pip-version-check uv || true
-.venv/bin/python -m uv pip install -q -p .venv -c constraints.txt -e '.[dev,train]' ||
-  { echo "uv could not; trying pip"; .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,train]'; }
+.venv/bin/python -m uv pip install -q -p .venv -c constraints.txt -e '.[dev,train,explore,app]' ||
+  { echo "uv could not; trying pip"; .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,train,explore,app]'; }
 touch .venv/.stamp

@@ -12,7 +12,7 @@ KILLS = int(os.environ.get('MVREP_KILLS', 3))
 def start(*args, **kwargs):
     "A command on its way, in a process group of its own"
     env = dict(os.environ, COLUMNS='200', OMP_NUM_THREADS='1')
-    return subprocess.Popen([sys.executable, '-c', 'from mvrep.cli import main; main()', *map(str, args)], text=True, env=env,
+    return subprocess.Popen([sys.executable, '-c', 'from mvrep.main import main; main()', *map(str, args)], text=True, env=env,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **kwargs)
 
 def ask(*args, rc=0):

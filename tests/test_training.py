@@ -145,7 +145,7 @@ def test_nothing_is_unpickled(tmp_path):
 def test_an_index_is_trained_evaluated_and_added_to(tmp_path, recipe):
     import shutil
     from typer.testing import CliRunner
-    from mvrep.cli import app
+    from mvrep.main import app
     from mvrep.corpus import read_manifest
     from mvrep.demo import tiny_corpus
     from mvrep.index import Index, tiny_index
