@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['app', 'Out', 'Workers', 'Json', 'Dir', 'index_', 'add', 'similar', 'info', 'doctor', 'demo', 'version']
 
-# %% ../nbs/42_cli.ipynb #14fc480a
+# %% ../nbs/42_cli.ipynb #746658a2
 import os, shlex
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
-from .console import alone, command_name, err, out, plain_errors, print_json, records, show_errors, show_table
+from .console import alone, command_name, err, out, plain, plain_errors, print_json, records, show_errors, show_table
 
 # %% ../nbs/42_cli.ipynb #2ff9c3ec
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='markdown',
@@ -50,7 +50,7 @@ def _fill(index, corpus, bad, workers, refit, renew, strict=False):
     index.build(refit)
     return {**count, 'failed': count['failed']+len(bad), 'indexed': len(index)}
 
-# %% ../nbs/42_cli.ipynb #2281f874
+# %% ../nbs/42_cli.ipynb #14bc07cf
 Out = Annotated[Path, typer.Option('--out', '-o', help='The index folder to make, or to go on with')]
 Workers = Annotated[Optional[int], typer.Option(min=1, help='Processes; the number of cores by default')]
 Json = Annotated[bool, typer.Option('--json', help='Print JSON for programs')]
@@ -73,6 +73,7 @@ def index_(
 
     Example: `mvrep index ~/videos --out ~/videos.mvrep`"""
     with plain_errors():
+        from mvrep.corpus import find_duplicates
         from mvrep.features import load_encoder, presets
         from mvrep.index import create_index
         if preset not in presets: raise typer.BadParameter(f'{preset!r}: one of {", ".join(presets)}', param_hint='--preset')
@@ -83,14 +84,18 @@ def index_(
         with alone(dest):
             ix = create_index(dest, specs, columns, plan)
             if not manifest and src.is_dir(): corpus = _name(ix, corpus)
-            _done(ix, _fill(ix, corpus, bad, workers, True, bool(manifest or label_from_folder or src.is_file()), strict), dest, json_)
+            count = _fill(ix, corpus, bad, workers, True, bool(manifest or label_from_folder or src.is_file()), strict)
+            twice = find_duplicates(corpus)
+            _done(ix, count, dest, json_, [list(o) for _,o in twice.groupby('sha256').video_id])
 
-def _done(ix, count, dest, json_):
+def _done(ix, count, dest, json_, twice=()):
     "Say what was done; exit code 3 where files failed"
     bad = ix.store.errors()
-    if json_: print_json({**count, 'index': str(dest), 'errors': records(bad)})
+    if json_: print_json({**count, 'index': str(dest), 'errors': records(bad), 'duplicates': list(twice)})
     else:
         show_errors(bad)
+        for o in twice[:5]: out.print(f'the same file under {len(o)} names: {plain(", ".join(o[:5]))}', highlight=False, markup=False, soft_wrap=True)
+        if len(twice)>5: out.print(f'… and {len(twice)-5} more such groups: --json lists all', highlight=False)
         out.print(f'{count["done"]} videos encoded, {count["skipped"]} were there already, {count["failed"]} failed; {len(ix)} in {dest}', highlight=False, markup=False)
         if len(ix): out.print(f'next: {command_name()} similar {shlex.quote(str(dest))} --video {shlex.quote(ix.ids[0])}', highlight=False, markup=False, soft_wrap=True)
     if count['failed']: raise typer.Exit(3)

@@ -7,7 +7,7 @@ __all__ = ['COLUMNS', 'SPLITS', 'EXTENSIONS', 'READERS', 'CHECKS', 'CorpusError'
            'read_manifest', 'save_manifest', 'validate', 'name_key', 'find_duplicates', 'split_random',
            'split_by_artist', 'read_msd', 'join_msd']
 
-# %% ../nbs/03_corpus.ipynb #f8a93beb
+# %% ../nbs/03_corpus.ipynb #2f05f1ec
 import json, math, os, re, unicodedata
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +17,7 @@ from numbers import Real
 from pathlib import Path
 import numpy as np, pandas as pd
 from scipy.sparse import coo_matrix, csgraph
+from tqdm import tqdm
 from .core import MediaError, atomic_write, seed_from, sha256
 from .media import probe
 
@@ -66,7 +67,7 @@ def _date(v):
     s = '-'.join(o for o in m.groups() if o) if m else None
     return s if _is_date(s) else v
 
-# %% ../nbs/03_corpus.ipynb #d2fc52a4
+# %% ../nbs/03_corpus.ipynb #5704b455
 def _utf8(path): return os.fsencode(path).decode('utf8', 'backslashreplace')
 def _row(path, hashed):
     "What the file at `path` says of itself, or why it cannot be used"
@@ -84,7 +85,7 @@ def scan_files(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # The corpus, and the files that cannot be used: `path`, `reason`
     "A corpus from files, in the order given, with title, artist, genre and date where the files carry them"
     paths = list(dict.fromkeys(os.path.abspath(o) for o in files))
-    with ThreadPoolExecutor() as pool: found = list(pool.map(lambda o: _row(o, hash), paths))
+    with ThreadPoolExecutor() as pool: found = list(tqdm(pool.map(lambda o: _row(o, hash), paths), 'looking into files', len(paths), unit='file', delay=3, disable=None))
     rows = [dict(video_id=i, path=p, tags=[], **r) for i,p,r in zip(video_ids(paths, root and os.path.abspath(root)), paths, found) if isinstance(r, dict)]
     bad = [(_utf8(p), r) for p,r in zip(paths, found) if isinstance(r, str)]
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype(dict(duration=float)), pd.DataFrame(bad, columns=['path', 'reason'], dtype=object)
@@ -234,13 +235,12 @@ def name_key(
     words = ''.join(c if c.isalnum() else '' if c in "'’" or unicodedata.combining(c) else ' ' for c in s).split()
     return ' '.join(words[1:] if len(words)>1 and words[0]=='the' else words) or name.casefold().strip()
 
-# %% ../nbs/03_corpus.ipynb #7a4cf622
+# %% ../nbs/03_corpus.ipynb #43fa5684
 def find_duplicates(
     df:pd.DataFrame # A corpus; `sha256` is used where it is known
 ) -> pd.DataFrame: # Columns `sha256`, `video_id`, `path`: files with the same content, one group after the other
     "Files of a corpus that have the same content as another"
-    known = df.get('sha256', pd.Series(None, df.index, dtype=object))
-    size = pd.Series([os.path.getsize(o) if os.path.isfile(o) else -1 for o in df.path], df.index)
+    known,size = df.get('sha256', pd.Series(None, df.index, dtype=object)), pd.Series([os.path.getsize(o) if os.path.isfile(o) else -1 for o in df.path], df.index)
     ask = size.duplicated(keep=False) & (size>=0)
     known = pd.Series([sha256(p) if a and _missing(k) else k for p,k,a in zip(df.path, known, ask)], df.index, dtype=object)
     out = df[['video_id', 'path']].assign(sha256=known)[known.notna() & known.duplicated(keep=False)]
