@@ -48,7 +48,7 @@ class Encoder:
         v = self.net.encode(x, self.net.sr, hop=2.)[self.layer].mean(0) if self.modality=='audio' else self.net.encode(x)
         return np.asarray(v, np.float32)
 
-# %% ../nbs/14_features.ipynb #b36886cb
+# %% ../nbs/14_features.ipynb #644dfc04
 def _musicnn(corpus, weights):
     from mvrep.audio import Musicnn
     return Musicnn.from_pretrained(weights or corpus)
@@ -61,8 +61,12 @@ def _r2plus1d(_, weights):
     from mvrep.video import R2Plus1D18
     return R2Plus1D18.from_pretrained(weights or 'KINETICS400_V1')
 
+def _i3d(_, weights):
+    from mvrep.i3d import I3D
+    return I3D.from_pretrained(weights)
+
 encoders = {'musicnn_mtt': ('audio', _musicnn, 'mtt'), 'musicnn_msd': ('audio', _musicnn, 'msd'),
-            'efficientnet_lite0': ('video', _image, 'efficientnet_lite0'), 'r2plus1d_18': ('video', _r2plus1d, '')}
+            'efficientnet_lite0': ('video', _image, 'efficientnet_lite0'), 'r2plus1d_18': ('video', _r2plus1d, ''), 'i3d': ('video', _i3d, '')}
 presets = {'offline': ('musicnn_mtt', 'efficientnet_lite0'), 'thesis': ('musicnn_mtt', 'r2plus1d_18')}
 
 # %% ../nbs/14_features.ipynb #7811aa91
