@@ -134,11 +134,11 @@ def _chance(n_liked, pool, ks, length):
     return [(first/place).sum(), *(o for k in ks for o in (n_liked/pool*min(k, length)/k, min(k, length)/pool, 1-miss[min(k, length)-1],
         n_liked/pool*gain[:k].sum()/(1/np.log2(1+np.arange(1, min(k, n_liked)+1))).sum()))]
 
-# %% ../nbs/23_metrics.ipynb #96c152d3
+# %% ../nbs/23_metrics.ipynb #3f4cd7f4
 def recommendation_metrics(
     recommended:list, # For each user a ranked list of different items, best first
     liked:list, # For each user a collection of the items liked
-    pool:int, # How many items could have been recommended
+    pool:int|list, # How many items could have been recommended: to everybody, or to each user
     ks:tuple=(1,5,10), # Lengths of the lists
     n_boot:int=1000, # Resamples for the intervals
     seed:int=0 # Of the bootstrap
@@ -147,22 +147,22 @@ def recommendation_metrics(
     if len(recommended)!=len(liked): raise ValueError(f'{len(recommended)} lists for {len(liked)} users')
     names = ['MRR', *(f'{o}@{k}' for k in ks for o in ('precision', 'recall', 'hit_rate', 'ndcg'))]
     rows,chance = [],[]
-    for items,good in zip(map(list, recommended), map(set, liked)):
+    for items,good,n in zip(map(list, recommended), map(set, liked), np.broadcast_to(pool, len(liked)).tolist()):
         if len(set(items))!=len(items): raise ValueError(f'a list has an item twice: {items[:10]}')
-        if max(len(items), len(good))>pool: raise ValueError(f'{max(len(items), len(good))} items from a pool of {pool}')
+        if max(len(items), len(good))>n: raise ValueError(f'{max(len(items), len(good))} items from a pool of {n}')
         if not good: continue
         hit = np.array([o in good for o in items]+[False]*max(0, max(ks)-len(items)))
         gain = 1/np.log2(2+np.arange(max(len(hit), len(good))))
         row = [1/(1+hit.argmax()) if hit.any() else 0.]
         for k in ks: row += [hit[:k].mean(), hit[:k].sum()/len(good), hit[:k].any(), (hit[:k]*gain[:k]).sum()/gain[:min(k, len(good))].sum()]
         rows.append(row)
-        chance.append(_chance(len(good), pool, ks, max(1, len(items))))
+        chance.append(_chance(len(good), n, ks, max(1, len(items))))
     if not rows: raise ValueError(f'none of {len(liked)} users likes anything')
     rows = np.array(rows, dtype=float)
     res = dict(zip(names, rows.mean(0).tolist()))
     for end,o in zip(('low', 'high'), bootstrap(rows, n_boot=n_boot, seed=seed)): res |= {f'{k}_{end}':x for k,x in zip(names, o.tolist())}
     res |= {f'chance_{k}':o for k,o in zip(names, np.mean(chance, 0).tolist())}
-    return res | dict(pool_size=pool, n_users=len(rows), n_left_out=len(liked)-len(rows))
+    return res | dict(pool_size=np.mean(pool).item() if np.ndim(pool) else pool, n_users=len(rows), n_left_out=len(liked)-len(rows))
 
 # %% ../nbs/23_metrics.ipynb #b0ee43ce
 def _per_tag(scores, truth, decided):
