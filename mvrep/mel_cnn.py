@@ -45,7 +45,7 @@ def mel_patches(
     S = torch.fft.rfft(y.unfold(0, WINDOW, HOP)*torch.hann_window(WINDOW), N_FFT).abs()
     return patches((S@_filters.T+.01).log(), FRAMES, hop).contiguous()
 
-# %% ../nbs/11a_mel_cnn.ipynb #c14bcbf8
+# %% ../nbs/11a_mel_cnn.ipynb #2672d0d1
 def _convolutions():
     layers,n = [], 1
     for o in (64, 'M', 128, 'M', 256, 256, 'M', 512, 512, 'M'):
@@ -70,6 +70,7 @@ class MelCNN(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.convs,self.head = _convolutions(), nn.Linear(self.dim, len(self.classes))
+        for o in self.head.parameters(): nn.init.zeros_(o) # before the first step, no class is likelier than another
 
     def features(self,
         x:torch.Tensor # Patches from `mel_patches`, shape (n, 96, 64)
@@ -81,14 +82,13 @@ class MelCNN(nn.Module):
 
     def forward(self, x): return self.head(self.features(x))
 
-# %% ../nbs/11a_mel_cnn.ipynb #36de4e96
+# %% ../nbs/11a_mel_cnn.ipynb #b508b74e
 def from_vggish(
     path:str|Path, # A .pth or .safetensors file in the layout of `torchvggish`
     classes:list, # Names of the classes to be learned
-    seed:int=0 # Of the last layer
 ) -> MelCNN: # In training mode: its last layer has yet to learn
     "A `MelCNN` with the convolutions of VGGish; raises `WeightsError` if they are not there or do not fit"
-    net = MelCNN(classes, seed)
+    net = MelCNN(classes)
     load_exactly(nn.ModuleDict(dict(features=net.convs)), read_weights(path), drop=('embeddings.', 'pproc.'), what=str(path))
     return net.train().requires_grad_(True)
 

@@ -1,0 +1,176 @@
+"""What sound, picture and both know about emotion: `python bench/emotion.py INDEX` writes results/emotion.csv, emotion_recall.csv and emotion_confusion.csv
+
+INDEX is an index folder of the synthetic demo corpus, made there if it is missing. Everything is artist-disjoint: five folds, each video tested once for each seed.
+`--mel` trains the mel CNN from nothing instead (the long part) and writes results/emotion_mel.csv; what it says of each patch is kept in no file."""
+import os
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+import argparse
+from pathlib import Path
+import numpy as np, pandas as pd, torch
+from mvrep.core import atomic_write
+from mvrep.corpus import read_manifest
+from mvrep.demo import demo_corpus
+from mvrep.emotion import emotion_folds, late_fusion, nearest_music, pick, train_emotion, usable_labels
+from mvrep.extract import extract
+from mvrep.features import presets
+from mvrep.heads import TwoTowers
+from mvrep.index import create_index
+from mvrep.losses import ClipLoss
+from mvrep.media import read_audio
+from mvrep.mel_cnn import MelCNN, classify, fit_classifier, mel_patches
+from mvrep.metrics import bootstrap, ranks
+from mvrep.vectors import fit_scale, pool_tracks, standardise
+
+torch.set_num_threads(1)
+PAIRS = dict(n_pairs=8000, epochs=3, lr=1e-3) # fewer pairs and larger steps than published: 77 videos have few pairs
+RESULTS = Path(__file__).parents[1]/'results'
+
+def demo_index(folder):
+    corpus = read_manifest(demo_corpus()/'manifest.csv')
+    index = create_index(folder, presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
+    index.put_videos(corpus)
+    extract(corpus, index.store, presets['offline'], progress=False)
+    index.build()
+    return index, corpus.set_index('video_id').loc[index.ids]
+
+def vectors(store, column, train):
+    "Videos as unit vectors, standardised first over segments and then over videos of the training part"
+    keys,x = store.keys(), store.matrix(column)
+    v = pool_tracks(standardise(x, fit_scale(x, np.flatnonzero(keys.video_id.isin(train)))), keys.video_id.to_numpy())
+    m,s = fit_scale(v, np.flatnonzero(np.isin(keys.video_id.unique(), train)))
+    return ((v-m)/s).astype(np.float32)
+
+def true_pairs(a, v, seed, steps=150):
+    "Heads that learn which film belongs to which song, without any emotion"
+    torch.manual_seed(seed)
+    a,v = map(torch.from_numpy, (a, v))
+    towers,loss = TwoTowers(a.shape[1], v.shape[1], 128, hidden_dim=128, dropout=.5, batch_norm=False, output='linear'), ClipLoss(.1, learned=True)
+    opt = torch.optim.AdamW([*towers.parameters(), *loss.parameters()], lr=2e-3, weight_decay=.1)
+    for _ in range(steps):
+        opt.zero_grad()
+        loss(*towers(a, v)).backward()
+        opt.step()
+    return towers.eval()
+
+def places(net, a, v):
+    with torch.inference_mode(): return [o.numpy() for o in (net.encode_audio(torch.from_numpy(a)), net.encode_video(torch.from_numpy(v)))]
+
+def describe(net, x):
+    with torch.inference_mode(): return net.features(torch.from_numpy(x)).numpy()
+
+def right(answer, truth):
+    "Share of the answer that is right, for each video"
+    classes = sorted(set(truth)|set(answer.columns))
+    return answer.reindex(columns=classes, fill_value=0.).to_numpy()[np.arange(len(truth)), [classes.index(o) for o in truth]]
+
+class Notes:
+    "What each way said about each video, for each seed"
+    def __init__(self): self.rows,self.answers = [], []
+    def classified(self, way, seed, te, truth, p):
+        y,a = truth[te], pick(p)
+        prior = pd.Series(truth[np.setdiff1d(np.arange(len(truth)), te)]).value_counts(normalize=True)
+        self.put('classify', way, seed, te, y, a, pd.Series(y).map(prior).fillna(0).to_numpy())
+    def nearest(self, way, seed, te, truth, d):
+        y = truth[te]
+        a,chance = nearest_music(d, y)
+        o,others_chance = nearest_music(d, y, own=False)
+        self.put('nearest music', way, seed, te, y, a, chance, pool=len(te), others=right(o, y), others_chance=others_chance, rank=ranks(-d))
+    def put(self, task, way, seed, te, y, a, chance, **more):
+        self.rows.append(pd.DataFrame(dict(task=task, way=way, seed=seed, video=te, truth=y, right=right(a, y), chance=chance, **more)))
+        self.answers.append(a.fillna(0).groupby(y).sum().reset_index(names='truth').assign(task=task, way=way))
+
+    def table(self):
+        "One line a way: means over videos and seeds, and an interval over videos"
+        out,order = [], list(dict.fromkeys((o.task[0], o.way[0]) for o in self.rows))
+        notes = pd.concat(self.rows)
+        for task,way in order:
+            o = notes[(notes.task==task)&(notes.way==way)]
+            each = o.groupby('video').right.mean().to_numpy()
+            low,high = bootstrap(each)
+            row = dict(task=task, way=way, accuracy=each.mean(), low=low, high=high, sd_over_seeds=o.groupby('seed').right.mean().std(ddof=0), chance=o.chance.mean(), n=len(each), seeds=o.seed.nunique())
+            if task!='classify':
+                row |= dict(pool=o.pool.mean(), others=o.others.mean(), others_chance=o.others_chance.mean(), median_rank=o['rank'].median(), chance_median_rank=(o.pool.mean()+1)/2)
+                row |= {f'R@{k}': (o['rank']<=k).mean() for k in (1, 5)} | {f'chance_R@{k}': (k/o.pool).mean() for k in (1, 5)}
+            out.append(row)
+        return pd.DataFrame(out), notes.groupby(['task', 'way', 'truth'], sort=False).right.mean().unstack().reindex(pd.MultiIndex.from_tuples(order))
+
+def save(df, name, **kwargs):
+    with atomic_write(RESULTS/name) as tmp: df.round(4).to_csv(tmp, **kwargs)
+
+def labelled(corpus):
+    truth = corpus.emotion.to_numpy(object)
+    ok,notes = usable_labels(truth, corpus.artist)
+    print(*notes, sep='\n')
+    assert ok.all() # the demo corpus has a label for every video and several artists for every label
+    return truth
+
+def study(folder, seeds):
+    from mvrep.pairs import PairNet, PairSpace, distances, fit_pairs
+    index,corpus = demo_index(folder)
+    truth,notes = labelled(corpus), Notes()
+    for seed in range(seeds):
+        for tr,te in emotion_folds(truth, corpus.artist, seed=seed):
+            a,v = (vectors(index.store, index.columns[o], index.ids[tr]) for o in ('audio', 'video'))
+            both,y = np.hstack([a, v]), truth[tr]
+            net = {k: train_emotion(x[tr], y, seed=seed) for k,x in dict(audio=a, video=v, both=both).items()}
+            for k,x in dict(audio=a, video=v, both=both).items(): notes.classified(dict(both='both, features side by side').get(k, k), seed, te, truth, late_fusion([net[k]], [x[te]]))
+            notes.classified('both, late fusion', seed, te, truth, late_fusion([net['audio'], net['video']], [a[te], v[te]]))
+            inside = describe(net['audio'], a), describe(net['video'], v)
+            heads = true_pairs(a[tr], v[tr], seed)
+            space = fit_pairs(a[tr], v[tr], y, PairSpace, **PAIRS, seed=seed)
+            for name,o in (('true pairs', heads), ('emotion pairs', space)):
+                e = np.hstack(places(o, a, v))
+                notes.classified(f'both, joint embedding of {name}', seed, te, truth, late_fusion([train_emotion(e[tr], y, seed=seed)], [e[te]]))
+            said = [late_fusion([net[k]], [x[te]]).to_numpy() for k,x in dict(audio=a, video=v).items()]
+            notes.nearest('classifiers agree', seed, te, truth, 1-said[1]@said[0].T)
+            for kind,what in ((PairNet, 'pair network, as published'), (PairSpace, 'pair space, repaired')):
+                o = fit_pairs(inside[0][tr], inside[1][tr], y, kind, **PAIRS, seed=seed)
+                notes.nearest(f'{what}, on descriptions', seed, te, truth, distances(o, inside[0][te], inside[1][te]))
+                o = space if kind is PairSpace else fit_pairs(a[tr], v[tr], y, kind, **PAIRS, seed=seed)
+                notes.nearest(f'{what}, on features', seed, te, truth, distances(o, a[te], v[te]))
+            ea,ev = places(heads, a[te], v[te])
+            notes.nearest('joint embedding of true pairs', seed, te, truth, 1-ev@ea.T)
+            print(f'seed {seed}: {len(te)} videos judged', flush=True)
+        table,recall = notes.table()
+        save(table, 'emotion.csv', index=False)
+        save(recall.rename_axis(['task', 'way']), 'emotion_recall.csv')
+        answers = pd.concat(notes.answers)
+        shown = answers[answers.way=='pair space, repaired, on features'].groupby('truth').sum(numeric_only=True)/(seed+1)
+        save(shown, 'emotion_confusion.csv')
+        print(table.round(3).to_string(), flush=True)
+
+def mel(epochs=6, n_patches=4, folds=2):
+    "The mel CNN, from random weights: a few patches a song to learn from, all to be tested with, in some of the folds"
+    corpus = read_manifest(demo_corpus()/'manifest.csv')
+    truth,rows = labelled(corpus), []
+    classes = sorted(set(truth))
+    heard = [mel_patches(read_audio(o, sr=16000), 16000) for o in corpus.path]
+    print(len(heard), 'songs', flush=True)
+    for fold,(tr,te) in enumerate(emotion_folds(truth, corpus.artist, seed=0)[:folds]):
+        some = [heard[i][np.linspace(0, len(heard[i])-1, n_patches).round().astype(int)] for i in tr]
+        x,y = torch.cat(some), torch.tensor([classes.index(truth[i]) for i in tr]).repeat_interleave(n_patches)
+        centre,spread = x.mean(), x.std()
+        net = MelCNN(classes).to(memory_format=torch.channels_last)
+        with torch.autocast('cpu', torch.bfloat16): losses = fit_classifier(net, (x-centre)/spread, y, epochs, lr=3e-4, batch_size=8)
+        for i in te:
+            with torch.autocast('cpu', torch.bfloat16): p = classify(net, (heard[i]-centre)/spread).float()
+            rows.append(dict(video=i, patch=(p.argmax(1)==classes.index(truth[i])).float().mean().item(), song=float(classes[p.mean(0).argmax()]==truth[i]), chance=(truth[tr]==truth[i]).mean()))
+        print(fold, [round(o, 3) for o in losses], pd.DataFrame(rows)[['patch', 'song', 'chance']].mean().round(3).to_dict(), flush=True)
+        save_mel(pd.DataFrame(rows), epochs=epochs, patches_a_song=n_patches, folds=fold+1)
+
+def save_mel(rows, **how):
+    out = []
+    for o in ('patch', 'song'):
+        low,high = bootstrap(rows[o].to_numpy())
+        out.append(dict(way=f'mel CNN from nothing, by {o}', accuracy=rows[o].mean(), low=low, high=high, chance=rows.chance.mean(), n=len(rows), seeds=1)|how)
+    save(pd.DataFrame(out), 'emotion_mel.csv', index=False)
+
+if __name__=='__main__':
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('index', nargs='?', help='folder of the index')
+    parser.add_argument('--mel', action='store_true', help='the mel CNN')
+    parser.add_argument('--seeds', type=int, default=2)
+    args = parser.parse_args()
+    if args.mel: mel()
+    elif args.index: study(args.index, args.seeds)
+    else: parser.error('say where the index is, or --mel')
