@@ -16,7 +16,7 @@ from .console import alone, command_name, err, out, plain, plain_errors, print_j
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='markdown',
                   help='Learn what a music video is from its sound, picture and words; recommend, search and explore by it.')
 
-# %% ../nbs/42_cli.ipynb #38cabd77
+# %% ../nbs/42_cli.ipynb #a16f0182
 def _read_corpus(src, manifest=None, label_from_folder=None):
     "A checked corpus from a folder or a manifest, and the files that cannot be used"
     import pandas as pd
@@ -24,7 +24,7 @@ def _read_corpus(src, manifest=None, label_from_folder=None):
     none = pd.DataFrame(columns=['path', 'reason'])
     if manifest or Path(src).is_file(): corpus,bad = read_manifest(manifest or src, root=src if manifest else None), none
     else: corpus,bad = scan_folder(src, label_from_folder=label_from_folder)
-    validate(corpus, check_files=False)
+    for o in validate(corpus, check_files=False): err.print(f'note: {plain(o)}', markup=False, highlight=False, soft_wrap=True)
     return corpus, bad
 
 def _name(index, corpus):

@@ -86,7 +86,7 @@ def command_name() -> str: # `mvrep` where it is on the PATH, and else where it 
     "How this command is called from here, for the hints that it gives"
     return 'mvrep' if shutil.which('mvrep') else os.path.relpath(Path(sys.executable).with_name('mvrep'))
 
-# %% ../nbs/41a_console.ipynb #1913b62c
+# %% ../nbs/41a_console.ipynb #72431485
 @contextmanager
 def alone(
     folder:Path # An index folder; made if it is not there
@@ -97,6 +97,7 @@ def alone(
     try:
         try: fcntl.flock(fd, fcntl.LOCK_EX|fcntl.LOCK_NB)
         except BlockingIOError: raise ValueError(f'{folder} is being written by another mvrep: wait until it is done') from None
-        for o in (*folder.glob('.tmp-*'), *folder.glob('*/.tmp-*')): o.unlink() if o.is_file() else shutil.rmtree(o)
+        if (folder/'mvrep.json').is_file(): # anything else is none of ours
+            for o in (p for d in ('', 'cache', 'index', 'model') for p in (folder/d).glob('.tmp-*')): o.unlink() if o.is_file() else shutil.rmtree(o)
         yield
     finally: os.close(fd)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MediaInfo', 'probe', 'read_frames', 'read_audio', 'write_clip', 'contact_sheet', 'mel_picture']
 
-# %% ../nbs/01_media.ipynb #7c880c84
+# %% ../nbs/01_media.ipynb #982a4ac9
 import io, math
 from collections import namedtuple
 from contextlib import contextmanager
@@ -14,7 +14,6 @@ from itertools import chain
 from pathlib import Path
 import av, numpy as np, soundfile, soxr
 from av.stream import Discard, Disposition
-from av.video.reformatter import VideoReformatter
 from PIL import Image
 from .core import MediaError, atomic_write
 
@@ -197,10 +196,10 @@ def _gone(path, kind, start, seen):
     if end is None or end-seen>.5: raise MediaError(path, f'no {name} at {start:.2f} s: it breaks off at {seen:.2f} s, copy or download the file again')
     return i.duration
 
-# %% ../nbs/01_media.ipynb #6cca1606
+# %% ../nbs/01_media.ipynb #eaf83544
 def _pictures(path, start=0., length=None, fps=None, size=None):
     "The pictures that `read_frames` returns, one at a time"
-    end,re,n,before,cur = _check(start, length),VideoReformatter(),0,None,None
+    end,re,n,before,cur = _check(start, length),av.video.reformatter.VideoReformatter(),0,None,None
     def give(o, until, least=0):
         "Frame `o` as often as it is due before `until`; without `fps`, once"
         nonlocal n
@@ -266,7 +265,7 @@ def read_audio(
         out[p:p+len(y)] = y[:max(0,len(out)-p)]
     return out if sr in (None,rate) else soxr.resample(out, rate, sr)
 
-# %% ../nbs/01_media.ipynb #808fbcf9
+# %% ../nbs/01_media.ipynb #7d66d9eb
 def write_clip(
     path:str|Path, # A video or audio file
     dest:str|Path, # The mp4 to write; the sound goes beside it as .wav
@@ -277,7 +276,8 @@ def write_clip(
     sr:int=16000 # Sample rate of the sound, Hz
 ) -> list[Path]: # The files written: mp4, wav, or both, as the source has them
     "Write a stretch of a video as a small silent mp4 and a mono wav"
-    info,mp4,wav = probe(path),Path(dest).with_suffix('.mp4'),Path(dest).with_suffix('.wav')
+    info,mp4,wav = probe(path),*(Path(str(dest).removesuffix('.mp4')+o) for o in ('.mp4', '.wav'))
+    if any(o.exists() and o.samefile(path) for o in (mp4,wav)): raise ValueError(f'{dest}: the clip would replace the file it is cut from: choose another name')
     if info.has_video:
         with atomic_write(mp4) as tmp, av.open(str(tmp), 'w') as c:
             v = c.add_stream('libx264', rate=fps)

@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from sklearn import config_context
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-# %% ../nbs/23_metrics.ipynb #233a3dbe
+# %% ../nbs/23_metrics.ipynb #9dbec0bd
 def _finite(x, name):
-    "`x` as a detached tensor without NaN, halves widened"
+    "`x` as a detached tensor without NaN, halves widened; only a similarity may be infinite"
     x = torch.as_tensor(x).detach()
     if x.dtype in (torch.float16, torch.bfloat16): x = x.float()
     if x.isnan().any(): raise ValueError(f'{name} has NaN in {int(x.isnan().reshape(len(x), -1).any(1).sum())} of {len(x)} rows')
+    if name!='sim' and x.isinf().any(): raise ValueError(f'{name} has infinite numbers in {int(x.isinf().reshape(len(x), -1).any(1).sum())} of {len(x)} rows')
     return x
 
 # %% ../nbs/23_metrics.ipynb #1ed2fb63
@@ -93,37 +94,43 @@ def retrieval_metrics(
     chance = [(n+1)/2, (n+1)/2, (1/np.arange(1, n+1)).mean().item(), *(min(k, n)/n for k in ks)]
     return res | {f'chance_{k}':o for k,o in zip(names, chance)} | dict(pool_size=n)
 
-# %% ../nbs/23_metrics.ipynb #eadfa021
-def _share_by_sim(sim, labels, k):
-    "Precision of each row's first `k` others, ties at the edge shared"
+# %% ../nbs/23_metrics.ipynb #85f2eb28
+def _share_by_sim(sim, same, out, k):
+    "Precision of each row's first `k` items that are not `out`, ties at the edge shared"
     sim = _finite(sim, 'sim').cpu().numpy().astype(float)
-    if sim.shape!=(len(labels),)*2: raise ValueError(f'{sim.shape} similarities for {len(labels)} labels')
-    np.fill_diagonal(sim, -np.inf)
-    edge,same = -np.partition(-sim, k-1, axis=1)[:,k-1:k], labels[:,None]==labels
-    np.fill_diagonal(same, False)
-    above,at = sim>edge, (sim==edge)&~np.eye(len(sim), dtype=bool)
-    return ((above&same).sum(1)+(k-above.sum(1))*(at&same).sum(1)/at.sum(1))/k
+    if sim.shape!=same.shape: raise ValueError(f'{sim.shape} similarities for {len(same)} labels')
+    sim[out] = -np.inf
+    edge = -np.partition(-sim, k-1, axis=1)[:,k-1:k]
+    above,at = sim>edge, (sim==edge)&~out
+    return ((above&same).sum(1)+(k-above.sum(1))*(at&same).sum(1)/np.maximum(at.sum(1), 1))/k
 
-# %% ../nbs/23_metrics.ipynb #2557b1bf
+# %% ../nbs/23_metrics.ipynb #0592d960
 def precision_at_k(
     sim_or_neighbours:torch.Tensor|np.ndarray, # Similarities (floats, shape (n, n)) or row numbers of neighbours, nearest first, without the item itself (integers, shape (n, ≥k))
     labels:list|np.ndarray, # One label an item, shape (n,)
     k:int=5, # Neighbours asked for
     n_boot:int=1000, # Resamples for the interval
-    seed:int=0 # Of the bootstrap
-) -> dict[str,float]: # `precision`, `low`, `high`, `chance`, and `pool`, the number of other items
-    "How many of each item's `k` nearest others carry its label, leaving the item itself out"
+    seed:int=0, # Of the bootstrap
+    groups:np.ndarray|None=None # Whole numbers, such as artists, shape (n,): an item's own group is left out, too; below 0 is unknown. Only with similarities
+) -> dict[str,float]: # `precision`, `low`, `high`, `chance`, and `pool`, the number of items each is compared with (their mean, with groups)
+    "How many of each item's `k` nearest others carry its label; items with fewer than `k` others are left out"
     x,labels = torch.as_tensor(sim_or_neighbours).detach(), np.unique(np.asarray(labels), return_inverse=True)[1]
     n = len(labels)
     if not 0<k<n: raise ValueError(f'want k between 1 and the {n-1} other items, got {k}')
-    if x.is_floating_point(): p = _share_by_sim(x.clone(), labels, k)
+    if groups is not None and not x.is_floating_point(): raise ValueError('groups can be left out of similarities, not of finished lists')
+    g = np.arange(n) if groups is None else np.where(np.asarray(groups)<0, -1-np.arange(n), groups)
+    out,same = g[:,None]==g, labels[:,None]==labels
+    others,same = (~out).sum(1), same&~out
+    ask = others>=k
+    if not ask.any(): raise ValueError(f'no item has {k} others outside its group')
+    if x.is_floating_point(): p = _share_by_sim(x.clone(), same, out, k)[ask]
     else:
         x = x.cpu().numpy()[:,:k]
         if x.shape!=(n,k) or (x==np.arange(n)[:,None]).any(): raise ValueError(f'want {k} neighbours other than itself for each of {n}, got {x.shape}')
         p = (labels[x]==labels[:,None]).mean(1)
     low,high = bootstrap(p, n_boot=n_boot, seed=seed)
-    chance = ((np.bincount(labels)[labels]-1)/(n-1)).mean()
-    return dict(precision=p.mean().item(), low=low.item(), high=high.item(), chance=chance.item(), pool=n-1)
+    chance,pool = (same.sum(1)[ask]/others[ask]).mean(), others[ask].mean().item()
+    return dict(precision=p.mean().item(), low=low.item(), high=high.item(), chance=chance.item(), pool=n-1 if groups is None else pool)
 
 # %% ../nbs/23_metrics.ipynb #ac751b85
 def _chance(n_liked, pool, ks, length):

@@ -247,7 +247,7 @@ def segment_features(
             audio.append(np.r_[x.mean(0), x[:,:2].std(0)]); video.append(np.r_[w, y.mean(0), y.std(0)])
     return pd.DataFrame(rows, columns=['video_id', 'segment', 'start', 'length']), np.array(audio, np.float32), np.array(video, np.float32)
 
-# %% ../nbs/06_muvi_sync.ipynb #71876e23
+# %% ../nbs/06_muvi_sync.ipynb #fda81cab
 def fit_retrieval(
     train:MuViSync, # At least 20 videos
     artists:pd.DataFrame|str|Path|None=None, # Columns `id`, `artist`, or a CSV with them: nobody is on both sides of an inner fold; each video is its own artist if None
@@ -270,7 +270,10 @@ def main():
     except (OSError, ValueError) as e: p.error(str(e))
     if o.save: model.save(o.save)
     res = import_module('mvrep.metrics').retrieval_metrics(model.embed_audio(test), model.embed_video(test))
-    print(json.dumps(dict(n_train=len(train), seed=o.seed) | res, indent=1))
+    who = artist_groups(read_artists(o.artists, train.ids+test.ids))
+    seen = np.isin(who[len(train):], who[:len(train)])
+    print(json.dumps(dict(n_train=len(train), seed=o.seed, n_test_by_artists_trained_on=int(seen.sum()),
+        n_test_shorter_than_150_s=sum(len(m)<150 for m in test.motion)) | res, indent=1))
 
 # %% ../nbs/06_muvi_sync.ipynb #6931ccc9
 if __name__=='__main__' and '__file__' in globals(): main() # a notebook has no file

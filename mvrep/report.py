@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['evaluate', 'pick_seeds', 'write_report']
 
-# %% ../nbs/40a_report.ipynb #8f2c1dbb
+# %% ../nbs/40a_report.ipynb #df2693da
 import base64, io
 from importlib.resources import files
 from pathlib import Path
@@ -14,25 +14,28 @@ import numpy as np
 import pandas as pd
 from . import __version__
 from .core import atomic_write
+from .corpus import name_key
 from .index import Index
 from .media import contact_sheet
 from .metrics import precision_at_k
 from .recommend import similar
 
-# %% ../nbs/40a_report.ipynb #090391a3
+# %% ../nbs/40a_report.ipynb #93e2a516
 def evaluate(
     index:Index, # What to measure
     label:str='genre', # A column of the manifest
     k:int=5, # Length of the lists
     seed:int=0 # Of the bootstrap
-) -> pd.DataFrame: # One row for each of sound, picture and both: `by`, `precision`, `low`, `high`, `chance`, `pool`
+) -> pd.DataFrame: # One row for each of sound, picture and both: `by`, `precision`, `low`, `high`, `chance`, `pool`, and `other_artists`, `other_chance` without the seed's own artist
     "Precision of the nearest neighbours' labels, beside chance; videos without a label are left out"
     known = index.videos[label].notna().to_numpy()
     labels,rows = index.videos[label][known].to_numpy(), []
+    artists = pd.factorize(index.videos.artist[known].map(name_key, na_action='ignore'))[0]
     for by in ('audio', 'video', 'joint'):
         sim = np.stack([index.scores(index.query(o), by).score.to_numpy()[known] for o in index.ids[known]])
-        r = precision_at_k(np.nan_to_num(sim, nan=-2), labels, k, seed=seed)
-        rows.append(dict(by=dict(audio='sound', video='picture', joint='both')[by], **r))
+        sim = np.nan_to_num(sim, nan=-2)
+        r,o = (precision_at_k(sim, labels, k, seed=seed, groups=g) for g in (None, artists))
+        rows.append(dict(by=dict(audio='sound', video='picture', joint='both')[by], **r, other_artists=o['precision'], other_chance=o['chance']))
     return pd.DataFrame(rows)
 
 # %% ../nbs/40a_report.ipynb #c3c0768f

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['known_answer', 'TrainingData', 'training_data']
 
-# %% ../nbs/24b_rows.ipynb #88b709ee
+# %% ../nbs/24b_rows.ipynb #285b4691
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from .corpus import name_key, split_by_artist
 from .features import Encoder, FeatureStore
+from .muvi_sync import artist_groups
 from .segments import Segment
 
 # %% ../nbs/24b_rows.ipynb #fd05c9df
@@ -75,7 +76,7 @@ class TrainingData:
         "The segments of one part of the corpus"
         return np.flatnonzero(self.split[self.video]==name)
 
-# %% ../nbs/24b_rows.ipynb #ce57cd1d
+# %% ../nbs/24b_rows.ipynb #dcb357a8
 def training_data(
     store:FeatureStore, # The features
     columns:dict, # {'audio': column, 'video': column}
@@ -86,6 +87,7 @@ def training_data(
     keys,maps = store.keys(), {o: store.matrix(c) for o,c in columns.items()}
     code,ids = pd.factorize(keys.video_id)
     v = videos.reindex(ids).rename_axis('video_id').reset_index()
+    v['artist'] = v.artist.groupby(artist_groups(v.artist)).transform('min') # duets and their members are one
     split = (v.split if v.split.notna().any() else split_by_artist(v, seed=seed)).fillna('').to_numpy(str)
     groups = {o: pd.factorize(v[o].map(name_key, na_action='ignore'))[0] for o in ('artist', 'genre')}
     rows = np.flatnonzero(~np.logical_or(*(np.isnan(x[:, 0]) for x in maps.values())))

@@ -278,7 +278,7 @@ def fit(
                        **log.loc[best['epoch']].to_dict(), split=dict(zip(data.ids, data.split.tolist())))
     return model.cpu().eval()
 
-# %% ../nbs/25_training.ipynb #690bbcad
+# %% ../nbs/25_training.ipynb #59b4cf3e
 def evaluate_model(
     model:JointModel, # From `fit`
     data:TrainingData, # The corpus
@@ -304,4 +304,7 @@ def evaluate_model(
         for when,e in dict(before=before, after=after).items():
             sim = sum(e[o][known]@e[o][known].T for o in sides)
             rows.append(dict(by=by, when=when, **precision_at_k(sim, y[known], 5, n_boot, seed)))
-    return retrieval_metrics(after['audio'], after['video'], n_boot=n_boot, seed=seed), pd.DataFrame(rows)
+    artist = data.groups['artist']
+    trained = np.isin(artist[have], artist[np.unique(data.video[train])]) & (artist[have]>=0)
+    r = retrieval_metrics(after['audio'], after['video'], n_boot=n_boot, seed=seed)
+    return r | dict(n_by_artists_trained_on=int(trained.sum())), pd.DataFrame(rows)
