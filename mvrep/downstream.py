@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STRENGTHS', 'NEIGHBOURS', 'KINDS', 'group_folds', 'best_threshold', 'Probe']
 
-# %% ../nbs/30_downstream.ipynb #f616d03e
+# %% ../nbs/30_downstream.ipynb #2dc18037
 import json, warnings
 from pathlib import Path
 import numpy as np
@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from scipy.special import expit, logit, softmax
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
+from scipy.special import expit, logit, logsumexp, softmax
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import NearestNeighbors
@@ -61,25 +61,28 @@ def group_folds(
         split = StratifiedKFold(k, shuffle=True, random_state=seed).split(t, t) if many==n else StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(t, t, groups)
         return [te for _,te in split if len(te)]
 
-# %% ../nbs/30_downstream.ipynb #9a679241
+# %% ../nbs/30_downstream.ipynb #bb0f686a
 STRENGTHS = (1., 4., 16., 64., 256.)
 
-def _logistic(z, truth, strength, tags):
-    "Weights, shape (r, k), and biases, shape (k,), of the one softmax or of a logistic function for each tag"
-    w,b = np.zeros((z.shape[1], truth.shape[1])), logit((truth.sum(0)+.5)/(len(truth)+1))
-    fit = lambda t: LogisticRegression(C=strength, class_weight='balanced', max_iter=400, tol=1e-3).fit(z, t)
-    if tags:
-        for i in np.flatnonzero(truth.any(0) & ~truth.all(0)):
-            o = fit(truth[:,i])
-            w[:,i],b[i] = o.coef_[0], o.intercept_[0]
-        return w, b
-    have = np.flatnonzero(truth.any(0))
-    b = np.where(truth.any(0), 0., -20.)
-    if len(have)>1:
-        o = fit(truth.argmax(1))
-        c,d = (o.coef_, o.intercept_) if len(have)>2 else (np.r_[-o.coef_, o.coef_]/2, np.r_[-o.intercept_, o.intercept_]/2)
-        w[:,have],b[have] = c.T, d
-    return w, b
+def _logistic(z, truth, strength, tags, start=None):
+    "Weights with biases in the last row, shape (r+1, k), of the one softmax or of a logistic function for each tag"
+    n,pos = len(z), truth.sum(0)
+    on = np.flatnonzero((pos>0)&(pos<n) if tags else pos>0)
+    w = np.zeros((z.shape[1]+1, truth.shape[1]))
+    w[-1] = logit((pos+.5)/(n+1)) if tags else np.where(pos>0, 0, -20) # what is never seen, or always
+    if len(on)<2-tags: return w
+    t,x,share = truth[:,on].astype(float), np.c_[z, np.ones(n)], pos[on]/n
+    weight = np.where(t, .5/share, .5/(1-share)) if tags else ((t/share).sum(1)/len(on))[:,None] # every class counts the same
+    def loss(v):
+        v = v.reshape(-1, len(on))
+        o = x@v
+        if tags: value,slope = np.logaddexp(0, o)-t*o, expit(o)-t
+        else: value,slope = logsumexp(o, 1, keepdims=True)-(t*o).sum(1, keepdims=True), softmax(o, 1)-t
+        held = np.r_[v[:-1], v[-1:]*0]/(strength*n)
+        return (weight*value).sum()/n+(held*v).sum()/2, (x.T@(weight*slope)/n+held).ravel()
+    first = np.zeros((x.shape[1], len(on))) if start is None else start[:,on]
+    w[:,on] = minimize(loss, first.ravel(), jac=True, method='L-BFGS-B', options=dict(maxiter=200, gtol=3e-5, ftol=1e-9)).x.reshape(-1, len(on))
+    return w
 
 def _fit_linear(z, truth, folds, tags, seed):
     "Parameters, and out-of-fold logits"
@@ -87,13 +90,13 @@ def _fit_linear(z, truth, folds, tags, seed):
     turn = np.linalg.svd(z, full_matrices=False)[2].T if len(z)<z.shape[1] else np.eye(z.shape[1])
     r,outs = z@turn, np.full((len(STRENGTHS), *truth.shape), np.nan)
     for te in folds:
-        tr = np.setdiff1d(np.arange(len(z)), te)
+        tr,w = np.setdiff1d(np.arange(len(z)), te), None
         for i,c in enumerate(STRENGTHS):
-            w,b = _logistic(r[tr], truth[tr], c, tags)
-            outs[i,te] = r[te]@w+b
+            w = _logistic(r[tr], truth[tr], c, tags, w)
+            outs[i,te] = r[te]@w[:-1]+w[-1]
     best = int(np.argmin([_loss(o, truth, tags) for o in outs]))
-    w,b = _logistic(r, truth, STRENGTHS[best], tags)
-    return dict(weight=turn@w/np.sqrt(z.shape[1]), bias=b, strength=np.array([STRENGTHS[best]])), outs[best]
+    w = _logistic(r, truth, STRENGTHS[best], tags)
+    return dict(weight=turn@w[:-1]/np.sqrt(z.shape[1]), bias=w[-1], strength=np.array([STRENGTHS[best]])), outs[best]
 
 def _linear(p, z): return z@p['weight']+p['bias']
 
@@ -176,7 +179,7 @@ def best_threshold(
     i = int(f1.argmax())
     return float((s[i]+s[min(i+1, len(s)-1)])/2) if i+1<len(s) else float(s[i])
 
-# %% ../nbs/30_downstream.ipynb #5699cf7d
+# %% ../nbs/30_downstream.ipynb #000475fb
 KINDS = dict(linear=(_fit_linear, _linear), mlp=(_fit_mlp, _mlp), knn=(_fit_knn, _knn))
 
 class Probe:
@@ -209,6 +212,7 @@ class Probe:
         elif rare := [str(o) for o,t in zip(self.classes, truth.T) if t.sum()==1]: self.notes.append(f'one item only: {", ".join(rare)}')
         self.units = _fit_units(x)
         if flat := int((self.units[1]==0).sum()): self.notes.append(f'{flat} of {x.shape[1]} features never change')
+        if groups is not None and len(set(groups))<2: groups = self.notes.append('all of one group: inner folds do not keep it together')
         folds = group_folds(truth, groups, 5, self.seed)
         if len(x)>1000: folds = folds[:1]
         with threadpool_limits(1 if x.size<1e7 else None): # many small matrices: threads would wait for each other

@@ -1,0 +1,112 @@
+"""What sound, picture and both know of genre, tags, emotion, mood and year: `python bench/probes.py demo|muvi` writes results/probe_*.csv
+
+`demo` probes 192 synthetic videos (`demo_corpus(192)`, indexed with musicnn and EfficientNet-Lite0, a joint space trained on the training part; `--index DIR` goes on with one
+that is there). `muvi` probes the features of real music videos: MVREP_SHARED=DIR holds `muvi_sync/`. All folds share no artist; three seeds."""
+import os
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+import argparse, tempfile
+from pathlib import Path
+import numpy as np, pandas as pd
+from scipy.stats import spearmanr
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.preprocessing import StandardScaler
+from mvrep.core import atomic_write
+from mvrep.corpus import read_manifest
+from mvrep.demo import demo_corpus
+from mvrep.extract import extract
+from mvrep.features import presets
+from mvrep.index import create_index
+from mvrep.muvi_sync import artist_folds, artist_groups, load, read_artists
+from mvrep.muvi_views import picture_style, sound_style
+from mvrep.probing import cross_validate, probe_index
+
+OUT = Path(__file__).parents[1]/'results'
+OPINION = set('love, <3, sexy, catchy, amazing, beautiful, love at first listen, favorites, favourite, addictive, awesome, hot, cute, fun, cool, legend, diva, great, epic, perfect, best, good, favorite, fav, my, guilty pleasure, seen live, loved, queen, talented, american, british, canadian, 00s, 10s, 90s, 80s, female, male, usa, uk, party'.split(', '))
+SAME = {'hip hop': 'hip-hop', 'hiphop': 'hip-hop', 'female vocalist': 'female vocalists', 'female vocals': 'female vocalists', 'r&b': 'rnb', 'male vocalist': 'male vocalists', 'r and b': 'rnb'}
+
+def write(name, rows):
+    with atomic_write(OUT/f'probe_{name}.csv') as f: pd.DataFrame(rows).round(4).to_csv(f, index=False)
+    print(pd.DataFrame(rows).round(3).to_string(), flush=True)
+
+def rows(res, **about):
+    "Rows of means, and rows of classes"
+    about |= dict(videos=res['n'], groups=res['groups'], classes=len(res['classes']), folds=res['folds'], seeds=res['seeds'])
+    return [dict(about, **r) for r in res['results']], [dict(about, **r) for r in res['per_class']]
+
+def demo(folder):
+    corpus = read_manifest(demo_corpus(192)/'manifest.csv')
+    ix = create_index(folder, presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
+    ix.put_videos(corpus)
+    extract(corpus, ix.store, ix.config['specs'], progress=False)
+    ix.build()
+    if ix.model is None:
+        from mvrep.training import fit, recipes, training_data
+        fit(training_data(ix.store, ix.columns, ix.videos), recipes['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
+        ix.build()
+    means,classes = [], []
+    for kind,by,targets in (('linear', 'all', ('genre', 'tags', 'emotion', 'mood')), ('knn', 'both', ('genre',)), ('mlp', 'both', ('genre',))):
+        for target in targets:
+            m,c = rows(probe_index(ix, target, by, kind), target=target)
+            means += m; classes += c if kind=='linear' else []
+            write('demo', means); write('demo_classes', classes)
+
+def tag_lists(path, ids, artist):
+    "The twelve tags of most artists, of those that say how music sounds; a list a video, None where nobody tagged its artist"
+    t = pd.read_csv(path, dtype=str)
+    t = t.assign(tag=t.tagValue.str.lower().replace(SAME), artist=t.id.map(artist)).dropna()
+    names = t.artist.unique()
+    top = t[~t.tag.isin(OPINION)].groupby('tag').artist.nunique().sort_values(ascending=False, kind='stable').index[:12]
+    have = t.groupby('id').tag.agg(lambda o: sorted(set(o)&set(top)))
+    return [have.get(o) for o in ids]
+
+def year(x, y, groups, seeds=3):
+    "Spearman of years predicted by kernel regression on folds that share no artist, and within folds"
+    both = []
+    for s in range(seeds):
+        p,each = np.zeros(len(y)), []
+        for te in artist_folds(groups, 5, s):
+            tr = np.setdiff1d(np.arange(len(y)), te)
+            scale = StandardScaler().fit(x[tr])
+            z,mean = scale.transform(x)/x.shape[1]**.5, y[tr].mean()
+            inner,err = artist_folds(np.unique(groups[tr], return_inverse=True)[1], 5, s), []
+            for a in (strengths := (.01, .03, .1, .3, 1.)):
+                err.append(sum(((KernelRidge(kernel='rbf', gamma=.3, alpha=a).fit(z[np.delete(tr, i)], y[np.delete(tr, i)]-mean).predict(z[tr[i]])+mean-y[tr[i]])**2).sum() for i in inner))
+            p[te] = KernelRidge(kernel='rbf', gamma=.3, alpha=strengths[int(np.argmin(err))]).fit(z[tr], y[tr]-mean).predict(z[te])+mean
+            each.append(spearmanr(p[te], y[te])[0])
+        both.append((spearmanr(p, y)[0], np.mean(each), np.abs(p-y).mean()))
+    return np.array(both)
+
+def muvi():
+    home = Path(os.environ['MVREP_SHARED'])/'muvi_sync'
+    data = load(next(home.glob('*.npz')))
+    names = read_artists(home/'labels'/'meta_harmonix.csv', data.ids)
+    groups = artist_groups(names)
+    clip = np.stack([np.r_[o.mean(0), o.std(0)] for o in data.clip10s])
+    x = dict(audio=sound_style(data).astype(float), video=np.c_[picture_style(data), clip].astype(float))
+    x['concatenated'] = np.concatenate(list(x.values()), 1)
+    seen = dict(audio=x['audio'], video=clip[:,:768], concatenated=np.c_[x['audio'], clip[:,:768]])
+    extra = pd.read_csv(home/'labels'/'spotify_tophits_join.csv', dtype=str).set_index('id')
+    y = extra.year.reindex(data.ids).astype(float).to_numpy()
+    at = np.flatnonzero(~np.isnan(y))
+    out = []
+    for o,f in seen.items():
+        r = year(f[at], y[at], groups[at])
+        out.append(dict(by=o, videos=len(at), groups=len(set(groups[at])), folds=5, seeds=3, spearman=r[:,0].mean(), spearman_sd=r[:,0].std(), within_folds=r[:,1].mean(), error_years=r[:,2].mean(), chance_spearman=0., chance_error_years=np.abs(y[at]-np.median(y[at])).mean()))
+    write('muvi_year', out)
+    meta = pd.read_csv(home/'labels'/'meta_harmonix.csv', dtype=str).set_index('id').reindex(data.ids)
+    genre = meta.harmonix_genre_track.fillna(meta.harmonix_genre_artist).tolist()
+    tags = tag_lists(home/'labels'/'lastfm_hetrec_artist_tags.csv', data.ids, dict(zip(data.ids, groups)))
+    means,classes = [], []
+    for target,values in dict(genre=genre, tags=[o or None if o is not None else None for o in tags]).items():
+        m,c = rows(cross_validate(x, values, names, fused=dict(both=('audio', 'video', 'concatenated'))), target=target)
+        means += m; classes += c
+        write('muvi', means); write('muvi_classes', classes)
+
+if __name__=='__main__':
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('part', choices=('demo', 'muvi')); p.add_argument('--index', type=Path)
+    o = p.parse_args()
+    if o.part=='muvi': muvi()
+    elif o.index: demo(o.index)
+    else:
+        with tempfile.TemporaryDirectory() as d: demo(Path(d)/'ix')
