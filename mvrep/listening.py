@@ -13,7 +13,7 @@ import numpy as np, pandas as pd
 from scipy.stats import binomtest
 from .core import atomic_write, seed_from
 
-# %% ../nbs/35a_listening.ipynb #7cf4a061
+# %% ../nbs/35a_listening.ipynb #071531fc
 def make_sheet(
     found:dict, # {system: {seed id: candidate ids, best first}}; systems are compared two at a time
     seed:int=0, # Of sides and order; who knows it can work out the sides
@@ -29,7 +29,7 @@ def make_sheet(
         first = rng.permutation(np.arange(len(differ))%2==rng.integers(2))
         for o,flip in zip(differ, first):
             a,b = (y, x) if flip else (x, y)
-            trials.append((dict(seed=o, A=found[a][o][rank], B=found[b][o][rank]), dict(A=a, B=b)))
+            trials.append((dict(seed=str(o), A=str(found[a][o][rank]), B=str(found[b][o][rank])), dict(A=a, B=b)))
     if not trials: raise ValueError('the systems find the same candidates for every seed: nothing to compare')
     order,code = rng.permutation(len(trials)), f'{seed_from("sheet", seed, found, rank):016x}'
     names = [f't{i:03d}' for i in range(1, len(trials)+1)]

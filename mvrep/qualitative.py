@@ -133,7 +133,7 @@ def write_excerpt(
         if a: out.mux(a.encode())
     return Path(dest)
 
-# %% ../nbs/35_qualitative.ipynb #3b82616c
+# %% ../nbs/35_qualitative.ipynb #9de2d1fa
 def _sheet(path, start, length, n, width):
     "Pictures of a stretch as a data URI, nothing where there are none"
     try: x = read_frames(path, start, length, n/length, 160)
@@ -148,6 +148,7 @@ class _Cards:
         self.index,self.dest,self.clips,self.pictures,self.width,self.made = index, Path(dest), clips, pictures, width, {}
 
     def __call__(self, video_id, start, length, score=None):
+        length = length if length>0 else 30. # of a video that does not say how long it is
         key = video_id,float(start),float(length)
         if key not in self.made:
             v = self.index.videos.loc[video_id]
