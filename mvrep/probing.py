@@ -246,7 +246,7 @@ def index_inputs(
         out[side] = both[[row[o] for o in index.ids]]
     return out
 
-# %% ../nbs/30a_probing.ipynb #e30ae129
+# %% ../nbs/30a_probing.ipynb #94a6f652
 TARGETS = ('genre', 'tags', 'emotion', 'mood')
 INPUTS = dict(audio='B1', video='B2', concatenated='B3', both='B1 + B2', joint_audio='M1', joint_video='M2', joint_both='M3')
 
@@ -261,8 +261,8 @@ def probe_index(
     "How much the sounds and pictures of an index know of a label; raises `ValueError` where that cannot be measured"
     if target not in TARGETS: raise ValueError(f'target {target!r}: one of {", ".join(TARGETS)}')
     if by not in ('audio', 'video', 'both', 'all'): raise ValueError(f'by={by!r}: one of audio, video, both, all')
+    if not len(index): raise ValueError(f'{index.folder} has no videos yet: run mvrep index again')
     x = {k: v for k,v in index_inputs(index).items() if by in (k, 'both', 'all')}
-    if not len(index): raise ValueError('the index is empty')
     x = {k: v for k,v in x.items() if not np.isnan(v).all()}
     fused = {}
     if len(x)==2: x,fused = x|dict(concatenated=np.concatenate(list(x.values()), 1)), dict(both=('audio', 'video', 'concatenated'))
