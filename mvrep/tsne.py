@@ -6,8 +6,8 @@
 __all__ = ['PALETTE', 'RAMP', 'GREY', 'map_vectors', 'fit_positions', 'place_new', 'Map', 'fit_tsne', 'StaleMap', 'load_tsne',
            'map_quality', 'color_by', 'plot_map']
 
-# %% ../nbs/36_tsne.ipynb #1f5621fd
-import json
+# %% ../nbs/36_tsne.ipynb #b49543e4
+import json, warnings
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -56,7 +56,7 @@ def map_vectors(
     z = np.concatenate([np.nan_to_num(o[known]) for o in x], 1).astype(np.float32)
     return keys[known], z/np.float32(np.sqrt(len(x)))
 
-# %% ../nbs/36_tsne.ipynb #c164bec0
+# %% ../nbs/36_tsne.ipynb #bef2fe8c
 def fit_positions(
     x:np.ndarray, # Vectors, shape (n, d)
     perplexity:float|None=None, # How many neighbours count, softly; if None, 30 or as many as `n` allows
@@ -68,7 +68,8 @@ def fit_positions(
     p = min(30., (n-1)/3) if perplexity is None else float(perplexity)
     if not 1<=p<=(n-1)/3: raise ValueError(f'perplexity {p:g} wants at least {int(np.ceil(3*p))+1} points and there are {n}: choose from 1 to {(n-1)//3}')
     if not np.isfinite(x).all(): raise ValueError(f'{(~np.isfinite(x).all(1)).sum()} of {n} vectors are not finite')
-    with threadpool_limits(1), np.errstate(invalid='ignore'): # vectors that are all alike have no variance to share
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning) # vectors that are all alike have no variance to share
         z = PCA(min(50, n-1, x.shape[1]), svd_solver='full' if n<500 else 'covariance_eigh').fit_transform(np.asarray(x, np.float64))
         first = np.zeros((n, 2))
         first[:, :z.shape[1]] = z[:, :2]
