@@ -58,7 +58,7 @@ def windows(
     at = np.arange(0., max(end-start-size, 0)+1e-9, step)
     return at, np.stack([e(_read(info, Segment(i, start+t, min(size, end-start)), e)) for i,t in enumerate(at)]), end-start
 
-# %% ../nbs/40c_cross_modal.ipynb #7c36a90c
+# %% ../nbs/40c_cross_modal.ipynb #7e0b99b0
 def match(
     index:Index, # With a trained model
     side:str, # What is given: 'video' looks for sound, 'audio' for pictures
@@ -86,7 +86,7 @@ def match(
         total = float(np.nanmax([index.videos.duration[v] or np.nan, (g.start+g.length).max()]))
         lags,s = align(sim[:, g.index], starts, g.start.to_numpy(), length, total, step)
         i = s.argmax()
-        rows[v] = dict(fit=s[i], start=max(lags[i], 0.), from_start=max(-lags[i], 0.), length=min(length, total))
+        rows[v] = dict(fit=s[i], start=max(lags[i], 0.), from_start=max(0., -lags[i]), length=min(length, total))
     return res.join(pd.DataFrame.from_dict(rows, orient='index')).join(index.videos)
 
 # %% ../nbs/40c_cross_modal.ipynb #d54b9fba
