@@ -1,0 +1,185 @@
+"The explorer in a real browser: the page from a server and from disk, and the widget in JupyterLab; clips play with picture and sound"
+import functools, http.server, json, os, socket, subprocess, sys, threading, time, urllib.request
+from urllib.parse import quote
+import pytest
+from test_site import browser_test, chromium, flags
+
+pytestmark = pytest.mark.xdist_group('explorer')
+hostile = '</script><img src=x onerror="document.title=\'hacked\'"><b>bold</b>'
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    "An index with a hostile title, and its page"
+    from mvrep.explorer import write_page
+    from mvrep.index import tiny_index
+    tmp = tmp_path_factory.mktemp('explorer')
+    index = tiny_index(tmp)
+    index.put_videos(index.videos.iloc[:1].assign(title=hostile).reset_index())
+    index.reload()
+    return index, write_page(index, tmp/'site')
+
+@pytest.fixture(scope='module')
+def browser():
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=chromium, args=flags)
+        yield b
+        b.close()
+
+def watched(browser, ours):
+    "A page that remembers errors, and requests to anywhere else"
+    page = browser.new_page(viewport=dict(width=1200, height=900))
+    page.wrong = []
+    page.on('console', lambda m: m.type=='error' and page.wrong.append(m.text))
+    page.on('pageerror', lambda e: page.wrong.append(str(e)))
+    page.on('request', lambda r: r.url.startswith((*ours, 'data:', 'blob:')) or page.wrong.append(f'elsewhere: {r.url}'))
+    return page
+
+def until(page, js, arg=None, seconds=90):
+    "Wait for a condition; `page.wait_for_function` would need eval, which the page forbids"
+    end = time.monotonic()+seconds
+    while not (got := page.evaluate(js, arg)):
+        if time.monotonic()>end: pytest.fail(f'not in {seconds} s: {js}; status: {page.evaluate("document.querySelector(`.mvx-status`)?.textContent")}; wrong: {page.wrong}')
+        time.sleep(.05)
+    return got
+
+mvx = "(r => {})(document.querySelector('.mvx'))"
+js = lambda body: mvx.replace('{}', body)
+sounds = 'm => m.currentTime>.2 && m.webkitAudioDecodedByteCount>0 && !m.error'
+
+def click(page, point):
+    page.evaluate("document.querySelector('.mvx').scrollIntoView({block: 'start', behavior: 'instant'})")
+    page.mouse.click(*page.evaluate(f"o => {js('r.mvx.px(r.mvx.at(o))')}", point))
+
+def tour(page):
+    "Click, hear, swap, back, filter, search, lasso, keys: alike on the page and in the notebook"
+    until(page, js('r && +r.dataset.drawn===12'))
+    click(page, 'v0003')
+    until(page, js(f"r.dataset.playing==='v0003' && ({sounds})(r.mvx.video) && r.mvx.video.webkitVideoDecodedByteCount>0 && !r.mvx.video.muted"))
+    until(page, js("r.dataset.near"))
+    other = page.evaluate(js("r.dataset.near.split(' ')[0]"))
+    page.click('.mvx-near li:first-child button:nth-of-type(2)') # its music under this picture
+    until(page, js(f"r.mvx.swapped?.id==='{other}' && ({sounds})(r.mvx.music) && r.mvx.video.muted && r.dataset.playing==='v0003'"))
+    until(page, js("!r.mvx.music.paused && Math.abs((r.mvx.video.currentTime-r.mvx.swapped.a)-(r.mvx.music.currentTime-r.mvx.swapped.b))<.25 || r.mvx.video.ended"))
+    page.click('.mvx-swap button:last-child') # back
+    until(page, js('!r.mvx.swapped && r.mvx.music.paused && !r.mvx.video.muted'))
+    page.click('.mvx-tabs button:first-child')
+    until(page, js("r.querySelector('.mvx-tabs button').ariaPressed==='true' && r.dataset.near"))
+    page.click('.mvx-legend button:first-child') # hide the first genre
+    until(page, js("+r.dataset.shown===12-+r.querySelector('.mvx-legend small').textContent"))
+    page.click('.mvx-bar button:nth-of-type(2)') # show all
+    until(page, js("+r.dataset.shown===12"))
+    page.fill('.mvx input', 'v0003')
+    until(page, js("+r.dataset.shown===1 && r.querySelector('.mvx-status').textContent==='1 of 12 shown'"))
+    page.fill('.mvx input', '')
+    x,y = page.evaluate(js("r.mvx.px(r.mvx.at('v0003'))"))
+    page.click('.mvx-bar button:nth-of-type(1)') # lasso
+    page.mouse.move(x-14, y-14)
+    page.mouse.down()
+    for dx,dy in ((14, -14), (14, 14), (-14, 14), (-14, -10)): page.mouse.move(x+dx, y+dy, steps=3)
+    page.mouse.up()
+    until(page, js("+r.dataset.shown>=1 && +r.dataset.shown<12"))
+    assert 'v0003' in page.evaluate(js("[...r.querySelectorAll('.mvx-list button[aria-current=true]')].length ? 'v0003' : ''"))
+    page.focus('.mvx canvas[tabindex]')
+    page.keyboard.press('Escape')
+    until(page, js("+r.dataset.shown===12"))
+    for o in ('ArrowLeft', 'ArrowUp', 'ArrowDown', 'ArrowRight', 'ArrowLeft'): page.keyboard.press(o)
+    page.keyboard.press('Enter')
+    until(page, js("r.dataset.playing && r.dataset.playing!=='v0003'"))
+
+def serve(folder):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args): pass
+    s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=s.serve_forever, daemon=True).start()
+    return s
+
+@browser_test
+def test_page_from_a_server(made, browser):
+    s = serve(made[1].parent)
+    base = f'http://127.0.0.1:{s.server_port}/'
+    page = watched(browser, [base])
+    page.goto(base+'index.html')
+    tour(page)
+    page.click('.mvx-list button >> nth=0') # the hostile title is a title
+    until(page, js("r.querySelector('h3').textContent.includes('<b>bold</b>')"))
+    view = json.dumps(dict(level='segment', selected='v0005_0', text='v0005', color='mood', lasso='nonsense'))
+    page.goto('about:blank')
+    page.goto(f'{base}index.html#{quote(view)}')
+    until(page, js("r && r.dataset.near && +r.dataset.shown===1 && r.querySelectorAll('select')[1].value==='segment'"))
+    page.goto('about:blank')
+    page.goto(f'{base}index.html#%7Bbroken')
+    until(page, js("r && +r.dataset.shown===12"))
+    assert page.title()=='mvrep explorer' and page.wrong==[]
+    page.close()
+    s.shutdown()
+
+@browser_test
+def test_page_from_disk(made, browser):
+    page = watched(browser, [made[1].parent.as_uri()])
+    page.goto(made[1].as_uri())
+    until(page, js('r && +r.dataset.drawn===12'))
+    click(page, 'v0007')
+    until(page, js(f"r.dataset.playing==='v0007' && ({sounds})(r.mvx.video)"))
+    assert page.wrong==[]
+    page.set_viewport_size(dict(width=390, height=800))
+    assert page.evaluate('document.documentElement.scrollWidth')<=390
+    page.close()
+
+@pytest.fixture(scope='module')
+def lab(made, tmp_path_factory):
+    "JupyterLab on loopback with homes of its own, and a notebook that shows the explorer"
+    home, token = tmp_path_factory.mktemp('lab'), os.urandom(8).hex()
+    code = f'from mvrep.index import Index\nfrom mvrep.explorer import Explorer\nex = Explorer(Index({str(made[0].folder)!r}))\nex'
+    cell = dict(cell_type='code', id='a', metadata={}, source=code, outputs=[], execution_count=None)
+    (home/'work').mkdir()
+    (home/'work'/'x.ipynb').write_text(json.dumps(dict(cells=[cell], metadata=dict(kernelspec=dict(name='python3', display_name='Python 3')), nbformat=4, nbformat_minor=5)))
+    settings = home/'settings'/'@jupyterlab'/'apputils-extension'
+    settings.mkdir(parents=True)
+    (settings/'notification.jupyterlab-settings').write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+    env = dict(os.environ, OMP_NUM_THREADS='1', JUPYTERLAB_SETTINGS_DIR=str(home/'settings'), JUPYTERLAB_WORKSPACES_DIR=str(home/'workspaces'), IPYTHONDIR=str(home/'ipython'),
+        **{f'JUPYTER_{o}_DIR': str(home/o) for o in ('CONFIG', 'DATA', 'RUNTIME')})
+    with open(home/'log', 'w') as log:
+        server = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0', '--allow-root', '--expose-app-in-browser',
+            f'--IdentityProvider.token={token}', f'--ServerApp.root_dir={home}/work'], env=env, stdout=log, stderr=subprocess.STDOUT)
+    base, end = f'http://127.0.0.1:{port}/', time.monotonic()+120
+    while True:
+        try: urllib.request.urlopen(f'{base}api?token={token}', timeout=5).close(); break
+        except OSError:
+            if server.poll() is not None or time.monotonic()>end: pytest.fail((home/'log').read_text()[-3000:])
+            time.sleep(.2)
+    yield base, token
+    server.terminate()
+    try: server.wait(20)
+    except subprocess.TimeoutExpired: server.kill()
+
+run_cells = """async () => { const app = window.jupyterapp, w = app.shell.currentWidget, s = w.sessionContext;
+    await w.context.ready; await s.ready; await s.session.kernel.info;
+    await app.commands.execute('notebook:run-all-cells') }"""
+ask_kernel = """async code => { const f = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code, store_history: false}); let out = '';
+    f.onIOPub = m => { out += m.content.text || m.content.evalue || '' }; await f.done; return out.trim() }"""
+
+@browser_test
+def test_widget_in_jupyterlab(lab, browser):
+    base, token = lab
+    page = watched(browser, [base])
+    page.goto(f'{base}lab/tree/x.ipynb?token={token}')
+    until(page, "!!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=\"idle\"]') && !!document.querySelector('.jp-Notebook .jp-Cell')", seconds=150)
+    page.evaluate(run_cells)
+    until(page, js('r && +r.dataset.drawn===12'), seconds=150)
+    tour(page)
+    kernel = lambda code: page.evaluate(ask_kernel, code)
+    assert kernel('print(ex.selected)')==page.evaluate(js('r.dataset.playing'))
+    assert int(kernel('print(len(ex.search("v0003")))'))==1 # the kernel's turn: what a method does, the map shows
+    until(page, js('+r.dataset.shown===1'))
+    assert kernel("ex.search(''); ex.select('v0007'); print(ex.swap('v0002')['id'])")=='v0002'
+    until(page, js("r.mvx.swapped?.id==='v0002' && r.dataset.playing==='v0007'"))
+    assert int(kernel("ex.view('segment'); print(ex.info['n'])"))==12
+    until(page, js("r.querySelectorAll('select')[1].value==='segment' && +r.dataset.drawn===12"))
+    click(page, 'v0004_0')
+    until(page, js(f"r.dataset.playing==='v0004_0' && ({sounds})(r.mvx.video)"))
+    assert [o for o in page.wrong if 'explorer' in o or 'elsewhere' in o or 'anywidget' in o]==[]
+    page.close()
