@@ -12,7 +12,7 @@ import typer
 from .cli import Dir, Json, app
 from .console import alone, err, out, plain, plain_errors, print_json, records, show_table
 
-# %% ../nbs/42a_cli_learn.ipynb #55171782
+# %% ../nbs/42a_cli_learn.ipynb #4840c3c4
 @app.command()
 def train(
     folder:Dir,
@@ -39,6 +39,7 @@ def train(
             if epochs: config = replace(config, max_epochs=epochs)
             data = training_data(ix.store, ix.columns, ix.videos, seed)
             model = fit(data, config, folder/'runs', not json_, devices, accelerator, precision)
+            model.about['columns'] = ix.columns
             model.save(folder/'model'/'model.safetensors')
             ix.build()
     d = {k: v for k,v in model.about.items() if k not in ('split', 'config')}
@@ -52,7 +53,7 @@ def _training():
     try: yield
     except ModuleNotFoundError as e: raise ValueError(f'training needs {e.name}: pip install "mvrep[train]"') from None
 
-# %% ../nbs/42a_cli_learn.ipynb #1af7b964
+# %% ../nbs/42a_cli_learn.ipynb #1da6b8d7
 @app.command()
 def evaluate(folder:Dir, json_:Json=False):
     """How well sounds find their pictures, and pictures their sounds, among the videos kept out of training.
@@ -70,6 +71,7 @@ def evaluate(folder:Dir, json_:Json=False):
     sides = dict(audio_to_video='sound → picture', video_to_audio='picture → sound')
     show_table([(text, k, r[f'{o}_{k}'], r[f'{o}_{k}_low'], r[f'{o}_{k}_high'], r[f'chance_{k}']) for o,text in sides.items() for k in names],
            ['direction', 'measure', 'value', 'low', 'high', 'chance'], f'the true one among {r["pool_size"]} test videos, 95 % intervals')
+    if n := r['n_by_artists_trained_on']: out.print(f'{n} of the test videos are by artists that were trained on: expect less on new ones', highlight=False)
     if len(genres): show_table(genres.itertuples(index=False), list(genres.columns), 'same genre among the first 5 of the test videos, before and after training')
 
 # %% ../nbs/42a_cli_learn.ipynb #635dcfbd
