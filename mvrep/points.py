@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['SHORT', 'CLIP', 'cut_clip', 'pack_points', 'Points', 'page_level']
 
-# %% ../nbs/36a_points.ipynb #f14f002f
+# %% ../nbs/36a_points.ipynb #98d12d81
 import re, tempfile, warnings
 from pathlib import Path
 import av
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 from .index import Index
 from .media import probe, read_audio, read_frames
 from .tsne import Map, StaleMap, color_by, fit_tsne, load_tsne, map_vectors
@@ -78,7 +79,7 @@ def pack_points(
     info = dict(n=len(m), level=m.level, by=m.by, columns=columns, many=len(m)>2000)
     return dict(info=info, xy=np.ascontiguousarray(m.xy, '<f4').tobytes(), codes=b''.join(o.tobytes() for o in codes), text='\n'.join(lines).encode())
 
-# %% ../nbs/36a_points.ipynb #7fdd7ad1
+# %% ../nbs/36a_points.ipynb #e2f04b67
 class Points:
     "The points of a map, and which are near by sound, by picture and by both"
     def __init__(self,
@@ -122,45 +123,49 @@ class Points:
         k = self.keys.loc[point]
         return k.video_id, (float(k.start) if self.level=='segment' else None)
 
-    def near(self,
-        point:str, # Id of a point
-        by:str='joint', # 'audio', 'video' or 'joint'
-        k:int=8 # How many
-    ) -> pd.DataFrame: # Best first, by id: `video_id`, `score` (cosine), `at` and `start` (seconds in the point's video and in the neighbour's), `sound` (has it any)
-        "The nearest points, and the moments to compare"
-        video,_ = self.moment(point)
-        if by not in ('audio', 'video', 'joint'): raise ValueError(f"by={by!r}: one of 'audio', 'video', 'joint'")
-        if self.level=='segment': rows = self._near_segments(point, video, by, k)
-        else:
-            found = self.index.search(self.index.query(video), k, by, exclude=(video,))
-            at = self.moments(video, list(found.index), 'video' if by=='video' else 'audio')
-            rows = [(o, o, float(s), *at[o]) for o,s in found.score.items() if o in self.keys.index]
-        res = pd.DataFrame(rows, columns=['id', 'video_id', 'score', 'at', 'start']).set_index('id')
-        return res.assign(sound=self.index.has[self.index._row.get_indexer(res.video_id), 0].astype(bool))
+# %% ../nbs/36a_points.ipynb #03c324ce
+@patch
+def near(self:Points,
+    point:str, # Id of a point
+    by:str='joint', # 'audio', 'video' or 'joint'
+    k:int=8 # How many
+) -> pd.DataFrame: # Best first, by id: `video_id`, `score` (cosine), `at` and `start` (seconds in the point's video and in the neighbour's), `sound` (has it any)
+    "The nearest points, and the moments to compare"
+    video,_ = self.moment(point)
+    if by not in ('audio', 'video', 'joint'): raise ValueError(f"by={by!r}: one of 'audio', 'video', 'joint'")
+    if self.level=='segment': rows = self._near_segments(point, video, by, k)
+    else:
+        found = self.index.search(self.index.query(video), k, by, exclude=(video,))
+        at = self.moments(video, list(found.index), 'video' if by=='video' else 'audio')
+        rows = [(o, o, float(s), *at[o]) for o,s in found.score.items() if o in self.keys.index]
+    res = pd.DataFrame(rows, columns=['id', 'video_id', 'score', 'at', 'start']).set_index('id')
+    return res.assign(sound=self.index.has[self.index._row.get_indexer(res.video_id), 0].astype(bool))
 
-    def _near_segments(self, point, video, by, k):
-        keys,x = self.segments(by)
-        if point not in keys.index: return []
-        s = x@x[keys.index.get_loc(point)]
-        s[(keys.video_id==video).to_numpy()] = -np.inf
-        best = [i for i in np.lexsort((keys.index.to_numpy(str), -s))[:k] if np.isfinite(s[i])]
-        return [(keys.index[i], keys.video_id.iloc[i], float(s[i]), float(self.keys.start[point]), float(keys.start.iloc[i])) for i in best]
+@patch
+def _near_segments(self:Points, point, video, by, k):
+    keys,x = self.segments(by)
+    if point not in keys.index: return []
+    s = x@x[keys.index.get_loc(point)]
+    s[(keys.video_id==video).to_numpy()] = -np.inf
+    best = [i for i in np.lexsort((keys.index.to_numpy(str), -s))[:k] if np.isfinite(s[i])]
+    return [(keys.index[i], keys.video_id.iloc[i], float(s[i]), float(self.keys.start[point]), float(keys.start.iloc[i])) for i in best]
 
-    def moments(self,
-        video:str, # A video
-        others:list[str], # Videos
-        side:str='audio' # 'audio' or 'video'
-    ) -> dict: # {other: (start in the video, start in the other)}, seconds; the beginnings where one of them has no such side
-        "Where a video and others are most alike"
-        keys,x = self.index.store.read(self.index.columns[side], [video, *others])
-        keys,x = keys.assign(i=np.arange(len(keys)))[~np.isnan(x[:, 0])], self.index.unit(side, x)
-        rows,res = keys.groupby('video_id').i.agg(list), {o: (0., 0.) for o in others}
-        at = dict(zip(keys.i, keys.start.astype(float)))
-        for o in set(others) & set(rows.index) if video in rows.index else ():
-            s = x[rows[video]]@x[rows[o]].T
-            i,j = np.unravel_index(s.argmax(), s.shape)
-            res[o] = at[rows[video][i]], at[rows[o][j]]
-        return res
+@patch
+def moments(self:Points,
+    video:str, # A video
+    others:list[str], # Videos
+    side:str='audio' # 'audio' or 'video'
+) -> dict: # {other: (start in the video, start in the other)}, seconds; the beginnings where one of them has no such side
+    "Where a video and others are most alike"
+    keys,x = self.index.store.read(self.index.columns[side], [video, *others])
+    keys,x = keys.assign(i=np.arange(len(keys)))[~np.isnan(x[:, 0])], self.index.unit(side, x)
+    rows,res = keys.groupby('video_id').i.agg(list), {o: (0., 0.) for o in others}
+    at = dict(zip(keys.i, keys.start.astype(float)))
+    for o in set(others) & set(rows.index) if video in rows.index else ():
+        s = x[rows[video]]@x[rows[o]].T
+        i,j = np.unravel_index(s.argmax(), s.shape)
+        res[o] = at[rows[video][i]], at[rows[o][j]]
+    return res
 
 # %% ../nbs/36a_points.ipynb #e5ca0bab
 def page_level(
