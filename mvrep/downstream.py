@@ -179,7 +179,7 @@ def best_threshold(
     i = int(f1.argmax())
     return float((s[i]+s[min(i+1, len(s)-1)])/2) if i+1<len(s) else float(s[i])
 
-# %% ../nbs/30_downstream.ipynb #000475fb
+# %% ../nbs/30_downstream.ipynb #170cce71
 KINDS = dict(linear=(_fit_linear, _linear), mlp=(_fit_mlp, _mlp), knn=(_fit_knn, _knn))
 
 class Probe:
@@ -221,34 +221,38 @@ class Probe:
         self.thresholds = np.array([best_threshold(a[ok], b[ok]) for a,b in zip(p.T, truth.T)] if self.tags else [])
         return self
 
-    def predict_proba(self,
-        x:np.ndarray # Features, shape (n, f)
-    ) -> np.ndarray: # Probability of each of `classes`, shape (n, k); rows sum to one unless these are tags
-        "How likely each class is"
-        x = _finite(x)
-        if x.shape[1]!=self.units.shape[1]: raise ValueError(f'{x.shape[1]} features, the probe was made for {self.units.shape[1]}')
-        z = _to_units(x, self.units)
-        return _proba(_knn(self.params, z, self.tags) if self.kind=='knn' else KINDS[self.kind][1](self.params, z), self.tags)
+# %% ../nbs/30_downstream.ipynb #de118a13
+@patch
+def predict_proba(self:Probe,
+    x:np.ndarray # Features, shape (n, f)
+) -> np.ndarray: # Probability of each of `classes`, shape (n, k); rows sum to one unless these are tags
+    "How likely each class is"
+    x = _finite(x)
+    if x.shape[1]!=self.units.shape[1]: raise ValueError(f'{x.shape[1]} features, the probe was made for {self.units.shape[1]}')
+    z = _to_units(x, self.units)
+    return _proba(_knn(self.params, z, self.tags) if self.kind=='knn' else KINDS[self.kind][1](self.params, z), self.tags)
 
-    def predict(self,
-        x:np.ndarray # Features, shape (n, f)
-    ) -> np.ndarray: # The most likely class, shape (n,), or for tags yes and no, shape (n, k)
-        "Decide"
-        p = self.predict_proba(x)
-        return p>=self.thresholds if self.tags else np.array([*self.classes, None], object)[:-1][p.argmax(1)]
+@patch
+def predict(self:Probe,
+    x:np.ndarray # Features, shape (n, f)
+) -> np.ndarray: # The most likely class, shape (n,), or for tags yes and no, shape (n, k)
+    "Decide"
+    p = self.predict_proba(x)
+    return p>=self.thresholds if self.tags else np.array([*self.classes, None], object)[:-1][p.argmax(1)]
 
-    def score(self,
-        x:np.ndarray, # Features, shape (n, f)
-        y:np.ndarray # As for `fit`; a class that was never seen counts as missed, with a warning
-    ) -> float: # Accuracy, or for tags the mean ROC-AUC of those that some items have and some have not
-        "How good the probe is, in one number"
-        if self.tags:
-            t = np.asarray(y).astype(bool)
-            some = t.any(0) & ~t.all(0)
-            if not some.any(): raise ValueError('no tag has both items with it and items without it')
-            return float(np.mean([roc_auc_score(t[:,i], p) for i,p in enumerate(self.predict_proba(x).T) if some[i]]))
-        if new := sorted({str(o) for o in y if o not in self.classes}): warnings.warn(f'never seen in training: {", ".join(new)}', stacklevel=2)
-        return float(np.mean(self.predict(x)==np.asarray(y, object)))
+@patch
+def score(self:Probe,
+    x:np.ndarray, # Features, shape (n, f)
+    y:np.ndarray # As for `fit`; a class that was never seen counts as missed, with a warning
+) -> float: # Accuracy, or for tags the mean ROC-AUC of those that some items have and some have not
+    "How good the probe is, in one number"
+    if self.tags:
+        t = np.asarray(y).astype(bool)
+        some = t.any(0) & ~t.all(0)
+        if not some.any(): raise ValueError('no tag has both items with it and items without it')
+        return float(np.mean([roc_auc_score(t[:,i], p) for i,p in enumerate(self.predict_proba(x).T) if some[i]]))
+    if new := sorted({str(o) for o in y if o not in self.classes}): warnings.warn(f'never seen in training: {", ".join(new)}', stacklevel=2)
+    return float(np.mean(self.predict(x)==np.asarray(y, object)))
 
 # %% ../nbs/30_downstream.ipynb #1c0d1acb
 @patch

@@ -112,7 +112,7 @@ def _weights(by, weight):
     if not 0<=weight<=1: raise ValueError(f'weight={weight}: of the sound, between 0 and 1')
     return {k: v for k,v in dict(audio=weight, video=1-weight).items() if v} if by=='joint' else {by: 1.}
 
-# %% ../nbs/34_index.ipynb #408cf061
+# %% ../nbs/34_index.ipynb #6a23f08b
 @patch
 def search_many(self:Index,
     queries:list[Query], # What is looked for
@@ -145,6 +145,7 @@ def search_many(self:Index,
             out[j] = self._result(queries[j], r[keep][:k], s[keep][:k])
     return out
 
+# %% ../nbs/34_index.ipynb #45490fa2
 @patch
 def _comparable(self:Index, shared, w, allowed):
     "Which rows share one of these sides, and what their scores are multiplied by; `None` for all, and for nothing"
