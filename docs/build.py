@@ -162,7 +162,7 @@ def readme(nbs):
         src = directive.sub('', c['source']).strip()
         if c['cell_type']=='markdown': res.append(re.sub(r'\]\((\w+\.ipynb)', r'](nbs/\1', src).replace('<!-- map -->', table))
         elif 'hide' not in c['dirs'] and src:
-            res.append(f'```python\n{src}\n```')
+            if 'hide_input' not in c['dirs']: res.append(f'```python\n{src}\n```')
             outs = [''.join(o.get('text') or o.get('data', {}).get('text/plain', '')) for o in c['outputs']]
             if any(outs): res.append('```\n'+''.join(outs).rstrip()+'\n```')
     return '\n\n'.join(res)+'\n'
@@ -178,14 +178,21 @@ def site(nbs, out):
         for nb in [index, *nbs]:
             cells = page(nb, syms, nbs)
             if nb is index:
-                for o in cells: o['source'] = o['source'].replace('<!-- map -->', cards(nbs))
+                for o in cells: o['source'] = o['source'].replace('<!-- map -->', cards(nbs)+'\n\n<p><a href="explorer/index.html">The explorer, over twelve synthetic videos</a>: click a point and its clip plays.</p>')
                 toc = '\n\n'.join('```{toctree}\n:hidden:\n:caption: '+name+'\n\n'+'\n'.join(o['page'] for o in os)+'\n```' for name,os in by_decade(nbs))
                 cells.append(dict(cell_type='markdown', id='toc', metadata={}, source=toc))
             (src/f"{nb['page']}.ipynb").write_text(json.dumps(dict(cells=cells, metadata=meta, nbformat=4, nbformat_minor=5)), encoding='utf-8')
         if sphinx(['-q', '-W', '--keep-going', '-c', str(root/'docs'), '-d', f'{tmp}/trees', str(src), str(built)]): sys.exit('docs: the warnings above are errors')
+        explorer(built/'explorer')
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(built, out)
+
+def explorer(out):
+    "The explorer over twelve synthetic videos, as a page without a kernel"
+    from mvrep.explorer import write_page
+    from mvrep.index import tiny_index
+    with tempfile.TemporaryDirectory() as tmp: write_page(tiny_index(tmp), out)
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

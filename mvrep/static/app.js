@@ -113,19 +113,26 @@ const seek = (v, t) => new Promise(done => {
   const go = () => { v.addEventListener('seeked', done, {once: true}); v.currentTime = t }
   v.readyState ? go() : v.addEventListener('loadedmetadata', go, {once: true})
 })
-let turn = 0
+let turn = 0         // the reason that was clicked last
+function part(v, from, length, mine) { // plays it; true at its end, false if it was stopped before
+  const end = Math.min(from+length, v.duration)-.05
+  return new Promise(done => {
+    const look = () => {
+      const over = v.ended || v.currentTime >= end
+      if (mine === turn && !over && !v.paused) return
+      for (const e of ['timeupdate', 'pause', 'ended']) v.removeEventListener(e, look)
+      if (mine === turn) v.pause()
+      done(mine === turn && over)
+    }
+    v.play().then(() => { for (const e of ['timeupdate', 'pause', 'ended']) v.addEventListener(e, look) }, () => done(false))
+  })
+}
 async function moments(w, v) {
   const mine = ++turn
-  own(w.seed_start, false)
-  seek(v, w.start)
-  await seek(picture, w.seed_start)
-  await picture.play()
-  setTimeout(async () => {
-    if (mine !== turn || picture.paused) return
-    picture.pause()
-    await v.play()
-    setTimeout(() => { if (mine === turn) v.pause() }, 1000*w.length)
-  }, 1000*w.length)
+  own(0, false)
+  picture.pause()
+  await Promise.all([seek(v, w.start), seek(picture, w.seed_start)])
+  if (mine === turn && await part(picture, w.seed_start, w.length, mine)) part(v, w.start, w.length, mine)
 }
 
 for (const o of ['weight', 'diversity']) $(o).addEventListener('input', () => { clearTimeout(typed); typed = setTimeout(() => seed && neighbours(), 150) })
