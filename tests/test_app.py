@@ -140,7 +140,7 @@ def test_a_new_build_is_noticed(base, folder):
     ix.rollback()
     assert httpx.get(f'{base}/api/videos', params=dict(q='')).json()['n']==12
 
-def until(page, says, arg=None, seconds=120):
+def until(page, says, arg=None, seconds=60):
     "Wait for an expression to be true; `wait_for_function` needs an eval, which the page's policy forbids"
     code = f'x => {{ const n = x; return !!({says[5:]}) }}' if says.startswith('n => ') else f'() => !!({says})'
     for _ in range(10*seconds):
@@ -156,7 +156,7 @@ def test_in_a_browser(base, folder, tmp_path):
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=[*flags, '--autoplay-policy=no-user-gesture-required'])
         page, wrong, asked = browser.new_page(viewport=dict(width=1360, height=900)), [], []
-        page.set_default_timeout(180000)
+        page.set_default_timeout(60000)
         page.on('console', lambda m: wrong.append(m.text) if m.type in ('error', 'warning') and '410' not in m.text else None)
         page.on('pageerror', lambda e: wrong.append(str(e)))
         page.on('request', lambda r: None if r.url.startswith((base, 'data:', 'blob:')) else asked.append(r.url))

@@ -113,7 +113,7 @@ const seek = (v, t) => new Promise(done => {
   const go = () => { v.addEventListener('seeked', done, {once: true}); v.currentTime = t }
   v.readyState ? go() : v.addEventListener('loadedmetadata', go, {once: true})
 })
-let turn = 0         // the reason that was clicked last
+let turn = 0         // what was begun last: what was begun before stops
 function part(v, from, length, mine) { // plays it; true at its end, false if it was stopped before
   const end = Math.min(from+length, v.duration)-.05
   return new Promise(done => {
@@ -128,8 +128,8 @@ function part(v, from, length, mine) { // plays it; true at its end, false if it
   })
 }
 async function moments(w, v) {
-  const mine = ++turn
   own(0, false)
+  const mine = turn
   picture.pause()
   await Promise.all([seek(v, w.start), seek(picture, w.seed_start)])
   if (mine === turn && await part(picture, w.seed_start, w.length, mine)) part(v, w.start, w.length, mine)
@@ -142,6 +142,7 @@ for (const o of ['weight', 'diversity']) $(o).addEventListener('input', () => { 
 function load(v, o) { const u = new URL(url(o), location).href; if (v.src !== u) v.src = u }
 
 function own(at, play) {
+  turn++
   swap = null
   $('swapped').hidden = true
   sound.pause()
@@ -153,7 +154,7 @@ function own(at, play) {
 }
 
 async function exchange(o) {
-  const keep = !!swap || picture.currentTime > 0
+  turn++
   swap = o
   load(picture, o.picture)
   load(sound, o.sound)
@@ -179,7 +180,9 @@ picture.addEventListener('ratechange', () => { sound.playbackRate = picture.play
 picture.addEventListener('volumechange', () => { if (swap) { sound.volume = picture.volume; if (!picture.muted) picture.muted = true } })
 $('back').addEventListener('click', () => own(0, true))
 $('turn').addEventListener('click', () => swap && exchange({picture: swap.sound, sound: swap.picture, at: swap.from, from: swap.at}))
-document.addEventListener('play', e => { for (const v of document.querySelectorAll('video')) if (v !== e.target) v.pause() }, true)
+document.addEventListener('play', e => { // one at a time; what #sound plays belongs to the picture
+  if (e.target !== sound) for (const v of document.querySelectorAll('video')) if (v !== e.target) v.pause()
+}, true)
 
 // ---- a file from outside
 
