@@ -194,7 +194,6 @@ def test_in_a_browser(base, folder, tmp_path):
         page.click('#back')
         until(page, "document.getElementById('sound').paused && !document.getElementById('picture').muted")
 
-        first = page.inner_text('#list li:first-child .name')
         page.fill('#weight', '1')
         until(page, "!document.getElementById('list').classList.contains('old')")
         card.locator('.name').click() # a neighbour becomes what is looked at
@@ -206,8 +205,11 @@ def test_in_a_browser(base, folder, tmp_path):
         until(page, "document.getElementById('title').textContent=='brought <b>.mp4'")
         until(page, plays)
         assert page.inner_text('#list li:first-child .name')==ix.videos.title.iloc[0]
-        (tmp_path/'bad.mp4').write_text('no video')
-        page.set_input_files('#file', tmp_path/'bad.mp4')
+        page.evaluate('''() => { // let go over the page
+            const d = new DataTransfer()
+            d.items.add(new File(['no video'], 'bad.mp4'))
+            document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: d, bubbles: true, cancelable: true}))
+        }''')
         until(page, "document.getElementById('status').textContent.includes('cannot be used')")
         wrong = [o for o in wrong if '422' not in o]
         page.set_viewport_size(dict(width=390, height=800))

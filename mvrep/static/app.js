@@ -7,6 +7,7 @@ const line = o => [o.artist, o.genre, o.mood, o.release_date && o.release_date.s
 let seed = null      // what is looked at: a video of the index, or a file that was dropped
 let swap = null      // {picture, sound, at, from}: whose picture, whose sound, and the two moments that are one
 let asked = 0        // answers that come late are not shown
+let brought = 0      // nor files that are ready when something else is looked at
 
 const say = (text, kind = '') => { $('status').textContent = text; $('status').className = kind }
 const make = (tag, text, cls) => { const e = document.createElement(tag); if (text) e.textContent = text; if (cls) e.className = cls; return e }
@@ -56,13 +57,14 @@ document.addEventListener('click', e => { if (!e.target.closest('search')) $('fo
 function look(o, play) {
   if (seed && seed.src && seed.src !== o.src) URL.revokeObjectURL(seed.src)
   seed = o
+  brought++
   $('welcome').hidden = true
   $('main').hidden = false
   $('title').textContent = o.title
   $('about').textContent = line(o)
   document.title = `${o.title} – mvrep`
   if (!o.drop) history.replaceState(null, '', `#${new URLSearchParams({id: o.id})}`)
-  own(0, play)
+  own(play)
   neighbours()
 }
 
@@ -79,15 +81,18 @@ async function neighbours() {
   list.classList.remove('old')
 }
 
+async function cause(o, at) { // says why it does not play
+  const no = 'This browser cannot play it'
+  at.textContent = o.src ? no : await fetch(url(o), {headers: {Range: 'bytes=0-0'}}).then(async r => r.ok ? no : (await r.json()).error).catch(() => 'It cannot be played')
+  at.hidden = false
+}
+
 function card(o) {
   const li = $('card').content.cloneNode(true).firstElementChild, part = s => li.querySelector(s)
   const v = part('video'), best = o.why[0], at = best ? best.start : 0
   v.src = `${url(o)}#t=${at}`
   v.setAttribute('aria-label', o.title)
-  v.addEventListener('error', async () => {
-    part('.gone').textContent = await fetch(url(o), {headers: {Range: 'bytes=0-0'}}).then(async r => r.ok ? 'This browser cannot play it' : (await r.json()).error).catch(() => 'It cannot be played')
-    part('.gone').hidden = false
-  })
+  v.addEventListener('error', () => { cause(o, part('.gone')); part('.why').hidden = part('.swap').hidden = true })
   part('.name').textContent = o.title
   part('.name').title = 'More like this one'
   part('.name').addEventListener('click', () => { look(o, true); scrollTo({top: 0, behavior: 'smooth'}) })
@@ -109,8 +114,11 @@ function card(o) {
   return li
 }
 
-const seek = (v, t) => new Promise(done => {
+const seek = (v, t) => new Promise((done, no) => {
   const go = () => { v.addEventListener('seeked', done, {once: true}); v.currentTime = t }
+  const failed = () => no(new Error('it cannot be played here'))
+  if (v.error) { failed(); return }
+  v.addEventListener('error', failed, {once: true})
   v.readyState ? go() : v.addEventListener('loadedmetadata', go, {once: true})
 })
 let turn = 0         // what was begun last: what was begun before stops
@@ -128,10 +136,10 @@ function part(v, from, length, mine) { // plays it; true at its end, false if it
   })
 }
 async function moments(w, v) {
-  own(0, false)
+  own(false)
   const mine = turn
   picture.pause()
-  await Promise.all([seek(v, w.start), seek(picture, w.seed_start)])
+  try { await Promise.all([seek(v, w.start), seek(picture, w.seed_start)]) } catch (e) { if (mine === turn) tell(e); return }
   if (mine === turn && await part(picture, w.seed_start, w.length, mine)) part(v, w.start, w.length, mine)
 }
 
@@ -139,9 +147,10 @@ for (const o of ['weight', 'diversity']) $(o).addEventListener('input', () => { 
 
 // ---- one's picture with another's sound
 
-function load(v, o) { const u = new URL(url(o), location).href; if (v.src !== u) v.src = u }
+function load(v, o) { const u = new URL(url(o), location).href; if (v.src === u) return; v.src = u; if (v === picture) $('unplayed').hidden = true }
+picture.addEventListener('error', () => cause(swap ? swap.picture : seed, $('unplayed')))
 
-function own(at, play) {
+function own(play) {
   turn++
   swap = null
   $('swapped').hidden = true
@@ -149,7 +158,6 @@ function own(at, play) {
   sound.removeAttribute('src')
   picture.muted = false
   load(picture, seed)
-  if (at) seek(picture, at)
   if (play) picture.play().catch(() => {})
 }
 
@@ -162,8 +170,10 @@ async function exchange(o) {
   $('pair').textContent = `Picture: ${o.picture.title}. Sound: ${o.sound.title}.`
   $('swapped').hidden = false
   say(`the picture of ${o.picture.title} with the sound of ${o.sound.title}`)
-  await Promise.all([seek(picture, o.at), seek(sound, o.from)])
-  if (swap === o) picture.play().catch(tell)
+  try {
+    await Promise.all([seek(picture, o.at), seek(sound, o.from)])
+    if (swap === o) await picture.play()
+  } catch (e) { if (swap === o && e.name !== 'AbortError') { own(false); tell(e) } }
   $('stage').scrollIntoView({block: 'nearest', behavior: 'smooth'})
 }
 const wanted = () => picture.currentTime-swap.at+swap.from
@@ -172,13 +182,13 @@ function sync() {
   const t = wanted(), there = t >= 0 && !(t >= sound.duration)
   if (!there || picture.paused) { sound.pause(); return }
   if (Math.abs(sound.currentTime-t) > .12) sound.currentTime = t
-  if (sound.paused && sound.readyState > 1) sound.play().catch(tell)
+  if (sound.paused && sound.readyState > 1) sound.play().catch(e => { if (e.name !== 'AbortError') tell(e) })
 }
 for (const e of ['play', 'playing', 'pause', 'seeked', 'timeupdate', 'waiting', 'ended']) picture.addEventListener(e, sync)
 sound.addEventListener('canplay', sync)
 picture.addEventListener('ratechange', () => { sound.playbackRate = picture.playbackRate })
 picture.addEventListener('volumechange', () => { if (swap) { sound.volume = picture.volume; if (!picture.muted) picture.muted = true } })
-$('back').addEventListener('click', () => own(0, true))
+$('back').addEventListener('click', () => own(true))
 $('turn').addEventListener('click', () => swap && exchange({picture: swap.sound, sound: swap.picture, at: swap.from, from: swap.at}))
 document.addEventListener('play', e => { // one at a time; what #sound plays belongs to the picture
   if (e.target !== sound) for (const v of document.querySelectorAll('video')) if (v !== e.target) v.pause()
@@ -187,12 +197,12 @@ document.addEventListener('play', e => { // one at a time; what #sound plays bel
 // ---- a file from outside
 
 async function bring(file) {
-  const n = ++asked
+  const n = ++brought
   say(`listening to ${file.name} and looking at it …`, 'busy')
   try {
     const r = await get('/api/drop', null, {method: 'POST', body: file})
-    if (n === asked) look({title: file.name, src: URL.createObjectURL(file), ...r}, true)
-  } catch (e) { tell(e.message === 'Failed to fetch' ? new Error(`${file.name} could not be sent: it may be too large`) : e) }
+    if (n === brought) look({title: file.name, src: URL.createObjectURL(file), ...r}, true)
+  } catch (e) { if (n === brought) tell(e.message === 'Failed to fetch' ? new Error(`${file.name} could not be sent: it may be too large`) : e) }
 }
 $('open').addEventListener('click', () => $('file').click())
 $('file').addEventListener('change', () => { if ($('file').files[0]) bring($('file').files[0]); $('file').value = '' })
@@ -208,7 +218,7 @@ addEventListener('keydown', e => {
   if (e.target.closest('input, button, video') || e.ctrlKey || e.metaKey || e.altKey) return
   if (e.key === '/') { e.preventDefault(); $('q').focus(); $('q').select() }
   if (e.key === ' ' && seed) { e.preventDefault(); picture.paused ? picture.play() : picture.pause() }
-  if (e.key === 's' && swap) own(0, true)
+  if (e.key === 's' && swap) own(true)
 })
 async function begin() {
   try {
