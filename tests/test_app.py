@@ -18,6 +18,7 @@ def folder(tmp_path_factory):
     v.loc[1:4, 'artist'] = HOSTILE[::-1]
     v.loc[5, 'path'] = '/nowhere/gone.mp4'
     ix.put_videos(v)
+    ix.build() # so that going back to it brings these
     return ix.folder
 
 @pytest.fixture(scope='module')
