@@ -35,7 +35,7 @@ class Plain(ast.NodeTransformer):
     "`Annotated[X, …]` reads as `X`"
     def visit_Subscript(self, o): return self.visit(o.slice.elts[0]) if getattr(o.value, 'id', '')=='Annotated' else self.generic_visit(o)
 
-def public(src): return [Plain().visit(o) for o in ast.parse(src).body if isinstance(o, (ast.FunctionDef, ast.ClassDef)) and o.name[0]!='_']
+def public(src): return [Plain().visit(o) for o in ast.parse(src).body if isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and o.name[0]!='_']
 
 def decorators(o):
     "Names of the decorators of a function or class"
@@ -141,7 +141,7 @@ def page(nb, syms, nbs):
             body = ast.parse(src).body
             if all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): continue
             if c in exported(nb): res += [md(entry(o, find(mod, o), nb['mod'], ln)) for o in public(src)]
-            if any(isinstance(o, (ast.FunctionDef, ast.ClassDef)) for o in body): tags = ['hide-input']
+            if any(isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for o in body): tags = ['hide-input']
         res += [md(f'<p class="flag">{v}</p>') for k,v in flags.items() if k in d]
         outs = [] if 'hide_output' in d or d.get('output')=='output: false' else c['outputs']
         res.append(dict(cell_type='code', metadata=dict(tags=tags), source=src, outputs=outs, execution_count=None))

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['app_', 'explore', 'remove', 'rollback']
 
-# %% ../nbs/43a_cli_look.ipynb #c07adbe1
-from contextlib import contextmanager
+# %% ../nbs/43a_cli_look.ipynb #60620c12
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
 from .cli import Dir, Json, app
 from .console import alone, command_name, out, plain_errors, print_json, records, show_table
 
-# %% ../nbs/43a_cli_look.ipynb #420dad4a
+# %% ../nbs/43a_cli_look.ipynb #13f987aa
 @contextmanager
 def _extra(name):
     "Say what to install where a package is missing"
@@ -33,7 +33,7 @@ def app_(
     Example: `mvrep app ~/videos.mvrep`"""
     with plain_errors():
         with _extra('app'): from mvrep.app import serve
-        serve(folder, port, browser, lambda o: out.print(f'{o}  (Ctrl-C ends it)', highlight=False, markup=False, soft_wrap=True))
+        with suppress(KeyboardInterrupt): serve(folder, port, browser, lambda o: out.print(f'{o}  (Ctrl-C ends it)', highlight=False, markup=False, soft_wrap=True))
 
 # %% ../nbs/43a_cli_look.ipynb #08e4ef47
 @app.command()

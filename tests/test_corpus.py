@@ -281,7 +281,7 @@ def test_msd_by_name(tmp_path):
     out,n = join_msd(df, read_msd(tmp_path/'t.txt'))
     assert out.msd_id[0]=='TRAAAAA128F9342C96' and out.msd_id[1:].isna().all() and n['videos_with_several_tracks']==1 and n['tracks_matched']==1
 
-@pytest.mark.skipif('MVREP_SHARED' not in os.environ, reason='MVREP_SHARED is not set to the folder of development data')
+@pytest.mark.skipif(not os.environ.get('MVREP_SHARED'), reason='MVREP_SHARED is not set to the folder of development data')
 def test_real_data():
     d = Path(os.environ['MVREP_SHARED'])
     t = read_msd(d/'metadata'/'msdids.txt')

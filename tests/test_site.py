@@ -42,7 +42,8 @@ def test_every_link_resolves(site):
 def test_every_page_documents_its_module(site):
     from importlib import import_module
     for o in sorted((root/'mvrep').glob('[!_]*.py')):
-        page, = [p for p in site.glob('*.html') if re.fullmatch(rf'\d+[a-z]?_{o.stem}', p.stem)]
+        made_from = re.search(r'File to edit: (\S+)\.ipynb', o.read_text())[1]
+        page = site/f'{Path(made_from).name}.html'
         ids = Page(page).ids
         mod = import_module(f'mvrep.{o.stem}')
         missing = [k for k in mod.__all__ if k[0]!='_' and getattr(getattr(mod, k), '__module__', '')==mod.__name__ and hasattr(getattr(mod, k), '__name__') and f'mvrep.{o.stem}.{k}' not in ids]

@@ -22,7 +22,7 @@ def test_wheel(tree, tmp_path):
 
     sh(sys.executable, '-m', 'venv', tmp_path/'venv')
     python, run = tmp_path/'venv/bin/python', dict(cwd=tmp_path)
-    install(python, f'mvrep[train] @ {wheel.as_uri()}')
+    install(python, f'mvrep[train,explore,app] @ {wheel.as_uri()}')
     light = sh(python, '-c', 'import sys, mvrep; print(mvrep.__file__, *{"numpy", "pandas", "torch"} & set(sys.modules))', **run).split()
     assert len(light)==1 and Path(light[0]).is_relative_to(tmp_path/'venv'), light
     sh(python, '-c', f'import importlib\nfor o in {modules}: importlib.import_module(o)', **run)
