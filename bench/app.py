@@ -1,10 +1,10 @@
 """How long until the page is there, and how fast does it answer, on 100,000 videos? python bench/app.py
 
-An index of made-up vectors (seeded, 50 to a cluster, of the default encoders' widths, 1506 and 1280) and made-up titles, served by `mvrep app` in
-a process of its own. Time is from the start of the process to the first whole page and the first answer of the search box; the process is
+An index of made-up vectors (seeded, 50 to a cluster, of the default encoders' widths, 1506 and 1280), six segments a video in the store, and made-up
+titles, served by `mvrep app` in a process of its own. Time is from the start of the process to the first whole page and the first answer of the search box; the process is
 started three times. Then single questions one after the other, and fifty clients at once. Writes results/bench_app.json.
 
-The store of features is empty here: what an answer takes to find the moments most alike, a read of some seventy segments, is not in it.
+An answer includes its reasons, the moments most alike: a read of some seventy segments out of the store's 600,000.
 """
 import argparse, asyncio, json, os, platform, random, signal, subprocess, sys, tempfile, time
 from importlib.metadata import version
@@ -13,8 +13,11 @@ import httpx
 import numpy as np
 import pandas as pd
 import psutil
+import pyarrow as pa
 from mvrep.core import atomic_write, seed_from
+from mvrep.features import KEYS, _vectors, load_encoder
 from mvrep.index import create_index
+from mvrep.segments import Segment
 
 WORDS = 'river night glass fire paper moon steel garden winter echo golden city thunder velvet ocean mirror shadow summer engine orchard'.split()
 
@@ -32,8 +35,28 @@ def make(folder, n):
             x[i:i+10_000] = centres[np.arange(i, min(i+10_000, n))%len(centres)]+.9*r.standard_normal((min(10_000, n-i), d), dtype=np.float32)
             x[i:i+10_000] /= np.linalg.norm(x[i:i+10_000], axis=1, keepdims=True)
         tracks[side] = x
-    ix._save(ids, dict.fromkeys(ids, 'x'), tracks, {}, '')
+    fill(ix.store, ids, tracks)
+    ix._save(ids, dict.fromkeys(ids, 'x'), tracks, {o: np.stack([np.zeros(x.shape[1]), np.ones(x.shape[1])]) for o,x in tracks.items()}, '')
     return ids
+
+def fill(store, ids, tracks, block=2000):
+    "Six segments around each video's vector, written in bulk"
+    nets = {e.modality: e for e in map(load_encoder, ('musicnn_mtt', 'efficientnet_lite0'))}
+    for e in nets.values(): store.add_column(e)
+    schema = store.segments.schema
+    noise = {o: .02*np.random.default_rng(seed_from('bench_app', 'segments', o)).standard_normal((6*block, x.shape[1]), dtype=np.float32) for o,x in tracks.items()}
+    def batches():
+        for i in range(0, len(ids), block):
+            some = [Segment(j, 40.*j, 5.) for _ in ids[i:i+block] for j in range(6)]
+            owner = np.repeat(ids[i:i+block], 6)
+            cols = dict(segment_id=[f'{v}_{o.index}' for v,o in zip(owner, some)], video_id=owner.tolist(), segment=[o.index for o in some], start=[o.start for o in some],
+                length=[o.length for o in some], split=['']*len(some), source=['x']*len(some))
+            t = pa.table(cols, schema=KEYS)
+            for o,e in nets.items():
+                x = np.repeat(tracks[o][i:i+block], 6, axis=0)+noise[o][:len(some)]
+                t = t.append_column(e.column, _vectors(x, len(x), schema.field(e.column).type)).append_column(f'{e.column}_made_by', pa.array([e.made_by]*len(x)))
+            yield from t.select(schema.names).cast(schema).to_batches()
+    store.segments.add(pa.RecordBatchReader.from_batches(schema, batches()))
 
 def start(folder):
     "Start the server; seconds to the first page and to the first answer"

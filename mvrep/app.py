@@ -5,17 +5,15 @@
 # %% auto #0
 __all__ = ['HEADERS', 'State', 'read_state', 'find', 'card', 'cards', 'Visitors', 'Guard', 'Pages', 'drop', 'make_app', 'serve']
 
-# %% ../nbs/43_app.ipynb #92c6b118
-import asyncio, math, mimetypes, os, signal, socket, tempfile, threading, webbrowser
+# %% ../nbs/43_app.ipynb #a686e505
+import asyncio, math, mimetypes, os, socket, tempfile, threading, webbrowser
 from collections import OrderedDict
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 import uvicorn
-from pebble import ProcessPool
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,9 +23,10 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from .builds import current
-from .extract import _result, _start, _work
+from .extract import _start, _work
 from .index import Index
 from .recommend import _arrange, explain, similar
+from .workers import outcome, worker_pool
 
 # %% ../nbs/43_app.ipynb #d9d6e4f0
 class State(NamedTuple):
@@ -76,7 +75,7 @@ def cards(
     number = lambda x: None if math.isnan(x) else float(x)
     return [dict(card(index, v), score=number(s), audio=number(a), video=number(b), why=said.get(v, [])) for v,s,a,b in zip(res.index, res.score, res.audio, res.video)]
 
-# %% ../nbs/43_app.ipynb #332156bd
+# %% ../nbs/43_app.ipynb #c2377ed8
 class Visitors:
     "Files from outside become vectors, one at a time, in a process that may crash"
     def __init__(self,
@@ -88,18 +87,14 @@ class Visitors:
         with self.lock:
             if self.pool and self.specs==specs: return self.pool
             self.close()
-            resource_tracker.ensure_running()
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) # what starts now inherits this: Ctrl-C is for the server alone
-            self.pool,self.specs = ProcessPool(max_workers=1, context=get_context('spawn'), initializer=_start, initargs=(specs,)), specs
-            self.pool.active
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            self.pool,self.specs = worker_pool(1, _start, (specs,)), specs
             return self.pool
 
     def encode(self, index, path):
         "Segments and vectors of a file, or the reason why not"
         c = index.config
         job = self._ready(c['specs']).schedule(_work, (path, 'visitor', list(index.columns.values()), c['plan'], c['seed']), timeout=self.timeout)
-        return _result(job, self.timeout)
+        return outcome(job, self.timeout)
 
     def keep(self, name, segments, found, most=64):
         "Remember what a file became, not the file; the oldest is forgotten"

@@ -7,7 +7,7 @@ __all__ = ['COLUMNS', 'SPLITS', 'EXTENSIONS', 'READERS', 'CHECKS', 'CorpusError'
            'read_manifest', 'save_manifest', 'validate', 'name_key', 'find_duplicates', 'split_random',
            'split_by_artist', 'read_msd', 'join_msd']
 
-# %% ../nbs/03_corpus.ipynb #2f05f1ec
+# %% ../nbs/03_corpus.ipynb #93ee21e5
 import json, math, os, re, unicodedata
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from scipy.sparse import coo_matrix, csgraph
 from tqdm import tqdm
-from .core import MediaError, atomic_write, seed_from, sha256
+from .core import atomic_write, seed_from, sha256
 from .media import probe
+from .workers import in_workers
 
 # %% ../nbs/03_corpus.ipynb #4859e3a6
 COLUMNS = ('video_id', 'path', 'artist', 'title', 'genre', 'tags', 'mood', 'emotion', 'release_date', 'origin', 'duration', 'split', 'license', 'sha256')
@@ -67,16 +68,16 @@ def _date(v):
     s = '-'.join(o for o in m.groups() if o) if m else None
     return s if _is_date(s) else v
 
-# %% ../nbs/03_corpus.ipynb #5704b455
+# %% ../nbs/03_corpus.ipynb #07e2a1f6
 def _utf8(path): return os.fsencode(path).decode('utf8', 'backslashreplace')
-def _row(path, hashed):
+def _row(path, info, hashed):
     "What the file at `path` says of itself, or why it cannot be used"
     if _utf8(path)!=path: return 'its name is not UTF-8: rename it'
-    try: i,digest = probe(path), sha256(path) if hashed else None
-    except MediaError as e: return e.reason
-    except Exception as e: return f'{type(e).__name__}: {e}: convert it to mp4' # a surprise costs one file, not the scan
-    day = _date(i.tags.get('date'))
-    return {k: i.tags.get(k) for k in ('artist', 'title', 'genre')} | dict(release_date=day if _is_date(day) else None, duration=i.duration, sha256=digest)
+    if isinstance(info, str): return info
+    try: digest = sha256(path) if hashed else None
+    except OSError as e: return f'cannot be read to its end ({e.strerror}): copy it again'
+    day = _date(info.tags.get('date'))
+    return {k: info.tags.get(k) for k in ('artist', 'title', 'genre')} | dict(release_date=day if _is_date(day) else None, duration=info.duration, sha256=digest)
 
 def scan_files(
     files:list[str|Path], # Videos
@@ -85,7 +86,9 @@ def scan_files(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # The corpus, and the files that cannot be used: `path`, `reason`
     "A corpus from files, in the order given, with title, artist, genre and date where the files carry them"
     paths = list(dict.fromkeys(os.path.abspath(o) for o in files))
-    with ThreadPoolExecutor() as pool: found = list(tqdm(pool.map(lambda o: _row(o, hash), paths), 'looking into files', len(paths), unit='file', delay=3, disable=None))
+    look = in_workers(probe, [(o,) for o in paths], len(os.sched_getaffinity(0)), 300.)
+    infos = dict(tqdm(look, 'looking into files', len(paths), unit='file', delay=3, disable=None))
+    with ThreadPoolExecutor() as pool: found = list(pool.map(lambda i: _row(paths[i], infos[i], hash), range(len(paths))))
     rows = [dict(video_id=i, path=p, tags=[], **r) for i,p,r in zip(video_ids(paths, root and os.path.abspath(root)), paths, found) if isinstance(r, dict)]
     bad = [(_utf8(p), r) for p,r in zip(paths, found) if isinstance(r, str)]
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype(dict(duration=float)), pd.DataFrame(bad, columns=['path', 'reason'], dtype=object)

@@ -5,19 +5,17 @@
 # %% auto #0
 __all__ = ['encode_video', 'missing', 'extract']
 
-# %% ../nbs/14a_extract.ipynb #fb1c52a9
-import os, signal, threading
-from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
-from multiprocessing import get_context, parent_process, resource_tracker
+# %% ../nbs/14a_extract.ipynb #5d3c0c6c
+import os
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from pebble import ProcessExpired, ProcessPool
 from tqdm.auto import tqdm
 from .core import MediaError
 from .features import Encoder, FeatureStore, load_encoder
 from .media import probe, read_audio, read_frames
 from .segments import Segment, plan_segments
+from .workers import in_workers
 
 # %% ../nbs/14a_extract.ipynb #07b23686
 def encode_video(
@@ -70,27 +68,19 @@ def missing(
         if todo: jobs.append((r.video_id, str(r.path), split if isinstance(split, str) else '', source, todo))
     return jobs
 
-# %% ../nbs/14a_extract.ipynb #65f29c8b
+# %% ../nbs/14a_extract.ipynb #d57a8429
 def _start(specs):
-    "Make a worker ready: it ends with its parent, has one thread for its work, and its networks are loaded"
-    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
+    "Make a worker ready: it has one thread for its work, and its networks are loaded"
     import torch
     torch.set_num_threads(1)
     global _encoders
     _encoders = {e.column: e for e in map(load_encoder, specs)}
 
 def _work(path, video_id, todo, plan, seed):
-    "What a worker does: segments and vectors, or the reason why not"
-    try: return encode_video(path, video_id, [_encoders[o] for o in todo], plan, seed)
-    except MediaError as e: return e.reason
-    except Exception as e: return f'{type(e).__name__}: {e}'
+    "What a worker does: segments and vectors"
+    return encode_video(path, video_id, [_encoders[o] for o in todo], plan, seed)
 
-def _result(future, timeout):
-    try: return future.result()
-    except TimeoutError: return f'took longer than {timeout:.0f} s and was stopped: is the file damaged?'
-    except ProcessExpired as e: return f'crashed the decoder (exit code {e.exitcode}): re-encode the file'
-
-# %% ../nbs/14a_extract.ipynb #8ecc2144
+# %% ../nbs/14a_extract.ipynb #b3a347be
 def extract(
     corpus:pd.DataFrame, # Manifest: `video_id`, `path`, and `split` where known
     store:FeatureStore, # Where the vectors go
@@ -104,14 +94,16 @@ def extract(
     progress:bool=True # Show a bar with rate and time left
 ) -> dict: # Counts: `done`, `failed`, `skipped`
     "Fill the store with what is missing; bad files go to `store.errors` and the rest goes on"
+    from mvrep.extract import _start, _work # workers find functions by name, and a notebook's own have none
     nets = {e.column: e for e in map(load_encoder, specs)}
     for e in nets.values(): store.add_column(e, renew)
     store.set_splits(_moved(corpus, store))
     jobs = missing(corpus, store, nets.values())
     count = dict(done=0, failed=0, skipped=len(corpus)-len(jobs))
     with tqdm(total=len(jobs), unit='video', disable=not progress, smoothing=.05) as bar:
-        for job,res in _run(jobs, specs, plan, seed, workers or len(os.sched_getaffinity(0)), timeout):
-            video_id,path,split,source,todo = job
+        work = in_workers(_work, [(path, v, todo, plan, seed) for v,path,_,_,todo in jobs], workers or len(os.sched_getaffinity(0)), timeout, _start, (list(specs),))
+        for i,res in work:
+            video_id,path,split,source,_ = jobs[i]
             if isinstance(res, str):
                 store.put_errors([(video_id, path, res)])
                 if strict: raise MediaError(path, res)
@@ -122,34 +114,9 @@ def extract(
     if jobs: store.compact()
     return count
 
-# %% ../nbs/14a_extract.ipynb #78662500
+# %% ../nbs/14a_extract.ipynb #f5bcaa58
 def _moved(corpus, store):
     "Videos whose part of the corpus is another one now"
     if 'split' not in corpus: return {}
     old = store.done().split
     return {v: s for v,s in zip(corpus.video_id, corpus.split) if isinstance(s, str) and v in old.index and old[v]!=s}
-
-def _run(jobs, specs, plan, seed, workers, timeout):
-    "Yield `(job, result)` as the pool finishes them, with a bounded number under way"
-    if not jobs: return
-    from mvrep.extract import _start, _work # workers find functions by name, and a notebook's own have none
-    old = os.environ.get('OMP_NUM_THREADS')
-    os.environ['OMP_NUM_THREADS'] = '1' # read by a worker before its first import
-    pool = ProcessPool(max_workers=min(workers, len(jobs)), context=get_context('spawn'), initializer=_start, initargs=(list(specs),))
-    resource_tracker.ensure_running() # its start would undo the mask
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) # what starts now inherits this: Ctrl-C is for the parent alone
-    pool.active # asking starts it
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    try:
-        todo,flying = iter(jobs), {}
-        while True:
-            while len(flying)<2*workers and (job := next(todo, None)):
-                flying[pool.schedule(_work, (job[1], job[0], job[4], plan, seed), timeout=timeout)] = job
-            if not flying: break
-            for f in wait(flying, return_when=FIRST_COMPLETED).done: yield flying.pop(f), _result(f, timeout)
-        pool.close()
-    finally:
-        pool.stop()
-        pool.join()
-        if old is None: os.environ.pop('OMP_NUM_THREADS', None)
-        else: os.environ['OMP_NUM_THREADS'] = old

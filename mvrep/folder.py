@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['VIDEOS', 'Index', 'create_index']
 
-# %% ../nbs/34_folder.ipynb #919a338b
+# %% ../nbs/34_folder.ipynb #bfa5778d
 import json, shutil
 from pathlib import Path
 import lancedb
@@ -16,7 +16,6 @@ from fastcore.basics import patch
 from .builds import build_path, came_from, current, new_build, numbers, point, restore_table
 from .core import atomic_write, sha256
 from .features import FeatureStore, _quote, open_table
-from .joint import load_model
 from .vectors import fit_scale, pool_tracks, standardise
 
 # %% ../nbs/34_folder.ipynb #dbbf0487
@@ -83,7 +82,7 @@ def _clean(v):
     if pd.isna(v): return None
     return v if isinstance(v, (str, float)) else float(v) if isinstance(v, (int, np.number)) else str(v)
 
-# %% ../nbs/34_folder.ipynb #70e0c3b1
+# %% ../nbs/34_folder.ipynb #aa373e62
 def _tracks(model, side, scale, x, video_ids, start):
     "Vectors of videos from features of their segments: by the trained heads if there are any"
     return model.tracks(side, x, video_ids, start) if model else pool_tracks(standardise(x, scale), video_ids)
@@ -98,6 +97,7 @@ def _pool(model, side, scale, x, keys, block=1024):
 @patch
 def _model(self:Index, file, made_by, column):
     "The trained model, if it was trained on these columns"
+    from mvrep.joint import load_model # brings torch, which an index without a model can do without
     model,width = load_model(file), self.store.columns
     on = model.about.get('columns') or (self.columns if made_by==self.made_by else column) # a model that does not say was right for the build that has it
     if on!=column or any(width.get(c, n)!=n for c,n in zip(column.values(), map(model.settings['dims'].get, column))):
@@ -128,7 +128,7 @@ def build(self:Index,
         tracks[side] = np.concatenate([tracks[side], t]) if keep else t
     self._save(np.r_[self.ids[keep], np.array(new, object)] if keep else np.array(new, object), done, tracks, scale or self.scale, made_by)
 
-# %% ../nbs/34_folder.ipynb #c052b778
+# %% ../nbs/34_folder.ipynb #ea86db67
 @patch
 def _save(self:Index, ids, done, tracks, scale, made_by):
     "Write a build, with the tables and the model it was made of, and use it"
@@ -169,9 +169,12 @@ def reload(self:Index):
 
 def _read_build(home, columns):
     "What a build consists of, by name"
-    b = json.loads((home/'ids.json').read_text())
+    b,model = json.loads((home/'ids.json').read_text()), None
+    if b.get('made_by'):
+        from mvrep.joint import load_model
+        model = load_model(home/'model.safetensors')
     b.update(ids=np.array(b['ids'], object), has=np.load(home/'has.npy'), tracks={o: np.load(home/f'{o}.npy', mmap_mode='r') for o in columns},
-             scale={o: np.load(home/f'{o}-scale.npy') for o in columns}, model=load_model(home/'model.safetensors') if b.get('made_by') else None)
+             scale={o: np.load(home/f'{o}-scale.npy') for o in columns}, model=model)
     b['cells'] = {o.stem: (open_table(lancedb.connect(home/'cells'), o.stem, None), json.loads(o.read_text())) for o in (home/'cells').glob('*.json')}
     return b
 

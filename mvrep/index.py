@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LARGE', 'tiny_index', 'Query']
 
-# %% ../nbs/34_index.ipynb #c5d4f9ef
+# %% ../nbs/34_index.ipynb #ac8a032b
 import json, shutil
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,15 +18,15 @@ from . import exact
 from .approximate import candidates, make_cells, tune
 from .builds import build_path
 from .core import atomic_write, cached, sha256
-from .demo import tiny_corpus
 from .exact import best_rows, joint_scores, row_scores
 from .features import presets
 from .folder import Index, VIDEOS, _tracks, create_index
 from .vectors import standardise
 
-# %% ../nbs/34_index.ipynb #d5392002
+# %% ../nbs/34_index.ipynb #c93680fe
 def _make_tiny(folder):
     from mvrep.corpus import read_manifest
+    from mvrep.demo import tiny_corpus
     from mvrep.extract import extract
     corpus = read_manifest(tiny_corpus()/'manifest.csv')
     index = create_index(folder/'ix', presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
@@ -38,7 +38,7 @@ def tiny_index(
     folder:str|Path # An empty folder for the copy
 ) -> Index: # Twelve synthetic videos, indexed with the offline encoders
     "A small real index, for examples and tests"
-    made_by = 'core media segments demo demo_sound demo_picture spectrogram pretrained audio video features vectors extract joint corpus builds folder index'.split()
+    made_by = 'core media workers segments demo demo_sound demo_picture spectrogram pretrained audio video features vectors extract joint corpus builds folder index'.split()
     code = [sha256(files('mvrep')/f'{o}.py') for o in made_by]
     shutil.copytree(cached(_make_tiny, 'tiny-index', *code)/'ix', Path(folder)/'ix')
     return Index(Path(folder)/'ix')
