@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/44_main.ipynb #5e45dfb5
+# %% ../nbs/44_main.ipynb #1ceb134b
 from .cli import app
-import mvrep.cli_learn, mvrep.cli_look
+import mvrep.cli_find, mvrep.cli_learn, mvrep.cli_look
 
 # %% ../nbs/44_main.ipynb #2ca5f7c8
 def main():

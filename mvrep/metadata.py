@@ -109,12 +109,12 @@ def predict_field(
         rows.append(dict(by=name, found=each.mean(), low=low, high=high, chance=chance, pool=ok.sum(1)[asked].mean(), n=int(asked.sum())))
     return pd.DataFrame(rows)
 
-# %% ../nbs/40d_metadata.ipynb #52c61a24
+# %% ../nbs/40d_metadata.ipynb #d7fe1498
 TEXT = ('title', 'artist', 'genre', 'mood', 'emotion', 'tags')
 
 def _texts(videos):
     join = lambda v: ' '.join(map(str, v)) if isinstance(v, (list, tuple, np.ndarray)) else v if isinstance(v, str) else ''
-    return [plain(' '.join(join(v) for v in r)) for r in zip(*(videos[o] for o in TEXT))]
+    return [plain(' '.join(join(v) for v in r)) for r in zip(videos.title, *(videos[o] for o in TEXT))] # who types a title wants it first: it counts twice
 
 def _vocabulary(index):
     "TF-IDF models of words and of pieces of words, and their matrices"
