@@ -44,7 +44,7 @@ def demo(folder):
         fit(training_data(ix.store, ix.columns, ix.videos), recipes['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
         ix.build()
     means,classes = [], []
-    for kind,by,targets in (('linear', 'all', ('genre', 'tags', 'emotion', 'mood')), ('knn', 'both', ('genre',)), ('mlp', 'both', ('genre',))):
+    for kind,by,targets in (('linear', 'all', ('genre', 'tags', 'emotion', 'mood')), ('knn', 'both', ('genre', 'tags')), ('mlp', 'both', ('genre', 'tags'))):
         for target in targets:
             m,c = rows(probe_index(ix, target, by, kind), target=target)
             means += m; classes += c if kind=='linear' else []
@@ -98,9 +98,10 @@ def muvi():
     tags = tag_lists(home/'labels'/'lastfm_hetrec_artist_tags.csv', data.ids, dict(zip(data.ids, groups)))
     means,classes = [], []
     for target,values in dict(genre=genre, tags=[o or None if o is not None else None for o in tags]).items():
-        m,c = rows(cross_validate(x, values, names, fused=dict(both=('audio', 'video', 'concatenated'))), target=target)
-        means += m; classes += c
-        write('muvi', means); write('muvi_classes', classes)
+        for kind in ('linear', 'mlp', 'knn'):
+            m,c = rows(cross_validate(x, values, names, fused=dict(both=('audio', 'video', 'concatenated')), kind=kind), target=target)
+            means += m; classes += c if kind=='linear' else []
+            write('muvi', means); write('muvi_classes', classes)
 
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__)

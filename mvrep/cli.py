@@ -156,7 +156,7 @@ def similar(
 
 def _clock(s): return f'{int(s)//60}:{int(s)%60:02d}'
 
-# %% ../nbs/42_cli.ipynb #1bcbd95d
+# %% ../nbs/42_cli.ipynb #b7732952
 @app.command()
 def info(folder:Dir, json_:Json=False):
     """What is in an index, and what could not be used.
@@ -169,8 +169,11 @@ def info(folder:Dir, json_:Json=False):
     d = dict(videos=len(ix), segments=len(ix.store), with_sound=int(has[:, 0].sum()), with_picture=int(has[:, 1].sum()), failed=len(bad),
              hours=round(float(ix.videos.duration.fillna(0).sum())/3600, 3), artists=int(ix.videos.artist.nunique()), genres=int(ix.videos.genre.nunique()),
              plan=ix.config['plan'], encoders=ix.config['specs'], made_by=sorted({v for c in ix.store.columns for v in ix.store.done()[f'{c}_made_by'].dropna()}),
-             megabytes=round(sum(o.stat().st_size for o in folder.rglob('*') if o.is_file())/1e6, 1))
-    if json_: return print_json({**d, 'errors': records(bad)})
+             model=ix.model.about.get('run', 'trained') if ix.model else 'none', approximate=sorted(ix.cells),
+             megabytes=round(sum({(o.st_dev, o.st_ino): o.st_size for o in map(os.stat, (p for p in folder.rglob('*') if p.is_file()))}.values())/1e6, 1))
+    hubs = ix.hubness()
+    if json_: return print_json({**d, 'hubness': hubs, 'errors': records(bad)})
+    if 'pool' in hubs: d['hubs'] = f'{hubs["never"]:.0%} of the videos are in no list of {hubs["k"]} neighbours (chance {hubs["chance_never"]:.0%}), one is in {hubs["largest"]:.0%} of the lists; {hubs["pool"]} videos looked at'
     show_table([(k, ', '.join(v) if isinstance(v, list) else str(v)) for k,v in d.items()], ['', str(folder)])
     show_errors(bad)
 

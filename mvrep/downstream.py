@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STRENGTHS', 'NEIGHBOURS', 'KINDS', 'group_folds', 'best_threshold', 'Probe']
 
-# %% ../nbs/30_downstream.ipynb #2dc18037
+# %% ../nbs/30_downstream.ipynb #f616d03e
 import json, warnings
 from pathlib import Path
 import numpy as np
@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from scipy.optimize import minimize
-from scipy.special import expit, logit, logsumexp, softmax
+from scipy.special import expit, logit, softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import NearestNeighbors
@@ -61,27 +61,23 @@ def group_folds(
         split = StratifiedKFold(k, shuffle=True, random_state=seed).split(t, t) if many==n else StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(t, t, groups)
         return [te for _,te in split if len(te)]
 
-# %% ../nbs/30_downstream.ipynb #bb0f686a
+# %% ../nbs/30_downstream.ipynb #9366b77a
 STRENGTHS = (1., 4., 16., 64., 256.)
 
-def _logistic(z, truth, strength, tags, start=None):
-    "Weights with biases in the last row, shape (r+1, k), of the one softmax or of a logistic function for each tag"
+def _logistic(z, truth, strength, tags):
+    "Weights with biases in the last row, shape (r+1, k), of one softmax or of a logistic function for each tag; every class counts the same"
     n,pos = len(z), truth.sum(0)
     on = np.flatnonzero((pos>0)&(pos<n) if tags else pos>0)
     w = np.zeros((z.shape[1]+1, truth.shape[1]))
     w[-1] = logit((pos+.5)/(n+1)) if tags else np.where(pos>0, 0, -20) # what is never seen, or always
-    if len(on)<2-tags: return w
-    t,x,share = truth[:,on].astype(float), np.c_[z, np.ones(n)], pos[on]/n
-    weight = np.where(t, .5/share, .5/(1-share)) if tags else ((t/share).sum(1)/len(on))[:,None] # every class counts the same
-    def loss(v):
-        v = v.reshape(-1, len(on))
-        o = x@v
-        if tags: value,slope = np.logaddexp(0, o)-t*o, expit(o)-t
-        else: value,slope = logsumexp(o, 1, keepdims=True)-(t*o).sum(1, keepdims=True), softmax(o, 1)-t
-        held = np.r_[v[:-1], v[-1:]*0]/(strength*n)
-        return (weight*value).sum()/n+(held*v).sum()/2, (x.T@(weight*slope)/n+held).ravel()
-    first = np.zeros((x.shape[1], len(on))) if start is None else start[:,on]
-    w[:,on] = minimize(loss, first.ravel(), jac=True, method='L-BFGS-B', options=dict(maxiter=200, gtol=3e-5, ftol=1e-9)).x.reshape(-1, len(on))
+    def learn(y):
+        m = LogisticRegression(C=strength, class_weight='balanced', max_iter=1000).fit(z, y)
+        return np.c_[m.coef_, m.intercept_].T
+    if tags:
+        for i in on: w[:,i] = learn(truth[:,i])[:,0]
+    elif len(on)>1:
+        v = learn(truth[:,on].argmax(1))
+        w[:,on] = v if len(on)>2 else np.c_[-v, v]/2 # of two classes the library gives the one against the other
     return w
 
 def _fit_linear(z, truth, folds, tags, seed):
@@ -90,9 +86,9 @@ def _fit_linear(z, truth, folds, tags, seed):
     turn = np.linalg.svd(z, full_matrices=False)[2].T if len(z)<z.shape[1] else np.eye(z.shape[1])
     r,outs = z@turn, np.full((len(STRENGTHS), *truth.shape), np.nan)
     for te in folds:
-        tr,w = np.setdiff1d(np.arange(len(z)), te), None
+        tr = np.setdiff1d(np.arange(len(z)), te)
         for i,c in enumerate(STRENGTHS):
-            w = _logistic(r[tr], truth[tr], c, tags, w)
+            w = _logistic(r[tr], truth[tr], c, tags)
             outs[i,te] = r[te]@w[:-1]+w[-1]
     best = int(np.argmin([_loss(o, truth, tags) for o in outs]))
     w = _logistic(r, truth, STRENGTHS[best], tags)

@@ -143,7 +143,7 @@ def lab(made, tmp_path_factory):
     env = dict(os.environ, OMP_NUM_THREADS='1', JUPYTERLAB_SETTINGS_DIR=str(home/'settings'), JUPYTERLAB_WORKSPACES_DIR=str(home/'workspaces'), IPYTHONDIR=str(home/'ipython'),
         **{f'JUPYTER_{o}_DIR': str(home/o) for o in ('CONFIG', 'DATA', 'RUNTIME')})
     with open(home/'log', 'w') as log:
-        server = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0', '--allow-root', '--expose-app-in-browser',
+        server = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0', '--allow-root', '--expose-app-in-browser', '--JupyterNotebookApp.expose_app_in_browser=True',
             f'--IdentityProvider.token={token}', f'--ServerApp.root_dir={home}/work'], env=env, stdout=log, stderr=subprocess.STDOUT)
     base, end = f'http://127.0.0.1:{port}/', time.monotonic()+120
     while True:
@@ -163,13 +163,15 @@ ask_kernel = """async code => { const f = window.jupyterapp.shell.currentWidget.
     f.onIOPub = m => { out += m.content.text || m.content.evalue || '' }; await f.done; return out.trim() }"""
 
 @browser_test
-def test_widget_in_jupyterlab(lab, browser):
+@pytest.mark.parametrize('where', ['lab/tree', 'notebooks'])
+def test_widget(lab, browser, where):
+    "In JupyterLab 4 and in Notebook 7"
     base, token = lab
     page = watched(browser, [base])
-    page.goto(f'{base}lab/tree/x.ipynb?token={token}')
-    until(page, "!!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=\"idle\"]') && !!document.querySelector('.jp-Notebook .jp-Cell')", seconds=150)
+    page.goto(f'{base}{where}/x.ipynb?token={token}')
+    until(page, "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status==='idle' && !!document.querySelector('.jp-Notebook .jp-Cell')", seconds=60)
     page.evaluate(run_cells)
-    until(page, js('r && +r.dataset.drawn===12'), seconds=150)
+    until(page, js('r && +r.dataset.drawn===12'), seconds=60)
     tour(page)
     kernel = lambda code: page.evaluate(ask_kernel, code)
     end = time.monotonic()+30
@@ -184,3 +186,38 @@ def test_widget_in_jupyterlab(lab, browser):
     until(page, js(f"r.dataset.playing==='v0004_0' && ({sounds})(r.mvx.video)"))
     assert [o for o in page.wrong if 'explorer' in o or 'elsewhere' in o or 'anywidget' in o]==[]
     page.close()
+
+def test_the_protocol_alone(made):
+    "What any front-end does, VS Code's notebooks too: it reads the view and the model from messages, asks, and tells"
+    from jupyter_client.manager import start_new_kernel
+    manager,client = start_new_kernel(kernel_name='python3')
+    try:
+        heard = []
+        def run(code):
+            r = client.execute_interactive(code, timeout=120, output_hook=heard.append)
+            assert r['content']['status']=='ok', r['content']
+            return ''.join(o['content']['text'] for o in heard if o['header']['msg_type']=='stream')
+        run(f'from mvrep.index import Index\nfrom mvrep.explorer import Explorer\nex = Explorer(Index({str(made[0].folder)!r}))\nex')
+        view = next(o['content']['data'] for o in heard if 'data' in o['content'] and 'application/vnd.jupyter.widget-view+json' in o['content']['data'])
+        model = view['application/vnd.jupyter.widget-view+json']['model_id']
+        opened = next(o for o in heard if o['header']['msg_type']=='comm_open' and o['content']['comm_id']==model)
+        state = opened['content']['data']['state']
+        assert (state['_view_module'], state['_model_module'], state['info']['n'])==('anywidget', 'anywidget', 12) and 'text/plain' in view
+        assert sorted(p[0] for p in opened['content']['data']['buffer_paths'])==['codes', 'text', 'xy'] and len(opened['buffers'][opened['content']['data']['buffer_paths'].index(['xy'])])==12*8
+        def tell(**data): client.shell_channel.send(client.session.msg('comm_msg', dict(comm_id=model, data=data)))
+        def ask(**content):
+            tell(method='custom', content=dict(content, key=7))
+            while True:
+                m = client.get_iopub_msg(timeout=120)
+                if m['header']['msg_type']=='comm_msg' and m['content']['data']['method']=='custom': return m['content']['data']['content'], m['buffers']
+        near = ask(kind='near', id='v0003', by='audio')[0]
+        assert near['key']==7 and len(near['rows'])>=5 and 'v0003' not in [o['id'] for o in near['rows']]
+        said,clip = ask(kind='clip', id='v0003')
+        assert bytes(clip[0])[4:8]==b'ftyp' and said['offset']>=0
+        assert ask(kind='clip', id='../../etc/passwd')[0]['error']
+        tell(method='update', state=dict(state=dict(state['state'], selected='v0005')), buffer_paths=[])
+        heard.clear()
+        assert run('print(ex.selected)').strip()=='v0005'
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -123,7 +123,7 @@ function render({ model, el }) {
   tabs.hidden = true;
   const side = make('div', { className: 'mvx-side' }, video, music, head, about, swapBox, nearHead, tabs, nearList);
   const status = make('div', { className: 'mvx-status', role: 'status', 'aria-live': 'polite' });
-  const root = make('div', { className: 'mvx' }, bar, make('div', { className: 'mvx-body' }, make('div', {}, map, legend, make('details', { open: !model.get('info').many }, sum, list), status), side));
+  const root = make('div', { className: 'mvx', "data-lm-suppress-shortcuts": 'true' }, bar, make('div', { className: 'mvx-body' }, make('div', {}, map, legend, make('details', { open: !model.get('info').many }, sum, list), status), side));
   el.append(root);
   const say = t => { status.textContent = t; };
   const ctx = base.getContext('2d'), over = top.getContext('2d');
