@@ -7,6 +7,7 @@ started three times. Then single questions one after the other, and fifty client
 An answer includes its reasons, the moments most alike: a read of some seventy segments out of the store's 600,000.
 """
 import argparse, asyncio, json, os, platform, random, signal, subprocess, sys, tempfile, time
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 import httpx
@@ -58,19 +59,20 @@ def fill(store, ids, tracks, block=2000):
             yield from t.select(schema.names).cast(schema).to_batches()
     store.segments.add(pa.RecordBatchReader.from_batches(schema, batches()))
 
-def start(folder):
-    "Start the server; seconds to the first page and to the first answer"
+@contextmanager
+def server(folder):
+    "The server's process, its address, and the seconds to the first page and to the first answer; ended in the end"
     a = time.perf_counter()
     p = subprocess.Popen([sys.executable, '-c', 'from mvrep.main import main; main()', 'app', str(folder), '--port', '0', '--no-browser'], stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONUNBUFFERED='1'))
-    base = p.stdout.readline().split()[0].rstrip('/')
-    httpx.get(base, timeout=60).raise_for_status()
-    page = time.perf_counter()-a
-    httpx.get(f'{base}/api/videos', params=dict(q='river'), timeout=60).raise_for_status()
-    return p, base, page, time.perf_counter()-a
-
-def stop(p):
-    p.send_signal(signal.SIGINT)
-    p.wait(60)
+    try:
+        base = p.stdout.readline().split()[0].rstrip('/')
+        httpx.get(base, timeout=60).raise_for_status()
+        page = time.perf_counter()-a
+        httpx.get(f'{base}/api/videos', params=dict(q='river'), timeout=60).raise_for_status()
+        yield p, base, dict(page_s=page, first_answer_s=time.perf_counter()-a)
+    finally:
+        p.send_signal(signal.SIGINT)
+        p.wait(60)
 
 def quantiles(t): return dict(p50=1000*float(np.median(t)), p95=1000*float(np.percentile(t, 95)))
 
@@ -97,21 +99,19 @@ def main():
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as tmp:
         ids = make(Path(tmp)/'ix', a.videos)
-        starts = []
-        for i in range(3):
-            server,base,page,first = start(Path(tmp)/'ix')
-            starts.append(dict(page_s=page, first_answer_s=first))
-            if i<2: stop(server)
-        luck,t = random.Random(0), dict(similar=[], videos=[])
-        for v in luck.sample(list(ids), 30):
-            for path,params in (('similar', dict(id=v)), ('videos', dict(q=luck.choice(WORDS)))):
-                b = time.perf_counter()
-                r = httpx.get(f'{base}/api/{path}', params=params, timeout=60)
-                t[path].append(time.perf_counter()-b)
-                assert r.status_code==200, r.text
-        many = asyncio.run(crowd(base, list(ids), 50, 6))
-        mib = psutil.Process(server.pid).memory_info()
-        stop(server)
+        starts,luck,t = [], random.Random(0), dict(similar=[], videos=[])
+        for _ in range(2):
+            with server(Path(tmp)/'ix') as (_,_,took): starts.append(took)
+        with server(Path(tmp)/'ix') as (p,base,took):
+            starts.append(took)
+            for v in luck.sample(list(ids), 30):
+                for path,params in (('similar', dict(id=v)), ('videos', dict(q=luck.choice(WORDS)))):
+                    b = time.perf_counter()
+                    r = httpx.get(f'{base}/api/{path}', params=params, timeout=60)
+                    t[path].append(time.perf_counter()-b)
+                    assert r.status_code==200, r.text
+            many = asyncio.run(crowd(base, list(ids), 50, 6))
+            mib = psutil.Process(p.pid).memory_info()
     doc = dict(command='python bench/app.py', videos=a.videos, cores=len(os.sched_getaffinity(0)), machine=platform.machine(), load_at_end=os.getloadavg()[0], starts=starts,
         one_at_a_time_ms={k: quantiles(v) for k,v in t.items()}, at_once=many, memory_mib=dict(resident=mib.rss/2**20, of_it_mapped_files=mib.shared/2**20), versions={o: version(o) for o in ('starlette', 'uvicorn', 'lancedb', 'numpy')})
     doc = json.loads(json.dumps(doc), parse_float=lambda v: round(float(v), 3))

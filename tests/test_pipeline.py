@@ -3,8 +3,9 @@ import json, os, random, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import lancedb, numpy as np, pandas as pd, psutil, pytest
 from typer.testing import CliRunner
-from mvrep.cli import app
+from mvrep.demo import tiny_corpus
 from mvrep.index import Index
+from mvrep.main import app
 from test_media import FAST, VFR, bad_files, make
 
 KILLS = int(os.environ.get('MVREP_KILLS', 3))
@@ -156,7 +157,7 @@ def test_interrupted_and_killed_at_random_moments(undisturbed, tmp_path):
     videos,want = undisturbed
     rng,ix = random.Random(0),tmp_path/'ix'
     p = start('index', videos, '--out', ix, '--workers', 2)
-    assert until(lambda: workers(p), p)
+    assert until(lambda: (ix/'mvrep.json').exists() and workers(p), p) # the scan before it has workers, too
     assert 'another mvrep' in ask('index', videos, '--out', ix, rc=1)
     left = workers(p)
     os.killpg(p.pid, signal.SIGINT)
@@ -196,3 +197,17 @@ def test_full_disk(undisturbed, tmp_path):
         ask('index', videos, '--out', tmp_path/'ix', '--workers', 1)
         same(state(tmp_path/'ix'), want)
     finally: subprocess.run(['umount', '-l', tmp_path])
+
+def test_folders_are_labels(tmp_path):
+    "`<emotion>/<clip>.mp4` to a table of what sound and picture know, with files that are none and an emotion that one clip has"
+    clips,emotions = sorted((tiny_corpus()/'videos').glob('*.mp4')), ['Fear', 'Sad', 'Très 悲']
+    for i,o in enumerate(clips):
+        (tmp_path/'clips'/(emotions[i%3] if i<11 else 'Tension')).mkdir(parents=True, exist_ok=True)
+        shutil.copy(o, tmp_path/'clips'/(emotions[i%3] if i<11 else 'Tension')/o.name)
+    (tmp_path/'clips'/'Sad'/'broken.mp4').write_bytes(bytes(5000))
+    said = ask('index', tmp_path/'clips', '--out', tmp_path/'ix', '--label-from-folder', 'emotion', '--json', rc=3)
+    assert (said['indexed'], said['failed'])==(12, 1)
+    d = ask('probe', tmp_path/'ix', '--target', 'emotion', '--seeds', 1, '--folds', 3, '--json')
+    assert d['n_per_class']=={'Fear': 4, 'Sad': 4, 'Très 悲': 3} and [o['label'] for o in d['skipped']]==['Tension']
+    assert [o['by'] for o in d['results']]==['audio', 'video', 'concatenated', 'both']
+    for o in d['results']: assert all(0<=o[k]<=1 and 0<o[f'chance_{k}']<1 for k in ('accuracy', 'macro_f1', 'auc')) and o['n']==11
