@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HEADERS', 'State', 'read_state', 'find', 'card', 'cards', 'Visitors', 'Guard', 'Pages', 'drop', 'make_app', 'serve']
 
-# %% ../nbs/43_app.ipynb #a686e505
+# %% ../nbs/43_app.ipynb #2033afe7
 import asyncio, math, mimetypes, os, socket, tempfile, threading, webbrowser
 from collections import OrderedDict
 from contextlib import asynccontextmanager
@@ -22,28 +22,36 @@ from starlette.requests import ClientDisconnect
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
-from .builds import current
+from .builds import build_path, current
 from .extract import _start, _work
 from .index import Index
+from .metadata import plain
 from .recommend import _arrange, explain, similar
 from .workers import outcome, worker_pool
 
-# %% ../nbs/43_app.ipynb #d9d6e4f0
+# %% ../nbs/43_app.ipynb #cc773de4
 class State(NamedTuple):
     "An index, and the text by which its videos are found"
+    mark:tuple # What `_mark` said before it was read
     index:Index
-    texts:list[str] # One a video, in lower case
-    titles:list[str] # One a video, in lower case
+    texts:list[str] # One a video, as from `plain`
+    titles:list[str] # One a video, as from `plain`
+
+def _mark(folder):
+    "Changes with every build, whatever is made ready in it, and every change of the metadata"
+    n = current(Path(folder)/'index')
+    seen = (Path(folder)/'store'/'videos.lance'/'_versions', build_path(Path(folder)/'index', n)/'cells')
+    return n, *(o.stat().st_mtime_ns if o.is_dir() else 0 for o in seen)
 
 def read_state(
     folder:str|Path # An index folder
 ) -> State: # What the page needs of it
     "Open an index for the page"
-    index = Index(folder)
+    mark,index = _mark(folder), Index(folder)
     v = index.videos
     text = [[o if isinstance(o, str) else '' for o in v[c]] for c in ('title', 'artist', 'genre', 'mood')]
     tags = [' '.join(o) if isinstance(o, (list, np.ndarray)) else '' for o in v['tags']]
-    return State(index, ['\n'.join(o).casefold() for o in zip(*text, tags, index.ids)], [o.casefold() for o in text[0]])
+    return State(mark, index, [plain('\n'.join(o)) for o in zip(*text, tags, index.ids)], [plain(o) for o in text[0]])
 
 def find(
     state:State, # Where to look
@@ -51,7 +59,8 @@ def find(
     limit:int=20 # How many
 ) -> tuple[int, list[str]]: # How many there are, and the ids of the first: those whose title begins so come first
     "Videos by title, artist, genre, mood, tags or id"
-    words,q = q.casefold().split(), q.casefold().strip()
+    q = plain(q).strip()
+    words = q.split()
     rows = [i for i,t in enumerate(state.texts) if all(w in t for w in words)]
     first = sorted(rows, key=lambda i: (not state.titles[i].startswith(q), q not in state.titles[i])) if q else rows
     return len(rows), [str(state.index.ids[i]) for i in first[:limit]]
@@ -143,7 +152,7 @@ class Guard:
             await send(message)
         await (JSONResponse(dict(error=no), 403) if no else self.app)(scope, receive, answer)
 
-# %% ../nbs/43_app.ipynb #6a3e1648
+# %% ../nbs/43_app.ipynb #c23225db
 def _number(request, name, default, high=1.):
     try: x = float(request.query_params.get(name, default))
     except ValueError: x = math.nan
@@ -162,9 +171,9 @@ class Pages:
 
     def now(self):
         "The state of the build in use"
-        if current(self.folder/'index')!=self.state.index.n:
+        if _mark(self.folder)!=self.state.mark:
             with self.lock:
-                if current(self.folder/'index')!=self.state.index.n: self.state = read_state(self.folder)
+                if _mark(self.folder)!=self.state.mark: self.state = read_state(self.folder)
         return self.state
 
     async def _do(self, f, *args):

@@ -12,7 +12,7 @@ import typer
 from .cli import Dir, Json, _clock, app
 from .console import out, plain_errors, print_json, records, show_table
 
-# %% ../nbs/42b_cli_find.ipynb #54839c7c
+# %% ../nbs/42b_cli_find.ipynb #8640ac7b
 K = Annotated[int, typer.Option('-k', min=1, help='How many')]
 Where = Annotated[Optional[str], typer.Option(help="SQL condition, such as \"genre = 'rock'\"")]
 MaxPerArtist = Annotated[Optional[int], typer.Option(min=1, help='At most so many of one artist')]
@@ -34,7 +34,7 @@ def search(
         res = search_text(Index(folder), ' '.join(words), k, where)
     if json_: return print_json(dict(words=' '.join(words), results=records(res.reset_index())))
     if not len(res): return out.print('nothing is written that fits', highlight=False)
-    show_table([(v, r.title, r.artist, r.genre, r.mood, ', '.join(r.tags), r.score) for v,r in zip(res.index, res.itertuples())], ['id', 'title', 'artist', 'genre', 'mood', 'tags', 'score'])
+    show_table([(v, r.title, r.artist, r.genre, r.mood, '' if r.tags is None else ', '.join(r.tags), r.score) for v,r in zip(res.index, res.itertuples())], ['id', 'title', 'artist', 'genre', 'mood', 'tags', 'score'])
 
 # %% ../nbs/42b_cli_find.ipynb #d5f5f257
 @app.command()

@@ -131,7 +131,7 @@ def item_vectors(
     x = np.concatenate([np.asarray(index.tracks[o])*w**.5 for o,w in (('audio', weight), ('video', 1-weight))], 1)
     return (x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
-# %% ../nbs/40b_interactions.ipynb #8b3991ea
+# %% ../nbs/40b_interactions.ipynb #26fd98a0
 def by_content(
     vectors:np.ndarray, # Unit vectors of the items, shape (n, d), as from `item_vectors`
     items:list, # Their ids, shape (n,)
@@ -139,7 +139,13 @@ def by_content(
 ): # Function from liked ids to scores, shape (n,)
     "Score items by their likeness to what somebody liked"
     at = pd.Index(items)
-    return lambda liked: _together(vectors[at.get_indexer(liked)]@vectors.T, how)
+    return lambda liked: _together(vectors[_rows(at, liked)]@vectors.T, how)
+
+def _rows(at, ids):
+    "Rows of some items; `ValueError` if any is not there"
+    rows = at.get_indexer(ids)
+    if (rows<0).any(): raise ValueError(f'{(rows<0).sum()} of {len(rows)} ids are not among the {len(at)} items, such as {np.asarray(ids, object)[rows<0][0]!r}: read the log with items=')
+    return rows
 
 def by_popularity(
     train:pd.DataFrame, # The training part of a log
@@ -168,7 +174,7 @@ def _beyond(lists, information, vectors, n_candidates):
     rows = [(information[o].mean(), (1-upper(vectors[o])).mean() if len(o)>1 else np.nan) for o in lists]
     return len(set(np.concatenate(lists).tolist()))/n_candidates, np.array(rows)
 
-# %% ../nbs/40b_interactions.ipynb #d55700aa
+# %% ../nbs/40b_interactions.ipynb #7816aa9d
 def evaluate_recommenders(
     recommenders:dict, # Name → function from liked ids to a score for every item, shape (n,); NaN where it has nothing to say
     train:pd.DataFrame, # What may be known
@@ -185,6 +191,7 @@ def evaluate_recommenders(
     wanted = test.groupby('user').item.agg(list)
     if not len(wanted): raise ValueError('nothing to find: the test part is empty')
     if lost := set(wanted.index)-set(had.index): raise ValueError(f'{len(lost)} users are in the test and not in training, such as {min(lost)}')
+    _rows(at, test.item.to_numpy())
     free = np.ones(len(at), bool) if candidates is None else at.isin(list(candidates))
     n = train.item.value_counts().reindex(items).fillna(0).to_numpy()
     information,rows = -np.log2((1+n)/(1+train.user.nunique())), {}
@@ -192,7 +199,7 @@ def evaluate_recommenders(
         lists,pools = [], []
         for u in wanted.index:
             ok = free.copy()
-            ok[at.get_indexer(had[u])] = False
+            ok[_rows(at, had[u])] = False
             lists.append(_order(score(had[u]), ok, u, seed)[:max(ks)])
             pools.append(int(ok.sum()))
         r = recommendation_metrics([at[o] for o in lists], list(wanted), pools, ks, n_boot, seed)
