@@ -48,21 +48,22 @@ def z(s):
     return np.nan_to_num((s-s[m].mean())/s[m].std())
 
 def rq1(corpus, by, videos, artists, targets):
-    "Agreement and predictions of one collection; the artist is nobody's clue: the same artist's videos are left out"
-    apart = np.array(artists, object)[:,None]!=np.array(artists, object)
+    "Agreement and predictions of one collection; but where the artist is asked for, or is part of what is compared with, the same artist's videos are left out"
+    apart,named = np.array(artists, object)[:,None]!=np.array(artists, object), videos.assign(artist=artists)
     said,rows = metadata_similarity(videos, ('genre', 'release_date', 'tags')), []
-    pairs = dict({f'{k} against metadata': (k, v, 'genre, year, tags', said) for k,v in by.items()}, between=('sound', by['sound'], 'picture', by['picture']))
-    pairs |= {f'both against {o}': ('both', by['both'], o, FIELDS[o](videos[o])) for o in ('genre', 'release_date', 'tags')}
-    for a,s,b,t in pairs.values():
+    whole = metadata_similarity(named, ('artist', 'genre', 'release_date', 'tags'))
+    pairs = [(k, v, 'genre, year, tags', said, apart) for k,v in by.items()]+[(k, v, 'artist, genre, year, tags', whole, True) for k,v in by.items()]
+    pairs += [('sound', by['sound'], 'picture', by['picture'], apart)]+[('both', by['both'], o, FIELDS[o](videos[o]), apart) for o in ('genre', 'release_date', 'tags')]
+    for a,s,b,t,ok in pairs:
         known = np.flatnonzero(~np.isnan(np.diag(t)))
-        cut = lambda x: np.where(apart, x, np.nan)[np.ix_(known, known)]
-        rows.append(pd.DataFrame([dict(corpus=corpus, question='agreement', by=a, against=b, n=len(known), k=10)|agreement(cut(s), cut(t), 10, 100)]))
-    for o in targets:
+        cut = lambda x: np.where(ok, x, np.nan)[np.ix_(known, known)]
+        rows.append(pd.DataFrame([dict(corpus=corpus, question='agreement', by=a, against=b, same_artist=ok is True, n=len(known), k=10)|agreement(cut(s), cut(t), 10, 100)]))
+    for o in ('artist', *targets):
         rest = [f for f in ('genre', 'release_date', 'tags') if f!=o]
         words = metadata_similarity(videos, rest)
         ways = by|{'metadata without it': words, 'both and metadata': z(by['both'])+z(words)}
-        truth = FIELDS[o](videos[o])
-        rows.append(predict_field(ways, truth, artists).assign(corpus=corpus, question=o, k=10))
+        truth = FIELDS[o](named[o])
+        rows.append(predict_field(ways, truth, None if o=='artist' else artists).assign(corpus=corpus, question=o, same_artist=o=='artist', k=10))
         print(rows[-1].round(3).to_string(), flush=True)
     return rows
 
