@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from .core import atomic_write
 from .segments import Segment
 
-# %% ../nbs/14_features.ipynb #8b470078
+# %% ../nbs/14_features.ipynb #c3ade407
 CODE = 'code 1' # raised when what an encoder is fed, or what is kept of it, changes: then everything is encoded again
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Encoder:
     "A frozen network as the pipeline sees it"
     column:str # Name of the vector column in the store
     modality:str # 'audio' or 'video'
-    net:object # The network, with `weights_hash`, and what it wants to be fed: `sr`, or `fps` and `size`
+    net:object # The network, with `weights_hash`, and what it wants to be fed: `sr` (and `hop`, seconds from patch to patch, if not 2), or `fps` and `size`
     layer:str='pooled' # Of a network for sound: the layer that is kept
     dtype:str='float32' # How the store keeps the vectors; float16 takes half the room
 
@@ -45,10 +45,10 @@ class Encoder:
         x:np.ndarray # What the network wants: mono waveform, shape (n_samples,), or frames, shape (t, h, w, 3)
     ) -> np.ndarray: # Features of the segment, shape (f,), float32
         "Encode one segment"
-        v = self.net.encode(x, self.net.sr, hop=2.)[self.layer].mean(0) if self.modality=='audio' else self.net.encode(x)
+        v = self.net.encode(x, self.net.sr, hop=getattr(self.net, 'hop', 2.))[self.layer].mean(0) if self.modality=='audio' else self.net.encode(x)
         return np.asarray(v, np.float32)
 
-# %% ../nbs/14_features.ipynb #644dfc04
+# %% ../nbs/14_features.ipynb #d7d6ddf7
 def _musicnn(corpus, weights):
     from mvrep.audio import Musicnn
     return Musicnn.from_pretrained(weights or corpus)
@@ -65,7 +65,11 @@ def _i3d(_, weights):
     from mvrep.i3d import I3D
     return I3D.from_pretrained(weights)
 
-encoders = {'musicnn_mtt': ('audio', _musicnn, 'mtt'), 'musicnn_msd': ('audio', _musicnn, 'msd'),
+def _mel_cnn(_, weights):
+    from mvrep.mel_cnn import MelCNN
+    return MelCNN.from_pretrained(weights)
+
+encoders = {'musicnn_mtt': ('audio', _musicnn, 'mtt'), 'musicnn_msd': ('audio', _musicnn, 'msd'), 'mel_cnn': ('audio', _mel_cnn, ''),
             'efficientnet_lite0': ('video', _image, 'efficientnet_lite0'), 'r2plus1d_18': ('video', _r2plus1d, ''), 'i3d': ('video', _i3d, '')}
 presets = {'offline': ('musicnn_mtt', 'efficientnet_lite0'), 'thesis': ('musicnn_mtt', 'r2plus1d_18')}
 

@@ -4,16 +4,20 @@
 
 # %% auto #0
 __all__ = ['SR', 'HOP', 'WINDOW', 'N_FFT', 'FRAMES', 'htk_filters', 'mel_patches', 'MelCNN', 'from_vggish', 'fit_classifier',
-           'classify']
+           'classify', 'save_net', 'read_net']
 
-# %% ../nbs/11a_mel_cnn.ipynb #5bf20667
-import math, torch
+# %% ../nbs/11a_mel_cnn.ipynb #1f4b6553
+import json, math, torch
 import numpy as np
 import torch.nn.functional as F
+from fastcore.basics import patch
 from pathlib import Path
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 from .audio import _waveform
-from .pretrained import load_exactly, read_weights
+from .core import atomic_write
+from .pretrained import WeightsError, hash_weights, load_exactly, read_weights
 from .spectrogram import patches
 
 # %% ../nbs/11a_mel_cnn.ipynb #ab51fd05
@@ -45,7 +49,7 @@ def mel_patches(
     S = torch.fft.rfft(y.unfold(0, WINDOW, HOP)*torch.hann_window(WINDOW), N_FFT).abs()
     return patches((S@_filters.T+.01).log(), FRAMES, hop).contiguous()
 
-# %% ../nbs/11a_mel_cnn.ipynb #2672d0d1
+# %% ../nbs/11a_mel_cnn.ipynb #ce034543
 def _convolutions():
     layers,n = [], 1
     for o in (64, 'M', 128, 'M', 256, 256, 'M', 512, 512, 'M'):
@@ -57,15 +61,18 @@ def _convolutions():
 
 class MelCNN(nn.Module):
     "VGGish's convolutions, the average over time and pitch, and a classifier of `classes`"
-    sr,dim = SR,512 # Hz, and how many features a patch has
+    sr,hop,dim = SR,FRAMES*HOP/SR,512 # Hz, seconds from patch to patch, and how many features a patch has
+    layers = dict(pooled=512)
     dropouts = {5: .3, 10: .5, 15: .7} # in training, of what leaves the pooling layers at these places
 
     def __init__(self,
         classes:list, # Their names, in the order of the logits
+        scale:tuple=(0., 1.), # Subtracted from patches, and what they are then divided by
         seed:int=0 # Of the weights to begin with
     ):
         super().__init__()
         self.classes = list(classes)
+        self.register_buffer('scale', torch.tensor(scale, dtype=torch.float32))
         if len(set(self.classes))!=len(self.classes) or len(self.classes)<2: raise ValueError(f'want at least two different classes, got {self.classes}')
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -76,7 +83,7 @@ class MelCNN(nn.Module):
         x:torch.Tensor # Patches from `mel_patches`, shape (n, 96, 64)
     ) -> torch.Tensor: # Shape (n, 512)
         "What the last layer is given"
-        x = x[:, None]
+        x = (x[:, None]-self.scale[0])/self.scale[1]
         for i,o in enumerate(self.convs): x = F.dropout(o(x), self.dropouts.get(i, 0.), self.training)
         return x.mean((2, 3))
 
@@ -131,3 +138,58 @@ def classify(
     "Probabilities of the classes for each input"
     net.eval()
     return torch.cat([net(o).softmax(1) for o in x.split(batch_size)])
+
+# %% ../nbs/11a_mel_cnn.ipynb #815a5da5
+def save_net(
+    net:nn.Module, # Any network
+    path:str|Path, # A .safetensors file; it is there in full or not at all
+    **settings # What is needed to build it again, as JSON can hold it
+):
+    "Write the weights of `net`, with its kind and `settings` in the header"
+    state = {k: v.detach().cpu().contiguous() for k,v in net.state_dict().items()}
+    with atomic_write(path) as tmp: save_file(state, tmp, dict(mvrep_net=json.dumps(dict(settings, kind=type(net).__name__), ensure_ascii=False)))
+
+def read_net(
+    path:str|Path, # From `save_net`
+    *kinds:str # Names of the classes that are welcome
+) -> tuple[dict, dict]: # Settings with the `kind`; tensors by name
+    "Read what `save_net` wrote; raises `WeightsError` if the file is none or of another kind"
+    if not Path(path).is_file(): raise WeightsError(f'no weights at {path}: give the path of a .safetensors file that mvrep saved')
+    try:
+        with safe_open(path, 'pt') as f: head,state = json.loads((f.metadata() or {})['mvrep_net']), {k: f.get_tensor(k) for k in f.keys()}
+    except (SafetensorError, KeyError, ValueError) as e: raise WeightsError(f'{path} was not saved by mvrep as {" or ".join(kinds)}: {str(e).splitlines()[0]}') from None
+    if head.get('kind') not in kinds: raise WeightsError(f'{path} holds {head.get("kind")}, not {" or ".join(kinds)}')
+    return head, state
+
+# %% ../nbs/11a_mel_cnn.ipynb #05803813
+@patch
+def save(self:MelCNN,
+    path:str|Path # A .safetensors file; it is there in full or not at all
+):
+    "Write the network with the names of its classes"
+    save_net(self, path, classes=self.classes)
+
+@patch(cls_method=True)
+def from_pretrained(cls:MelCNN,
+    path:str|Path # From `MelCNN.save`
+) -> MelCNN: # The network, frozen, with its `weights_hash`
+    "Read a trained `MelCNN`; raises `WeightsError` if it is not there or none"
+    if not str(path): raise WeightsError('which weights for mel_cnn? Train one, or begin with from_vggish, save it, and pass its path (as an encoder: mel_cnn@/path/to/mel_cnn.safetensors)')
+    head,state = read_net(path, cls.__name__)
+    self = load_exactly(cls(head['classes']), state, what=str(path))
+    self.weights_hash = hash_weights(self)
+    return self
+
+@patch
+@torch.inference_mode()
+def encode(self:MelCNN,
+    y:np.ndarray, # Mono waveform in [-1, 1], shape (n_samples,)
+    sr:int, # Its sample rate, Hz; anything but 16000 is resampled
+    hop:float|None=None # Seconds from the start of one patch to the next; None sets them side by side
+) -> dict[str, np.ndarray]: # `pooled`: what the last layer would be given, shape (n_patches, 512), float32
+    "Features of each patch of `y`"
+    step = FRAMES if hop is None else round(hop*SR/HOP)
+    if step<1: raise ValueError(f'hop is {hop} seconds, less than a frame')
+    self.eval()
+    at = self.head.weight.device
+    return dict(pooled=torch.cat([self.features(o.to(at)) for o in mel_patches(y, sr, step).split(64)]).cpu().numpy())
