@@ -15,7 +15,7 @@ from mvrep.demo import demo_corpus
 from mvrep.extract import extract
 from mvrep.features import FeatureStore
 from mvrep.muvi_sync import artist_groups, load, read_artists, segment_features
-from mvrep.similarity import cka, compare_genres, compare_songs, joint_histogram, mantel, song_means
+from mvrep.similarity import cka, cka_interval, compare_genres, compare_songs, joint_histogram, mantel, song_means
 from mvrep.vectors import fit_scale, standardise
 
 def demo(folder=None):
@@ -41,7 +41,8 @@ def agreement(x, y, n_perm=999):
     t = np.triu_indices(len(a), 1)
     seen,rng = cka(x, y), np.random.default_rng(0)
     by_chance = np.array([cka(x, y[rng.permutation(len(y))]) for _ in range(199)])
-    return a, b, mantel(a, b, n_perm) | dict(pearson_p=pearsonr(a[t], b[t])[1], cka=seen, cka_plain=cka(x, y, False), cka_p=(1+(by_chance>=seen).sum())/200, videos=len(a))
+    low,high = cka_interval(x, y)
+    return a, b, mantel(a, b, n_perm) | dict(pearson_p=pearsonr(a[t], b[t])[1], cka=seen, cka_low=low, cka_high=high, cka_plain=cka(x, y, False), cka_p=(1+(by_chance>=seen).sum())/200, videos=len(a))
 
 def rows(name, ids, sides, genre, artist):
     "All comparisons on one corpus"
@@ -53,13 +54,17 @@ def rows(name, ids, sides, genre, artist):
             yield head | dict(what='song') | compare_songs(z, ids)
             at,m = song_means(z, ids)
             means[side, units] = m
-            label = genre.reindex(at).to_numpy(object)
+            label,who = genre.reindex(at).to_numpy(object), pd.Series(artist.reindex(at).to_numpy())
             yield head | dict(what='genre') | compare_genres(m, label)
             first = np.random.default_rng(0).permutation(np.flatnonzero(pd.notna(label)))
-            first = first[~pd.Series(artist.reindex(at).to_numpy())[first].duplicated().to_numpy()]
+            first = first[~who[first].duplicated().to_numpy()]
             yield head | dict(what='genre, one an artist') | compare_genres(m[first], label[first])
+    first = np.random.default_rng(0).permutation(len(at))
+    first = np.sort(first[~who[first].duplicated().to_numpy()])
     for units in ('raw', 'standardised'):
-        a,b,res = agreement(means['sound', units], means['picture', units])
+        x,y = means['sound', units], means['picture', units]
+        yield dict(corpus=name, side='both', units=units, what='agreement, one an artist') | agreement(x[first], y[first])[2]
+        a,b,res = agreement(x, y)
         yield dict(corpus=name, side='both', units=units, what='agreement') | res
     if name=='MuVi-Sync':
         for o in joint_histogram(a, b).to_dict('records'): yield dict(corpus=name, side='both', units='standardised', what='pairs', within=o['sound'], between=o['picture'], videos=o['pairs'])
