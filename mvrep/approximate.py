@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['make_cells', 'candidates', 'tune']
 
-# %% ../nbs/34_approximate.ipynb #cb650b46
+# %% ../nbs/34_approximate.ipynb #2106fe96
 from pathlib import Path
 import lancedb
 import numpy as np
 import pyarrow as pa
 from lancedb.index import IvfRq
+from scipy.stats import binomtest
 
-# %% ../nbs/34_approximate.ipynb #0d84045e
+# %% ../nbs/34_approximate.ipynb #f9652be6
 def make_cells(
     folder:Path, # Where the table goes
     name:str, # Of the table
@@ -21,11 +22,12 @@ def make_cells(
     d:int # Their width
 ) -> int: # How many cells
     "Sort vectors into cells, for `candidates`"
-    kind = pa.list_(pa.float16(), d)
+    fill = -d%8 # the engine wants a multiple of 8
+    kind = pa.list_(pa.float16(), d+fill)
     def batches():
         at = 0
         for b in blocks():
-            x = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(b, np.float16).ravel()), type=kind)
+            x = pa.FixedSizeListArray.from_arrays(pa.array(np.pad(np.asarray(b, np.float16), ((0, 0), (0, fill))).ravel()), type=kind)
             yield pa.record_batch([pa.array(np.arange(at, at+len(b), dtype=np.int32)), x], names=['row', 'x'])
             at += len(b)
     schema = pa.schema([('row', pa.int32()), ('x', kind)])
@@ -41,10 +43,11 @@ def candidates(
     cells:int # How many to read
 ) -> np.ndarray: # Rows that may be near, the likely ones first, shape (≤ n,)
     "The rows in the cells nearest to a question"
-    found = table.search(q.astype(np.float32), vector_column_name='x').distance_type('dot').nprobes(cells).limit(n).select(['row', '_distance'])
+    q = np.pad(q.astype(np.float32), (0, table.schema.field('x').type.list_size-len(q)))
+    found = table.search(q, vector_column_name='x').distance_type('dot').nprobes(cells).limit(n).select(['row', '_distance'])
     return found.to_arrow()['row'].to_numpy()
 
-# %% ../nbs/34_approximate.ipynb #2dc8769f
+# %% ../nbs/34_approximate.ipynb #f2126e44
 def tune(
     table, # LanceDB table from `make_cells`
     cells:int, # How many it has
@@ -61,16 +64,18 @@ def tune(
         before = 0.
         for n in lengths: # each asked for as it will be: what an engine finds depends on how many are wanted
             hit = recall(range(half), n)
-            if _interval(hit)[0]>=target:
+            if _interval(hit, k)[0]>=target:
                 rest = recall(range(half, len(me)), n)
-                low,high = _interval(rest)
-                return dict(cells=p, candidates=n, recall=float(rest.mean()), low=float(low), high=float(high), questions=len(rest), k=k)
+                low,high = _interval(rest, k)
+                return dict(cells=p, candidates=n, recall=float(rest.mean()), low=low, high=high, questions=len(rest), k=k)
             most = max(most, hit.mean())
             if hit.mean()<before+.01: break # the rest is in other cells
             before = hit.mean()
-        if p==cells: raise ValueError(f'recall {target} is not reached, at most {most:.3f}: search exactly')
+        if p==cells: raise ValueError(f'recall {target} is not reached beyond doubt, at most {most:.3f} on {half} questions: search exactly')
         p = min(2*p, cells)
 
-def _interval(hit):
-    m,e = hit.mean(), 1.96*hit.std()/len(hit)**.5
-    return m-e, min(m+e, 1.)
+def _interval(hit, k):
+    "Of a mean share of `k` neighbours found, 95 %"
+    n,m,e = len(hit)*k, hit.mean(), 1.96*hit.std()/len(hit)**.5
+    ci = binomtest(round(m*n), n).proportion_ci(method='wilson')
+    return float(min(ci.low, m-e)), float(max(ci.high, min(m+e, 1)))

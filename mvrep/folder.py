@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['VIDEOS', 'Index', 'create_index']
 
-# %% ../nbs/34_folder.ipynb #bfa5778d
-import json, shutil
+# %% ../nbs/34_folder.ipynb #ddc6f425
+import json, shutil, warnings
+from copy import copy
 from pathlib import Path
 import lancedb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from fastcore.basics import patch
-from .builds import build_path, came_from, current, new_build, numbers, point, restore_table
+from .builds import as_kept, build_path, came_from, current, new_build, numbers, point, restore_table
 from .core import atomic_write, sha256
 from .features import FeatureStore, _quote, open_table
 from .vectors import fit_scale, pool_tracks, standardise
@@ -82,7 +83,7 @@ def _clean(v):
     if pd.isna(v): return None
     return v if isinstance(v, (str, float)) else float(v) if isinstance(v, (int, np.number)) else str(v)
 
-# %% ../nbs/34_folder.ipynb #aa373e62
+# %% ../nbs/34_folder.ipynb #ca62ead9
 def _tracks(model, side, scale, x, video_ids, start):
     "Vectors of videos from features of their segments: by the trained heads if there are any"
     return model.tracks(side, x, video_ids, start) if model else pool_tracks(standardise(x, scale), video_ids)
@@ -108,12 +109,24 @@ def _model(self:Index, file, made_by, column):
 def _said(columns, dims): return ' and '.join(f'{c} ({dims.get(o)} numbers)' for o,c in columns.items())
 
 @patch
+def _encoded(self:Index):
+    "Which content each video's features were made from; `ValueError` if an encoder has still to see one of them"
+    done,bad,columns = self.store.done(), self.store.errors(), list(self.wanted['columns'].values())
+    lack = done.index[done.reindex(columns=[f'{o}_made_by' for o in columns]).isna().any(axis=1)]
+    if len(lack):
+        path = self.table.search().select(['video_id', 'path']).to_pandas().set_index('video_id').path.reindex(lack)
+        if left := sorted(lack[~(lack.isin(bad.video_id) | path.isin(bad.path))]):
+            raise ValueError(f'{len(left)} of {len(done)} videos have not been through {" and ".join(columns)} yet, such as {left[0]!r}: '
+                             'finish `mvrep index` first, on all files, or remove them with `mvrep remove`')
+    return done.source.drop(lack)
+
+@patch
 def build(self:Index,
     refit:bool=True # Fit the scale anew; otherwise keep it, and every vector whose video has not changed
 ):
-    "Turn the stored features into one vector a video and modality, by the model in `model/` if there is one, as a new numbered build"
+    "Turn the stored features into one vector a video and modality, by the model in `model/` if there is one, as a new numbered build; raises `ValueError` while some are missing"
     self.store.fold()
-    done,column = self.store.done().source, self.wanted['columns']
+    done,column = self._encoded(), self.wanted['columns']
     file = self.folder/'model'/'model.safetensors'
     made_by = sha256(file) if file.is_file() else ''
     model,refit = self._model(file, made_by, column) if made_by else None, refit or made_by!=self.made_by or column!=self.columns
@@ -123,29 +136,34 @@ def build(self:Index,
     tracks,scale = {o: self.tracks[o][keep] for o in column} if keep else {}, {}
     for side in column if new else ():
         keys,x = (self.store.keys(), self.store.matrix(column[side])) if not keep else self.store.read(column[side], new)
+        if not (ok := keys.video_id.isin(new).to_numpy()).all(): keys,x = keys[ok], x[ok] # some could not be used
         scale[side] = self.scale[side] if keep else fit_scale(x)
         t = _pool(model, side, scale[side], x, keys)
         tracks[side] = np.concatenate([tracks[side], t]) if keep else t
     self._save(np.r_[self.ids[keep], np.array(new, object)] if keep else np.array(new, object), done, tracks, scale or self.scale, made_by)
 
-# %% ../nbs/34_folder.ipynb #ea86db67
+# %% ../nbs/34_folder.ipynb #217996f3
 @patch
-def _save(self:Index, ids, done, tracks, scale, made_by):
-    "Write a build, with the tables and the model it was made of, and use it"
-    about = dict(ids=list(ids), sources=[done[o] for o in ids], made_by=made_by, specs=self.wanted['specs'], columns=self.wanted['columns'])
-    has = {o: np.abs(tracks[o]).sum(1)>0 if o in tracks else np.zeros(0, bool) for o in ('audio', 'video')}
+def _save(self:Index, ids, done, tracks, scale, made_by, same=False):
+    "Write a build, with the tables and the model it was made of, and use it; with `same`, encoders and model are those of the build in use"
+    of,model = (self.config, build_path(self.folder/'index', self.n)) if same else (self.wanted, self.folder/'model')
+    about = dict(ids=list(ids), sources=[done[o] for o in ids], made_by=made_by, specs=of['specs'], columns=of['columns'])
+    has = np.stack([np.abs(tracks[o]).sum(1)>0 if o in tracks else np.zeros(0, bool) for o in ('audio', 'video')], 1)
+    new = copy(self)
+    new._use(0, dict(about, ids=np.array(ids, object), has=has, tracks=tracks))
     def fill(tmp):
         (tmp/'ids.json').write_text(json.dumps(about))
-        np.save(tmp/'has.npy', np.stack(list(has.values()), 1))
-        for side in self.columns:
+        np.save(tmp/'has.npy', has)
+        for side in of['columns']:
             np.save(tmp/f'{side}.npy', tracks.get(side, np.zeros((0, 1), np.float32)))
             np.save(tmp/f'{side}-scale.npy', scale.get(side, np.zeros((2, 1))))
+        for by,(_,o) in self.cells.items(): # before anybody can see the build
+            try: new._make_cells(tmp/'cells', by, o['target'], o['k'], seed=o['seed'])
+            except ValueError as e: warnings.warn(f'search by {by} is exact from now on: {e}')
     kept = {f'{o}.lance': self.folder/'store'/f'{o}.lance' for o in ('segments', 'videos')}
-    if made_by: kept['model.safetensors'] = self.folder/'model'/'model.safetensors'
+    if made_by: kept['model.safetensors'] = model/'model.safetensors'
     new_build(self.folder/'index', fill, kept)
-    again = self.cells
     self.reload()
-    for by,(_,o) in again.items(): self.approximate(by, o['target'], o['k'])
 
 @patch
 def reload(self:Index):
@@ -157,15 +175,19 @@ def reload(self:Index):
             if current(self.folder/'index')==n: raise
             continue # it was replaced while it was read
         break
-    self.n,self.ids,self.sources,self.has = n, build.get('ids', np.array([], object)), build.get('sources', []), build.get('has', np.zeros((0, 2), bool))
-    self._full,self._known = bool(self.has.all()), {} # for a search: does nothing lack a side, and what was found out about what does
-    self.tracks,self.scale,self.cells = build.get('tracks', {}), build.get('scale', {}), build.get('cells', {})
-    self.model,self.made_by = build.get('model'), build.get('made_by', '')
-    self.config = {**self.wanted, **{k: build[k] for k in ('specs', 'columns') if k in build}}
+    self._use(n, build)
     self.store.segments.checkout_latest()
     self.table.checkout_latest()
     self.videos = self.table.to_pandas().set_index('video_id').reindex(self.ids)
-    self._row = pd.Index(self.ids)
+
+@patch
+def _use(self:Index, n, build):
+    "Answer from a build"
+    self.n,self.ids,self.sources,self.has = n, build.get('ids', np.array([], object)), build.get('sources', []), build.get('has', np.zeros((0, 2), bool))
+    self._full,self._known,self._row = bool(self.has.all()), {}, pd.Index(self.ids) # for a search: does nothing lack a side, what was found out about what does, and where is which
+    self.tracks,self.scale,self.cells = build.get('tracks', {}), build.get('scale', {}), build.get('cells', {})
+    self.model,self.made_by = build.get('model'), build.get('made_by', '')
+    self.config = {**self.wanted, **{k: build[k] for k in ('specs', 'columns') if k in build}}
 
 def _read_build(home, columns):
     "What a build consists of, by name"
@@ -175,10 +197,13 @@ def _read_build(home, columns):
         model = load_model(home/'model.safetensors')
     b.update(ids=np.array(b['ids'], object), has=np.load(home/'has.npy'), tracks={o: np.load(home/f'{o}.npy', mmap_mode='r') for o in columns},
              scale={o: np.load(home/f'{o}-scale.npy') for o in columns}, model=model)
-    b['cells'] = {o.stem: (open_table(lancedb.connect(home/'cells'), o.stem, None), json.loads(o.read_text())) for o in (home/'cells').glob('*.json')}
+    b['cells'] = {}
+    for o in (home/'cells').glob('*.json'):
+        try: b['cells'][o.stem] = lancedb.connect(home/'cells').open_table(o.stem), json.loads(o.read_text())
+        except (FileNotFoundError, ValueError): pass # its cells are being made again, or the build is being removed: a search is exact
     return b
 
-# %% ../nbs/34_folder.ipynb #9b062bc2
+# %% ../nbs/34_folder.ipynb #0965d715
 @patch
 def builds(self:Index) -> pd.DataFrame: # One row a build, by number: `made` (UTC), `videos`, `model` (beginning of its hash), `in_use`
     "The builds that can be searched"
@@ -191,14 +216,15 @@ def builds(self:Index) -> pd.DataFrame: # One row a build, by number: `made` (UT
 
 @patch
 def rollback(self:Index,
-    n:int|None=None # Which build; the one before the one in use if None
+    n:int|None=None # Which build; if None, the one in use where anything was done since, and else the one before
 ):
     "Make everything what it was when a build was made; raises `ValueError` if it is not there"
     home = self.folder/'index'
-    if n is None: n = came_from(home, current(home))
+    self.store.fold()
+    self.reload()
+    if n is None: n = self.n if self._changed() else came_from(home, self.n)
     if n not in numbers(home): raise ValueError(f'no build to go back to{f" of number {n}" if n else ""}: there are {numbers(home)}, {current(home)} is in use')
     old,model = build_path(home, n),self.folder/'model'/'model.safetensors'
-    self.store.fold()
     for o in old.glob('*.lance'): restore_table(self.store.db, o)
     if (old/'model.safetensors').is_file():
         with atomic_write(model) as tmp: shutil.copy2(old/'model.safetensors', tmp)
@@ -211,12 +237,19 @@ def rollback(self:Index,
     self.table = open_table(self.store.db, 'videos', VIDEOS)
     self.reload()
 
-# %% ../nbs/34_folder.ipynb #456b3228
+@patch
+def _changed(self:Index):
+    "Was anything done since the build in use was made, or gone back to?"
+    model,kept = self.folder/'model'/'model.safetensors', build_path(self.folder/'index', self.n).glob('*.lance')
+    return self.n>0 and (self.wanted!=self.config or (sha256(model) if model.is_file() else '')!=self.made_by or not all(as_kept(self.store.db, o) for o in kept))
+
+# %% ../nbs/34_folder.ipynb #d8df8e0e
 @patch
 def delete(self:Index,
     video_ids:list[str] # Of videos in the index
 ):
     "Remove videos; raises `KeyError` if one is not there, and then removes none"
+    self.reload()
     known = set(self.ids) | set(self.table.search().select(['video_id']).to_arrow()['video_id'].to_pylist())
     if wrong := [o for o in video_ids if o not in known]: raise KeyError(f'no video {wrong[0]!r} in {self.folder}')
     if not len(video_ids): return
@@ -224,4 +257,6 @@ def delete(self:Index,
     self.store.fold()
     for o in (self.store.segments, self.store.failed, self.table): o.delete(where)
     self.store._sources = None
-    self.build(refit=False)
+    keep = ~self._row.isin(video_ids)
+    if keep.all(): self.reload()
+    else: self._save(self.ids[keep], dict(zip(self.ids, self.sources)), {o: self.tracks[o][keep] for o in self.tracks}, self.scale, self.made_by, same=True)

@@ -112,7 +112,7 @@ def _weights(by, weight):
     if not 0<=weight<=1: raise ValueError(f'weight={weight}: of the sound, between 0 and 1')
     return {k: v for k,v in dict(audio=weight, video=1-weight).items() if v} if by=='joint' else {by: 1.}
 
-# %% ../nbs/34_index.ipynb #6a23f08b
+# %% ../nbs/34_index.ipynb #1f4fa4a5
 @patch
 def search_many(self:Index,
     queries:list[Query], # What is looked for
@@ -121,13 +121,14 @@ def search_many(self:Index,
     where:str|None=None, # SQL condition, see `Index.filter`
     exclude:list|None=None, # For each query the video ids to leave out
     weight:float=.5, # Of the sound in 'joint'
-    approximate:bool|None=None # Look at some of the vectors only, see `Index.approximate`; if None, where there are more than `LARGE`
+    approximate:bool|None=None # Look at some of the vectors only, see `Index.approximate`; if None, where there are more than `LARGE`, jointly at equal weight only
 ) -> list[pd.DataFrame]: # One for each query, as from `search`
     "The most similar videos to each of many queries, in one pass for all"
     w,out = _weights(by, weight), [None]*len(queries)
+    if len(w)==1: by, = w # as jointly, with all the weight on one side
     ready = by in self.cells
     if approximate and not ready: raise ValueError(f'{self.folder} is not ready for approximate search: index.approximate({by!r}) makes it so')
-    some = ready and (len(self)>LARGE if approximate is None else approximate)
+    some = ready and (len(self)>LARGE and (by!='joint' or weight==.5) if approximate is None else approximate)
     allowed = self.filter(where) if where else None
     left = [self._row.get_indexer(list(o)) for o in exclude or [()]*len(queries)]
     alike = {}
@@ -180,7 +181,7 @@ def search(self:Index,
     "The most similar videos; equal scores in order of id"
     return self.search_many([query], k, by, where, [exclude], weight, approximate)[0]
 
-# %% ../nbs/34_index.ipynb #4b30b0cf
+# %% ../nbs/34_index.ipynb #984e2d0d
 @patch
 def approximate(self:Index,
     by:str='joint', # 'audio', 'video' or 'joint'
@@ -189,9 +190,16 @@ def approximate(self:Index,
     questions:int=200, # Videos it is tuned and measured on
     seed:int=0 # Of the choice of videos
 ) -> dict: # What was chosen, and what it reaches: see `tune`
-    "Make this build ready for approximate search; raises `ValueError` if the target is out of reach"
+    "Make this build ready for approximate search; raises `ValueError` if the target is out of reach, and then it is searched exactly"
+    _weights(by, .5)
+    self.cells.pop(by, None)
+    self.cells[by] = self._make_cells(build_path(self.folder/'index', self.n)/'cells', by, target, k, questions, seed)
+    return self.cells[by][1]
+
+@patch
+def _make_cells(self:Index, home, by, target, k, questions=200, seed=0):
+    "The table of cells of these vectors, and what was found out about it, in a folder"
     sides = list(_weights(by, .5))
-    home = build_path(self.folder/'index', self.n)/'cells'
     rows = np.flatnonzero(self.has[:, [('audio', 'video').index(o) for o in sides]].any(1))
     if len(rows)<=k: raise ValueError(f'{len(rows)} videos to search: too few to leave any out')
     def blocks(size=8192):
@@ -202,11 +210,18 @@ def approximate(self:Index,
     me = np.random.default_rng(seed).choice(rows, min(questions, len(rows)), replace=False)
     qs = [self.query(o) for o in self.ids[me]]
     true = [self._row.get_indexer(o.index) for o in self.search_many(qs, k, by, exclude=[(o,) for o in self.ids[me]], approximate=False)]
+    ok = [i for i,o in enumerate(true) if len(o)==k] # not of those that can be compared with few
     table = lancedb.connect(home).open_table(by)
-    found = tune(table, cells, np.stack([self._asked(o, by) for o in qs]), me, true, target)
-    with atomic_write(home/f'{by}.json') as tmp: tmp.write_text(json.dumps(dict(found, target=target, of=cells, seed=seed)))
-    self.cells[by] = table, dict(found, target=target, of=cells, seed=seed)
-    return self.cells[by][1]
+    try:
+        if len(ok)<2: raise ValueError(f'{len(ok)} videos have {k} neighbours: too few to tune a search on')
+        found = tune(table, cells, np.stack([self._asked(qs[i], by) for i in ok]), me[ok], [true[i] for i in ok], target)
+    except ValueError:
+        (home/f'{by}.json').unlink(missing_ok=True)
+        lancedb.connect(home).drop_table(by)
+        raise
+    found.update(target=target, of=cells, seed=seed, **dict(weight=.5) if by=='joint' else {})
+    with atomic_write(home/f'{by}.json') as tmp: tmp.write_text(json.dumps(found))
+    return table, found
 
 @patch
 def _asked(self:Index, query, by, weight=.5):
@@ -216,14 +231,23 @@ def _asked(self:Index, query, by, weight=.5):
 @patch
 def _some(self:Index, query, w, sides, k, by, rows, factor):
     "The best rows among the candidates of a query"
-    table,o = self.cells[by]
+    table,o = self.cells.get(by, (None, dict(candidates=len(self), k=1)))
     share = 1 if rows is None else len(rows)/len(self)
     n = round(o['candidates']*max(k/o['k'], 1)/max(share, 1e-9))
     if share>.1 and n<len(self)/4:
-        near = np.unique(candidates(table, self._asked(query, by, w.get('audio', 0.)), n, min(round(o['cells']/share), o['of'])))
+        near = self._near(table, by, self._asked(query, by, w.get('audio', 0.)), n, min(round(o['cells']/share), o['of']))
         if rows is not None: near = np.intersect1d(near, rows, assume_unique=True)
         if len(near)>=min(k, len(self) if rows is None else len(rows)): rows = near
     return best_rows(sides, k, factor, rows, self.ids)[0]
+
+@patch
+def _near(self:Index, table, by, q, n, cells):
+    "Rows of candidates in order; none once the build that is held was removed, and its cells with it"
+    try: return np.unique(candidates(table, q, n, cells))
+    except RuntimeError: # the engine's own
+        if build_path(self.folder/'index', self.n).exists(): raise
+        self.cells.pop(by, None)
+        return np.zeros(0, int)
 
 # %% ../nbs/34_index.ipynb #a6e98b0e
 @patch

@@ -22,6 +22,7 @@ while not Path(stop).exists() or n<6:
     assert len(now)==len(now.has)==len(now.tracks['audio'])==len(now.videos) and now.n>=max(seen, default=0), 'half a build'
     top = now.search(now.query('v0001'), 1)
     assert top.index[0]=='v0001' and abs(top.score.iloc[0]-1)<1e-6
+    if now.n not in seen: print(now.n, flush=True)
     seen.add(now.n)
     n += 1
 print(n, len(seen), ix.n==old)
@@ -50,12 +51,17 @@ def test_readers_while_builds_come_and_go(index, tmp_path):
     stop = tmp_path/'stop'
     readers = [subprocess.Popen([sys.executable, '-c', READER, str(index.folder), str(stop)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, OMP_NUM_THREADS='1')) for _ in range(2)]
     for p in readers: assert p.stdout.readline()=='ready\n', p.communicate()[1]
-    for i in range(20): save(index, 500+i, i)
+    for i in range(20):
+        save(index, 500+i, i)
+        if i%7==6: # the readers come as they can; now and then the writer waits until each has seen its last build
+            for p in readers:
+                while (line := p.stdout.readline()) and int(line)<index.n: pass
+                assert line, p.communicate()[1]
     stop.touch()
     for p in readers:
         out,err = p.communicate(timeout=120)
         assert p.returncode==0, err
-        n,builds,held = out.split()
+        n,builds,held = out.splitlines()[-1].split()
         assert int(n)>=6 and int(builds)>1 and held=='True'
     assert len(numbers(index.folder/'index'))==3 and current(index.folder/'index')==21
 
@@ -73,8 +79,34 @@ def test_conditions_come_before_an_approximate_search(index):
             hits.append((where, a.index.isin(b.index).mean()))
     recall = pd.DataFrame(hits, columns=['where', 'recall']).groupby('where', dropna=False).recall.mean()
     assert recall["genre = 'rare'"]==1 and recall.min()>.6, recall # few are searched exactly
-    save(index, 2900) # the next build is made ready as well
-    assert index.cells['joint'][1]['target']==.95 and len(index.search(index.query('v0001'), 5, approximate=True))==5
+
+def test_cells_come_and_go(index, monkeypatch):
+    "The next build is ready before anybody sees it, one that is held is searched exactly when its cells are gone, and one too small for cells is made all the same"
+    save(index, 3000)
+    index.approximate(questions=100)
+    held,reader,ready = Index(index.folder), Index(index.folder), []
+    make = Index._make_cells
+    def watched(self, *args, **kw):
+        reader.reload()
+        ready.append((reader.n, list(reader.cells), len(self)))
+        return make(self, *args, **kw)
+    monkeypatch.setattr(Index, '_make_cells', watched)
+    save(index, 2900)
+    monkeypatch.undo()
+    reader.reload()
+    assert ready==[(1, ['joint'], 2900)] and reader.n==2 and reader.cells['joint'][1]['target']==.95
+    assert len(reader.search(reader.query('v0001'), 5, approximate=True))==5
+    q = held.query('v0001')
+    before = held.search(q, 5)
+    with pytest.warns(UserWarning, match='exact from now on'): save(index, 8)
+    assert index.cells=={} and len(Index(index.folder).search(q, 5))==5
+    for i in range(2): save(index, 600, i)
+    assert held.n not in numbers(index.folder/'index')
+    assert held.search(q, 5, approximate=True).equals(before) and held.cells=={}
+    reader.reload()
+    index.approximate(target=.8, questions=100)
+    reader.reload()
+    assert 'joint' in reader.cells # also of a build that was in use already
 
 def test_sides_that_are_missing(index):
     "Against the definition: the cosine of concatenated vectors, each side weighted, over what both have"
