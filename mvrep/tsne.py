@@ -26,7 +26,7 @@ from .index import Index
 from .metrics import precision_at_k
 from .vectors import fit_scale, pool_tracks, standardise
 
-# %% ../nbs/36_tsne.ipynb #5ad7e497
+# %% ../nbs/36_tsne.ipynb #6032cbd1
 def _stack(index, sides, level):
     "Keys of all points, and vectors by side, rows of NaN where a side is missing"
     if level=='track':
@@ -41,7 +41,7 @@ def map_vectors(
     index:Index, # Whose videos
     by:str='joint', # 'audio', 'video', 'joint', or a column of the store
     level:str='track' # 'track': one point a video; 'segment': one a segment
-) -> tuple[pd.DataFrame, np.ndarray]: # `video_id`, `start`, `length` (seconds) by id of the point; vectors, shape (n, d), float32
+) -> tuple[pd.DataFrame, np.ndarray]: # `video_id`, `start`, `length` (seconds) by id of the point; vectors, shape (n, d), float32, of length one
     "What a map is made of; points without a vector are left out. Raises `ValueError` for a column or a level there is not"
     if level not in ('track', 'segment'): raise ValueError(f"level={level!r}: 'track' or 'segment'")
     if by in ('audio', 'video', 'joint'): keys,x = _stack(index, ('audio', 'video') if by=='joint' else (by,), level)
@@ -52,9 +52,9 @@ def map_vectors(
         f[np.nan_to_num(np.abs(f)).sum(1)==0] = np.nan
         keys,x = keys.rename(columns=dict(segment_id='id')).set_index('id')[['video_id', 'start', 'length']], [f]
     else: raise ValueError(f"by={by!r}: one of 'audio', 'video', 'joint', {', '.join(index.store.columns)}")
-    known = ~np.stack([np.isnan(o[:, 0]) for o in x]).all(0)
-    z = np.concatenate([np.nan_to_num(o[known]) for o in x], 1).astype(np.float32)
-    return keys[known], z/np.float32(np.sqrt(len(x)))
+    sides = (~np.stack([np.isnan(o[:, 0]) for o in x])).sum(0)
+    z = np.concatenate([np.nan_to_num(o[sides>0]) for o in x], 1).astype(np.float32)
+    return keys[sides>0], z/np.sqrt(sides[sides>0, None], dtype=np.float32)
 
 # %% ../nbs/36_tsne.ipynb #bef2fe8c
 def fit_positions(

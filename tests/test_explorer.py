@@ -2,6 +2,7 @@
 import functools, http.server, json, os, socket, subprocess, sys, threading, time, urllib.request
 from urllib.parse import quote
 import pytest
+from conftest import root
 from test_site import browser_test, chromium, flags
 
 pytestmark = pytest.mark.xdist_group('explorer')
@@ -83,6 +84,10 @@ def tour(page):
     page.focus('.mvx canvas[tabindex]')
     page.keyboard.press('Escape')
     until(page, js("+r.dataset.shown===12"))
+    page.keyboard.press('l') # the lasso by key: around the chosen point, and wider
+    until(page, js("+r.dataset.shown>=1 && +r.dataset.shown<12 && r.querySelectorAll('.mvx-list button[aria-current=true]').length===1"))
+    while page.evaluate(js("+r.dataset.shown"))<12: page.keyboard.press('l')
+    page.keyboard.press('Escape')
     for o in ('ArrowLeft', 'ArrowUp', 'ArrowDown', 'ArrowRight', 'ArrowLeft'): page.keyboard.press(o)
     page.keyboard.press('Enter')
     until(page, js("r.dataset.playing && r.dataset.playing!=='v0003'"))
@@ -124,6 +129,26 @@ def test_page_from_disk(made, browser):
     assert page.wrong==[]
     page.set_viewport_size(dict(width=390, height=800))
     assert page.evaluate('document.documentElement.scrollWidth')<=390
+    page.close()
+
+@browser_test
+def test_more_points_than_a_list_holds(tmp_path, browser, monkeypatch):
+    "The page that is timed, with few points: the list goes on as long as there are any"
+    monkeypatch.syspath_prepend(root/'bench')
+    from explorer import made_up
+    from mvrep.explorer import render_page
+    media,levels = made_up(250)
+    (tmp_path/'index.html').write_text(render_page({k: o() for k,o in levels.items()}, media, 'joint'), encoding='utf-8')
+    page = watched(browser, [tmp_path.as_uri()])
+    page.goto((tmp_path/'index.html').as_uri())
+    until(page, js('r && +r.dataset.drawn===250'))
+    for n,first in ((200, '100'), (250, '200')):
+        page.click('.mvx-list li:last-child button')
+        until(page, js(f"r.querySelectorAll('.mvx-list [data-i]').length==={n}"))
+        assert page.evaluate("document.activeElement.dataset.i")==first
+    assert page.evaluate(js("r.querySelectorAll('.mvx-list button').length"))==250
+    page.click('.mvx-list li:first-child button')
+    until(page, js("r.dataset.near.split(' ').length===6 && r.querySelector('.mvx-status').textContent.startsWith('Made up 0: ')")) # its clip is not there
     page.close()
 
 @pytest.fixture(scope='module')

@@ -119,3 +119,10 @@ def test_dark_mode(page, base):
     page.goto(f'{base}/index.html')
     while paper()!=dark: page.locator('.theme-toggle:visible').first.click()
     assert page.wrong==[]
+
+@browser_test
+def test_the_explorer_plays(page, base):
+    from test_explorer import tour # which begins with this file
+    page.goto(f'{base}/explorer/index.html')
+    tour(page)
+    assert page.wrong==[]

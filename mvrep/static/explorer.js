@@ -6,6 +6,7 @@ const SIDES = { audio: 'Sound', video: 'Picture', joint: 'Both' };
 
 function make(tag, props = {}, ...kids) {
   const e = document.createElement(tag);
+  e.setAttribute('data-lm-suppress-shortcuts', 'true'); // a notebook looks from the focused element outwards for keys to take
   for (const [k, v] of Object.entries(props)) if (k.includes('-') || k === 'role') e.setAttribute(k, v); else e[k] = v;
   e.append(...kids);
   return e;
@@ -109,7 +110,7 @@ function render({ model, el }) {
   const bar = make('div', { className: 'mvx-bar', role: 'toolbar', 'aria-label': 'What the map shows' }, make('div', { className: 'mvx-grow' }, search), make('label', {}, 'Colour', colour), make('label', {}, 'Points', level), lassoB, reset, share);
   const base = make('canvas'), top = make('canvas', { tabIndex: 0, role: 'application', 'aria-roledescription': 'map of videos' });
   base.setAttribute('aria-hidden', 'true');
-  top.setAttribute('aria-label', 'Map of videos. Arrow keys go from point to point, Enter plays, Escape goes back, plus and minus zoom. All points are also in the list below the map.');
+  top.setAttribute('aria-label', 'Map of videos. Arrow keys go from point to point, Enter plays, L draws a lasso around a point and again a wider one, Escape goes back, plus and minus zoom. All points are also in the list below the map.');
   const tip = make('div', { className: 'mvx-tip', hidden: true });
   const zoomB = [['+', 'Zoom in', 1.5], ['−', 'Zoom out', 1 / 1.5], ['⤢', 'Whole map', 0]].map(([t, l, k]) => make('button', { type: 'button', textContent: t, title: l, 'aria-label': l, onclick: () => k ? zoom(k) : fit() }));
   const map = make('div', { className: 'mvx-map' }, base, top, tip, make('div', { className: 'mvx-zoom' }, ...zoomB));
@@ -123,7 +124,7 @@ function render({ model, el }) {
   tabs.hidden = true;
   const side = make('div', { className: 'mvx-side' }, video, music, head, about, swapBox, nearHead, tabs, nearList);
   const status = make('div', { className: 'mvx-status', role: 'status', 'aria-live': 'polite' });
-  const root = make('div', { className: 'mvx', "data-lm-suppress-shortcuts": 'true' }, bar, make('div', { className: 'mvx-body' }, make('div', {}, map, legend, make('details', { open: !model.get('info').many }, sum, list), status), side));
+  const root = make('div', { className: 'mvx' }, bar, make('div', { className: 'mvx-body' }, make('div', {}, map, legend, make('details', { open: !model.get('info').many }, sum, list), status), side));
   el.append(root);
   const say = t => { status.textContent = t; };
   const ctx = base.getContext('2d'), over = top.getContext('2d');
@@ -219,12 +220,16 @@ function render({ model, el }) {
     }));
     root.dataset.shown = shown.length;
     sum.textContent = `List (${shown.length} of ${P.n})`;
-    list.replaceChildren(...shown.slice(0, 100).map(i => { const o = P.item(i), b = make('button', { type: 'button', textContent: o.artist ? `${o.title} · ${o.artist}` : o.title, onclick: () => choose(i) }); b.dataset.i = i; return make('li', {}, b); }));
-    if (shown.length > 100) list.append(make('li', { className: 'mvx-soft', textContent: `and ${shown.length - 100} more: search to narrow` }));
+    list.replaceChildren(); listed(0);
     say(`${shown.length} of ${P.n} shown`);
     dirty();
   }
-  const marked = () => { for (const b of list.querySelectorAll('button')) b.setAttribute('aria-current', String(P.item(+b.dataset.i).id === state.selected)); };
+  function listed(from) { // a hundred at a time
+    const rows = shown.slice(from, from + 100), left = shown.length - from - rows.length;
+    list.append(...rows.map(i => { const o = P.item(i), b = make('button', { type: 'button', textContent: o.artist ? `${o.title} · ${o.artist}` : o.title, onclick: () => choose(i) }); b.dataset.i = i; return make('li', {}, b); }));
+    if (left) list.append(make('li', {}, make('button', { type: 'button', textContent: `${Math.min(100, left)} more of ${left}`, onclick: e => { e.target.parentElement.remove(); listed(from + 100); marked(); list.children[from + 100].firstChild.focus(); } })));
+  }
+  const marked = () => { for (const b of list.querySelectorAll('[data-i]')) b.setAttribute('aria-current', String(P.item(+b.dataset.i).id === state.selected)); };
 
   // -- playing
   let playing = null, swapped = null, calm = 0, turn = 0; // turn: answers to an older click are dropped
@@ -400,11 +405,19 @@ function render({ model, el }) {
     }
     if (hover >= 0) { const o = P.item(hover); say([o.title, o.artist, o.about].filter(Boolean).join(', ')); const [x, y] = px(hover); if (x < 0 || y < 0 || x > W / dpr || y > H / dpr) { view.ox += W / 2 - x * dpr; view.oy += H / 2 - y * dpr; dirty(); } }
   }
+  let round = { i: -1 };
+  function encircle() { // a lasso by key: around the point, and wider with each press
+    const i = hover >= 0 ? hover : P.at.get(state.selected) ?? -1;
+    if (i < 0) return;
+    round = { i, r: state.lasso && round.i === i ? round.r * 1.5 : 40 * dpr / view.s };
+    set({ lasso: Array.from({ length: 24 }, (_, k) => [P.xy[2*i] + round.r * Math.cos(k * Math.PI / 12), P.xy[2*i+1] + round.r * Math.sin(k * Math.PI / 12)]) });
+  }
   top.addEventListener('keydown', e => {
+    if (e.ctrlKey || e.metaKey || e.altKey) return;
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[e.key];
     if (way) step(...way);
     else if (e.key === 'Enter' || e.key === ' ') { const i = hover >= 0 ? hover : P.at.get(state.selected); if (i !== undefined && i >= 0) choose(i); }
-    else if (e.key === '+' || e.key === '=') zoom(1.5); else if (e.key === '-') zoom(1 / 1.5); else if (e.key === '0') fit();
+    else if (e.key === '+' || e.key === '=') zoom(1.5); else if (e.key === '-') zoom(1 / 1.5); else if (e.key === '0') fit(); else if (e.key === 'l' || e.key === 'L') encircle();
     else return;
     e.preventDefault(); e.stopPropagation();
   });
@@ -460,24 +473,40 @@ function fragment(known) { // a view from the address, as far as it makes sense
   return out;
 }
 
-function mount(el, data) {
-  const raw = s => (Uint8Array.fromBase64 ? Uint8Array.fromBase64(s) : Uint8Array.from(atob(s), c => c.charCodeAt(0))).buffer, levels = Object.keys(data.levels), calls = {}, ready = {};
+function mount(el, data, more) { // `more` gives what the first picture does not need
+  const raw = s => { if (Uint8Array.fromBase64) return Uint8Array.fromBase64(s).buffer; const t = atob(s), out = new Uint8Array(t.length); for (let i = 0; i < t.length; i++) out[i] = t.charCodeAt(i); return out.buffer; };
+  const levels = Object.keys(data.levels), calls = {}, ready = {}, known = {}, KINDS = { video: Uint32Array, from: Float32Array, who: Uint32Array, score: Int8Array, at: Uint16Array, start: Uint16Array };
   const open = l => ready[l] ||= Object.fromEntries(Object.entries(data.levels[l]).map(([k, v]) => [k, typeof v === 'string' && k !== 'text' ? raw(v) : v]));
-  let state = { ...data.state, ...fragment({ levels }) }, at = state.level;
+  let state = { ...data.state, ...fragment({ levels }) }, at = state.level, held;
   const tell = (k, ...a) => (calls[k] || []).forEach(f => f(...a));
-  const clipAt = (d, i, t) => { // the clip that holds a moment: [start, length, file]
-    const clips = data.media[d.info.videos[i]].clips, from = t ?? d.info.starts[i], c = clips.findLast(o => o[0] <= from + .01) || clips[0];
-    return c && { url: c[2], offset: clamp(from - c[0], 0, c[1]) };
+  const whole = new Promise(ok => document.readyState === 'loading' ? addEventListener('DOMContentLoaded', ok, { once: true }) : ok());
+  function know(l) { // ids, videos and neighbours of a level
+    if (known[l]) return known[l];
+    held ||= more();
+    const d = known[l] = { names: open(l).text.split('\n').map(o => o.slice(0, o.indexOf('\t'))), k: held.levels[l].k };
+    for (const [k, T] of Object.entries(KINDS)) d[k] = new T(raw(held.levels[l][k]));
+    d.ids = new Map(d.names.map((o, i) => [o, i]));
+    return d;
+  }
+  const film = (d, i) => { const [file, sound, length, starts, clips] = held.media[d.video[i]]; return { file, sound: !!sound, length, starts, clips: clips || starts }; };
+  const clipAt = (d, i, t) => { // the clip that holds a moment; of those that could be cut
+    const m = film(d, i), from = t ?? d.from[i] ?? m.starts[m.starts.length >> 1];
+    let c = -1;
+    m.clips.forEach((s, j) => { if (s !== null && (c < 0 || s <= from + .01)) c = j; });
+    return c < 0 ? { error: 'this page has no clip of it' } : { url: `media/${m.file}-${c}.mp4`, offset: clamp(from - m.clips[c], 0, m.length) };
   };
   const answer = (d, m) => {
     const i = d.ids.get(m.id);
-    if (m.kind === 'clip') { const c = i !== undefined && clipAt(d, i, m.at); return c || { error: 'this page has no clip of it' }; }
-    if (i === undefined) return { rows: [], note: '' };
-    const near = new Float32Array(d.near), k = d.info.k, rows = [], b = Object.keys(SIDES).indexOf(m.by);
-    for (let j = 0; j < k; j++) { const [o, score, a, s] = near.subarray(((b * d.info.n + i) * k + j) * 4); if (o >= 0) rows.push({ id: d.names[o], score, at: a, start: s, starts: data.media[d.info.videos[o]].starts, sound: data.media[d.info.videos[o]].sound }); }
+    if (m.kind === 'clip') return i === undefined ? { error: 'this page has no clip of it' } : clipAt(d, i, m.at);
+    const rows = [], b = Object.keys(SIDES).indexOf(m.by);
+    if (i !== undefined) for (let j = (b * d.names.length + i) * d.k; j < (b * d.names.length + i + 1) * d.k; j++) {
+      const o = d.who[j];
+      if (o === 0xffffffff) break;
+      const a = film(d, i), v = film(d, o);
+      rows.push({ id: d.names[o], score: d.score[j] / 100, at: d.from.length ? d.from[i] : a.starts[d.at[j]], start: d.from.length ? d.from[o] : v.starts[d.start[j]], starts: v.starts, sound: v.sound });
+    }
     return { rows, note: rows.length ? '' : 'None: nothing to compare by' };
   };
-  const known = l => { const d = open(l); if (!d.ids) { d.names = d.text.split('\n').map(o => o.slice(0, o.indexOf('\t'))); d.ids = new Map(d.names.map((o, i) => [o, i])); } return d; };
   const model = {
     get: k => k === 'state' ? state : open(at)[k],
     set: (k, v) => { state = v; if (v.level !== at) { at = v.level; tell('change:info'); } },
@@ -485,9 +514,11 @@ function mount(el, data) {
     on: (k, f) => (calls[k] ||= []).push(f),
     off: (k, f) => { calls[k] = (calls[k] || []).filter(o => o !== f); },
     send: async m => { // from a server the clip is fetched whole, because not every server can be sought in; from a disk it is opened in place
-      const a = { kind: 'answer', key: m.key, ...answer(known(at), m) };
+      const l = at;
+      await whole;
+      const a = { kind: 'answer', key: m.key, ...answer(know(l), m) };
       let bufs;
-      if (a.url && location.protocol !== 'file:') try { bufs = [await (await fetch(a.url)).arrayBuffer()]; a.file = a.url; } catch { a.error = 'the clip did not arrive'; }
+      if (a.url && location.protocol !== 'file:') try { const r = await fetch(a.url); if (!r.ok) throw r; bufs = [await r.arrayBuffer()]; a.file = a.url; } catch { a.error = 'the clip did not arrive'; }
       tell('msg:custom', a, bufs);
     },
     link: s => location.href.split('#')[0] + '#' + encodeURIComponent(JSON.stringify(s)),
