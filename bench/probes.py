@@ -1,7 +1,7 @@
-"""What sound, picture and both know of genre, tags, emotion, mood and year: `python bench/probes.py demo|muvi` writes results/probe_*.csv
+"""What sound, picture and both know of genre, tags, emotion, mood and year: `python bench/probes.py demo|muvi` writes results/probe_*.csv, `demo` results/zero_shot_tags.csv, too
 
 `demo` probes 192 synthetic videos (`demo_corpus(192)`, indexed with musicnn and EfficientNet-Lite0, a joint space trained on the training part; `--index DIR` goes on with one
-that is there). `muvi` probes the features of real music videos: MVREP_SHARED=DIR holds `muvi_sync/`. All folds share no artist; three seeds."""
+that is there), and compares musicnn's own tags with the genres and tags of the same name. `muvi` probes the features of real music videos: MVREP_SHARED=DIR holds `muvi_sync/`. All folds share no artist; three seeds."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 import argparse, tempfile
@@ -18,20 +18,36 @@ from mvrep.features import presets
 from mvrep.index import create_index
 from mvrep.muvi_sync import artist_folds, artist_groups, load, read_artists
 from mvrep.muvi_views import picture_style, sound_style
-from mvrep.probing import cross_validate, probe_index
+from mvrep.probing import cross_validate, fold_measures, jackknife, probe_index
+from mvrep.tagging import tag_catalogue
 
 OUT = Path(__file__).parents[1]/'results'
 OPINION = set('love, <3, sexy, catchy, amazing, beautiful, love at first listen, favorites, favourite, addictive, awesome, hot, cute, fun, cool, legend, diva, great, epic, perfect, best, good, favorite, fav, my, guilty pleasure, seen live, loved, queen, talented, american, british, canadian, 00s, 10s, 90s, 80s, female, male, usa, uk, party'.split(', '))
 SAME = {'hip hop': 'hip-hop', 'hiphop': 'hip-hop', 'female vocalist': 'female vocalists', 'female vocals': 'female vocalists', 'r&b': 'rnb', 'male vocalist': 'male vocalists', 'r and b': 'rnb'}
 
 def write(name, rows):
-    with atomic_write(OUT/f'probe_{name}.csv') as f: pd.DataFrame(rows).round(4).to_csv(f, index=False)
+    with atomic_write(OUT/f'{name}.csv') as f: pd.DataFrame(rows).round(4).to_csv(f, index=False)
     print(pd.DataFrame(rows).round(3).to_string(), flush=True)
 
 def rows(res, **about):
     "Rows of means, and rows of classes"
     about |= dict(videos=res['n'], groups=res['groups'], classes=len(res['classes']), folds=res['folds'], seeds=res['seeds'])
     return [dict(about, **r) for r in res['results']], [dict(about, **r) for r in res['per_class']]
+
+def zero_shot(ix):
+    "AUC of musicnn's own tags for the genres and tags that have the same name: nothing is learned; without one artist at a time"
+    said,v = tag_catalogue(ix, labels=True), ix.videos
+    g = artist_groups(list(v.artist))
+    weight = np.r_[np.ones((1, len(g))), np.arange(g.max()+1)[:,None]!=g]
+    out = []
+    for target,have in dict(genre=[{o} for o in v.genre], tags=[set(o) for o in v.tags]).items():
+        names = sorted(set(said.columns) & set().union(*have))
+        truth = np.array([[o in r for o in names] for r in have])
+        auc = fold_measures(said[names].to_numpy(), truth, np.zeros(len(g)), weight)[0].T
+        auc = np.r_[auc, auc.mean(0)[None]]
+        for o,n,a,low,high in zip([*names, 'mean'], [*truth.sum(0), ''], auc[:,0], *jackknife(auc)):
+            out.append(dict(target=target, videos=len(v), groups=g.max()+1, label=o, n=n, auc=a, auc_low=low, auc_high=high, chance_auc=.5))
+    write('zero_shot_tags', out)
 
 def demo(folder):
     corpus = read_manifest(demo_corpus(192)/'manifest.csv')
@@ -43,12 +59,13 @@ def demo(folder):
         from mvrep.training import fit, recipes, training_data
         fit(training_data(ix.store, ix.columns, ix.videos), recipes['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
         ix.build()
+    zero_shot(ix)
     means,classes = [], []
     for kind,by,targets in (('linear', 'all', ('genre', 'tags', 'emotion', 'mood')), ('knn', 'both', ('genre', 'tags')), ('mlp', 'both', ('genre', 'tags'))):
         for target in targets:
             m,c = rows(probe_index(ix, target, by, kind), target=target)
             means += m; classes += c if kind=='linear' else []
-            write('demo', means); write('demo_classes', classes)
+            write('probe_demo', means); write('probe_demo_classes', classes)
 
 def tag_lists(path, ids, artist):
     "The twelve tags of most artists, of those that say how music sounds; a list a video, None where nobody tagged its artist"
@@ -92,7 +109,7 @@ def muvi():
     for o,f in seen.items():
         r = year(f[at], y[at], groups[at])
         out.append(dict(by=o, videos=len(at), groups=len(set(groups[at])), folds=5, seeds=3, spearman=r[:,0].mean(), spearman_sd=r[:,0].std(), within_folds=r[:,1].mean(), error_years=r[:,2].mean(), chance_spearman=0., chance_error_years=np.abs(y[at]-np.median(y[at])).mean()))
-    write('muvi_year', out)
+    write('probe_muvi_year', out)
     meta = pd.read_csv(home/'labels'/'meta_harmonix.csv', dtype=str).set_index('id').reindex(data.ids)
     genre = meta.harmonix_genre_track.fillna(meta.harmonix_genre_artist).tolist()
     tags = tag_lists(home/'labels'/'lastfm_hetrec_artist_tags.csv', data.ids, dict(zip(data.ids, groups)))
@@ -101,7 +118,7 @@ def muvi():
         for kind in ('linear', 'mlp', 'knn'):
             m,c = rows(cross_validate(x, values, names, fused=dict(both=('audio', 'video', 'concatenated')), kind=kind), target=target)
             means += m; classes += c if kind=='linear' else []
-            write('muvi', means); write('muvi_classes', classes)
+            write('probe_muvi', means); write('probe_muvi_classes', classes)
 
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__)

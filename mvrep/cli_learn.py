@@ -74,7 +74,7 @@ def evaluate(folder:Dir, json_:Json=False):
     if n := r['n_by_artists_trained_on']: out.print(f'{n} of the test videos are by artists that were trained on: expect less on new ones', highlight=False)
     if len(genres): show_table(genres.itertuples(index=False), list(genres.columns), 'same genre among the first 5 of the test videos, before and after training')
 
-# %% ../nbs/42a_cli_learn.ipynb #635dcfbd
+# %% ../nbs/42a_cli_learn.ipynb #dd456bb2
 @app.command()
 def probe(
     folder:Dir,
@@ -104,7 +104,8 @@ def _show_probe(d):
     "Tables of what was found"
     said = lambda r, k: f'{r[k]:.3f} ({r[f"{k}_low"]:.3f}–{r[f"{k}_high"]:.3f})'
     show_table([(r['by'], r['n'], *(said(r, k) for k in ('accuracy', 'macro_f1', 'auc'))) for r in d['results']]
-        + [('chance', '', *(d['results'][0][f'chance_{k}'] for k in ('accuracy', 'macro_f1', 'auc')))], ['by', 'videos', 'accuracy', 'macro F1', 'AUC'],
+        + [('chance', '', *(d['results'][0][f'chance_{k}'] for k in ('accuracy', 'macro_f1', 'auc')))]
+        + [('most frequent', '', d['results'][0]['majority_accuracy'], '', '')]*(not d['multilabel']), ['by', 'videos', 'accuracy', 'macro F1', 'AUC'],
         f'{d["target"]}: {len(d["classes"])} {"tags" if d["multilabel"] else "classes"}, {d["n"]} videos, {d["folds"]} folds that share no {d["grouped_by"]}, {d["seeds"]} seeds, 95 % intervals')
     last = d['results'][-1]['by']
     show_table([(r['label'], r['n'], r['precision'], r['recall'], r['f1'], r['auc']) for r in d['per_class'] if r['by']==last],

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['STRENGTHS', 'NEIGHBOURS', 'KINDS', 'group_folds', 'best_threshold', 'Probe']
 
-# %% ../nbs/30_downstream.ipynb #f616d03e
+# %% ../nbs/30_downstream.ipynb #ce56fe1f
 import json, warnings
 from pathlib import Path
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
@@ -175,7 +176,17 @@ def best_threshold(
     i = int(f1.argmax())
     return float((s[i]+s[min(i+1, len(s)-1)])/2) if i+1<len(s) else float(s[i])
 
-# %% ../nbs/30_downstream.ipynb #170cce71
+# %% ../nbs/30_downstream.ipynb #a63725b6
+def _truth(y, names=None):
+    "Labels, shape (n,), or yes and no of each tag, shape (n, k); raises `ValueError` where one is missing"
+    y = np.asarray(y) if np.ndim(y)==2 else np.asarray(y, object)
+    if y.ndim not in (1, 2): raise ValueError(f'want labels of shape (n,) or tags of shape (n, k), got {y.shape}')
+    if lost := int(pd.isna(y).sum()): raise ValueError(f'{lost} of {y.size} labels are missing: leave these items out')
+    if y.ndim==1: return y
+    if not ((y==0)|(y==1)).all(): raise ValueError('tags are yes and no: want True and False, or 1 and 0')
+    if names is not None and len(names)!=y.shape[1]: raise ValueError(f'{len(names)} names for {y.shape[1]} tags')
+    return y.astype(bool)
+
 KINDS = dict(linear=(_fit_linear, _linear), mlp=(_fit_mlp, _mlp), knn=(_fit_knn, _knn))
 
 class Probe:
@@ -194,12 +205,11 @@ class Probe:
         names:list|None=None # Of the tags, shape (k,); numbers if not given
     ) -> 'Probe': # Itself
         "Learn; raises `ValueError` where there is nothing to learn"
-        x,y = _finite(x), np.asarray(y, object) if np.ndim(y)==1 else np.asarray(y)
+        x,y = _finite(x), _truth(y, names)
         if len(x)!=len(y): raise ValueError(f'{len(x)} rows of features for {len(y)} labels')
         self.tags,self.notes = y.ndim==2, []
-        if self.tags: self.classes,truth = list(range(y.shape[1]) if names is None else names), y.astype(bool)
+        if self.tags: self.classes,truth = list(range(y.shape[1]) if names is None else names), y
         else:
-            if lost := sum(o is None or o!=o for o in y): raise ValueError(f'{lost} of {len(y)} labels are missing: leave these items out')
             self.classes = sorted(set(y.tolist()), key=lambda o: (str(type(o)), o))
             truth = y[:,None]==np.array([*self.classes, None], object)[:-1]
         some = truth.any(0) & ~truth.all(0)
@@ -217,7 +227,7 @@ class Probe:
         self.thresholds = np.array([best_threshold(a[ok], b[ok]) for a,b in zip(p.T, truth.T)] if self.tags else [])
         return self
 
-# %% ../nbs/30_downstream.ipynb #de118a13
+# %% ../nbs/30_downstream.ipynb #e06886bb
 @patch
 def predict_proba(self:Probe,
     x:np.ndarray # Features, shape (n, f)
@@ -241,14 +251,15 @@ def score(self:Probe,
     x:np.ndarray, # Features, shape (n, f)
     y:np.ndarray # As for `fit`; a class that was never seen counts as missed, with a warning
 ) -> float: # Accuracy, or for tags the mean ROC-AUC of those that some items have and some have not
-    "How good the probe is, in one number"
+    "How good the probe is, in one number; raises `ValueError` where labels are missing, as `fit` does"
+    t,want = _truth(y), (len(x), len(self.classes)) if self.tags else (len(x),)
+    if t.shape!=want: raise ValueError(f'want labels of shape {want}, got {t.shape}')
     if self.tags:
-        t = np.asarray(y).astype(bool)
         some = t.any(0) & ~t.all(0)
         if not some.any(): raise ValueError('no tag has both items with it and items without it')
         return float(np.mean([roc_auc_score(t[:,i], p) for i,p in enumerate(self.predict_proba(x).T) if some[i]]))
-    if new := sorted({str(o) for o in y if o not in self.classes}): warnings.warn(f'never seen in training: {", ".join(new)}', stacklevel=2)
-    return float(np.mean(self.predict(x)==np.asarray(y, object)))
+    if new := sorted({str(o) for o in t if o not in self.classes}): warnings.warn(f'never seen in training: {", ".join(new)}', stacklevel=2)
+    return float(np.mean(self.predict(x)==t))
 
 # %% ../nbs/30_downstream.ipynb #1c0d1acb
 @patch
