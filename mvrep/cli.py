@@ -50,7 +50,7 @@ def _fill(index, corpus, bad, workers, refit, renew, strict=False):
     index.build(refit)
     return {**count, 'failed': count['failed']+len(bad), 'indexed': len(index)}
 
-# %% ../nbs/42_cli.ipynb #14bc07cf
+# %% ../nbs/42_cli.ipynb #bee2114a
 Out = Annotated[Path, typer.Option('--out', '-o', help='The index folder to make, or to go on with')]
 Workers = Annotated[Optional[int], typer.Option(min=1, help='Processes; the number of cores by default')]
 Json = Annotated[bool, typer.Option('--json', help='Print JSON for programs')]
@@ -76,7 +76,9 @@ def index_(
         from mvrep.corpus import find_duplicates
         from mvrep.features import load_encoder, presets
         from mvrep.index import create_index
-        if preset not in presets: raise typer.BadParameter(f'{preset!r}: one of {", ".join(presets)}', param_hint='--preset')
+        from mvrep.segments import PLANS
+        for o,ok,name in ((preset, presets, 'preset'), (plan, PLANS, 'plan')):
+            if o not in ok: raise typer.BadParameter(f'{o!r}: one of {", ".join(ok)}', param_hint=f'--{name}')
         specs = tuple(encoders.split(',')) if encoders else presets[preset]
         columns = {o.modality: o.column for o in map(load_encoder, specs)}
         if set(columns)!={'audio', 'video'}: raise ValueError(f'{encoders}: one encoder for sound and one for picture are needed')
@@ -125,7 +127,7 @@ def add(
             corpus = pd.concat([_name(ix, corpus), *(read_manifest(o) for o in tables)], ignore_index=True)
             _done(ix, _fill(ix, corpus, bad, workers, False, bool(tables)), folder, json_)
 
-# %% ../nbs/42_cli.ipynb #91830dab
+# %% ../nbs/42_cli.ipynb #cb4478a9
 @app.command()
 def similar(
     folder:Dir,
@@ -142,8 +144,10 @@ def similar(
     Example: `mvrep similar ~/videos.mvrep --video new.mp4 -k 5 --by audio`"""
     with plain_errors():
         from mvrep import recommend
-        from mvrep.index import Index
+        from mvrep.index import LARGE, Index
+        if by not in ('audio', 'video', 'joint'): raise typer.BadParameter(f'{by!r}: one of audio, video, joint', param_hint='--by')
         ix = Index(folder)
+        if len(ix)>LARGE and by not in ix.cells: err.print(f'note: every vector is read; {command_name()} tune {folder} makes this faster', markup=False, highlight=False, soft_wrap=True)
         res,why = recommend.similar(ix, video, k, by, where, diversity, max_per_artist)
     if json_:
         reasons = {v: records(g.drop(columns='video_id')) for v,g in why.groupby('video_id')}

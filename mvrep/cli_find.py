@@ -36,7 +36,7 @@ def search(
     if not len(res): return out.print('nothing is written that fits', highlight=False)
     show_table([(v, r.title, r.artist, r.genre, r.mood, '' if r.tags is None else ', '.join(r.tags), r.score) for v,r in zip(res.index, res.itertuples())], ['id', 'title', 'artist', 'genre', 'mood', 'tags', 'score'])
 
-# %% ../nbs/42b_cli_find.ipynb #d5f5f257
+# %% ../nbs/42b_cli_find.ipynb #3a1885a8
 @app.command()
 def recommend(
     folder:Dir,
@@ -59,6 +59,7 @@ def recommend(
         from datetime import date
         from mvrep import recommend as rec
         from mvrep.index import Index
+        if by not in ('audio', 'video', 'joint'): raise typer.BadParameter(f'{by!r}: one of audio, video, joint', param_hint='--by')
         res = rec.recommend(Index(folder), like, less or (), k, by, how, where, diversity, max_per_artist, half_life, today or date.today().isoformat())
     if json_: return print_json(dict(like=like, less=less or [], by=by, results=records(res.reset_index())))
     show_table([(v, r.title, r.artist, r.genre, r.score, r.because) for v,r in zip(res.index, res.itertuples())], ['id', 'title', 'artist', 'genre', 'score', 'nearest like'])

@@ -26,7 +26,7 @@ def plain(
     s = f'{o:.3f}' if isinstance(o, float) else str(o)
     return ''.join('�' if unicodedata.category(c)=='Cc' else c for c in s)
 
-# %% ../nbs/41a_console.ipynb #02a5c1f3
+# %% ../nbs/41a_console.ipynb #f046d80f
 def show_table(
     rows, # Rows of values
     columns:list[str], # Their headings
@@ -34,8 +34,10 @@ def show_table(
 ):
     "Print a table; text is shown as it is, never as markup"
     t = Table(title=Text(plain(title)) if title else None, title_justify='left')
-    for c in columns: t.add_column(Text(plain(c)))
-    for r in rows: t.add_row(*[Text(plain(o)) for o in r])
+    cells = [[plain(o) for o in r] for r in rows]
+    some = [i for i in range(len(columns)) if not cells or any(r[i] for r in cells)] # a column that says nothing takes room from those that do
+    for i in some: t.add_column(Text(plain(columns[i])), overflow='fold') # nothing is cut off: an id is wanted whole
+    for r in cells: t.add_row(*[Text(r[i]) for i in some])
     out.print(t)
 
 def show_errors(
@@ -86,12 +88,13 @@ def command_name() -> str: # `mvrep` where it is on the PATH, and else where it 
     "How this command is called from here, for the hints that it gives"
     return 'mvrep' if shutil.which('mvrep') else os.path.relpath(Path(sys.executable).with_name('mvrep'))
 
-# %% ../nbs/41a_console.ipynb #72431485
+# %% ../nbs/41a_console.ipynb #90ad054c
 @contextmanager
 def alone(
     folder:Path # An index folder; made if it is not there
 ):
     "Be the only process that writes to an index; `ValueError` if another one does"
+    if folder.exists() and not folder.is_dir(): raise ValueError(f'{folder} is a file, not a folder: choose another')
     folder.mkdir(parents=True, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY)
     try:

@@ -68,12 +68,11 @@ def _date(v):
     s = '-'.join(o for o in m.groups() if o) if m else None
     return s if _is_date(s) else v
 
-# %% ../nbs/03_corpus.ipynb #07e2a1f6
+# %% ../nbs/03_corpus.ipynb #3f0c6350
 def _utf8(path): return os.fsencode(path).decode('utf8', 'backslashreplace')
 def _row(path, info, hashed):
     "What the file at `path` says of itself, or why it cannot be used"
-    if _utf8(path)!=path: return 'its name is not UTF-8: rename it'
-    if isinstance(info, str): return info
+    if _utf8(path)!=path or isinstance(info, str): return info if _utf8(path)==path else 'its name is not UTF-8: rename it'
     try: digest = sha256(path) if hashed else None
     except OSError as e: return f'cannot be read to its end ({e.strerror}): copy it again'
     day = _date(info.tags.get('date'))
@@ -86,8 +85,7 @@ def scan_files(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # The corpus, and the files that cannot be used: `path`, `reason`
     "A corpus from files, in the order given, with title, artist, genre and date where the files carry them"
     paths = list(dict.fromkeys(os.path.abspath(o) for o in files))
-    look = in_workers(probe, [(o,) for o in paths], len(os.sched_getaffinity(0)), 300.)
-    infos = dict(tqdm(look, 'looking into files', len(paths), unit='file', delay=3, disable=None))
+    infos = dict(tqdm(in_workers(probe, [(o,) for o in paths], len(os.sched_getaffinity(0)), 300.), 'looking into files', len(paths), unit='file', delay=3, disable=None))
     with ThreadPoolExecutor() as pool: found = list(pool.map(lambda i: _row(paths[i], infos[i], hash), range(len(paths))))
     rows = [dict(video_id=i, path=p, tags=[], **r) for i,p,r in zip(video_ids(paths, root and os.path.abspath(root)), paths, found) if isinstance(r, dict)]
     bad = [(_utf8(p), r) for p,r in zip(paths, found) if isinstance(r, str)]
@@ -238,14 +236,13 @@ def name_key(
     words = ''.join(c if c.isalnum() else '' if c in "'’" or unicodedata.combining(c) else ' ' for c in s).split()
     return ' '.join(words[1:] if len(words)>1 and words[0]=='the' else words) or name.casefold().strip()
 
-# %% ../nbs/03_corpus.ipynb #43fa5684
+# %% ../nbs/03_corpus.ipynb #f1df2564
 def find_duplicates(
     df:pd.DataFrame # A corpus; `sha256` is used where it is known
 ) -> pd.DataFrame: # Columns `sha256`, `video_id`, `path`: files with the same content, one group after the other
     "Files of a corpus that have the same content as another"
     known,size = df.get('sha256', pd.Series(None, df.index, dtype=object)), pd.Series([os.path.getsize(o) if os.path.isfile(o) else -1 for o in df.path], df.index)
-    ask = size.duplicated(keep=False) & (size>=0)
-    known = pd.Series([sha256(p) if a and _missing(k) else k for p,k,a in zip(df.path, known, ask)], df.index, dtype=object)
+    known = pd.Series([sha256(p) if a and _missing(k) else k for p,k,a in zip(df.path, known, size.duplicated(keep=False)&(size>=0))], df.index, dtype=object)
     out = df[['video_id', 'path']].assign(sha256=known)[known.notna() & known.duplicated(keep=False)]
     return out[['sha256', 'video_id', 'path']].sort_values(['sha256', 'video_id'], ignore_index=True)
 

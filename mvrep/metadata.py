@@ -109,7 +109,7 @@ def predict_field(
         rows.append(dict(by=name, found=each.mean(), low=low, high=high, chance=chance, pool=ok.sum(1)[asked].mean(), n=int(asked.sum())))
     return pd.DataFrame(rows)
 
-# %% ../nbs/40d_metadata.ipynb #d7fe1498
+# %% ../nbs/40d_metadata.ipynb #dd482d03
 TEXT = ('title', 'artist', 'genre', 'mood', 'emotion', 'tags')
 
 def _texts(videos):
@@ -136,7 +136,7 @@ def search_text(
     if not re.search(r'\w', words): raise ValueError(f'{query!r}: give a word to search for')
     if getattr(index, '_words', [None])[0] is not index.videos: index._words = index.videos, _vocabulary(index) # reload brings new metadata, and so a new table
     by_word,by_piece = ((x@m.transform([words]).T).toarray().ravel() for m,x in index._words[1])
-    score,ok = .7*by_word+.3*by_piece, (by_word>0)|(by_piece>.2) # some letters in common are no match
+    score,ok = .7*by_word+.3*by_piece, (by_word>0)|(by_piece>.25) # some letters in common are no match
     if where: ok &= index.filter(where)
     res = pd.DataFrame(dict(video_id=index.ids, score=score))[ok].sort_values(['score', 'video_id'], ascending=[False, True])
     return res.head(k).set_index('video_id').join(index.videos)
