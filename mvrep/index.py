@@ -181,7 +181,7 @@ def search(self:Index,
     "The most similar videos; equal scores in order of id"
     return self.search_many([query], k, by, where, [exclude], weight, approximate)[0]
 
-# %% ../nbs/34_index.ipynb #984e2d0d
+# %% ../nbs/34_index.ipynb #7016e60f
 @patch
 def approximate(self:Index,
     by:str='joint', # 'audio', 'video' or 'joint'
@@ -223,6 +223,7 @@ def _make_cells(self:Index, home, by, target, k, questions=200, seed=0):
     with atomic_write(home/f'{by}.json') as tmp: tmp.write_text(json.dumps(found))
     return table, found
 
+# %% ../nbs/34_index.ipynb #b2476576
 @patch
 def _asked(self:Index, query, by, weight=.5):
     "A query as one vector, whose product with a candidate's is its score"
@@ -249,7 +250,7 @@ def _near(self:Index, table, by, q, n, cells):
         self.cells.pop(by, None)
         return np.zeros(0, int)
 
-# %% ../nbs/34_index.ipynb #a6e98b0e
+# %% ../nbs/34_index.ipynb #754d69fd
 @patch
 def hubness(self:Index,
     by:str='joint', # 'audio', 'video' or 'joint'
@@ -261,6 +262,7 @@ def hubness(self:Index,
     sides = list(_weights(by, .5))
     rows = np.flatnonzero(self.has[:, [('audio', 'video').index(o) for o in sides]].all(1))
     if len(rows)>most: rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    if len(rows)<=k: return dict(by=by, seed=seed)
     x = np.concatenate([self.tracks[o][rows] for o in sides], 1)
-    near = [r[r!=i][:k] for i,(r,_) in enumerate(best_rows([(x, x)], k+1))] if len(rows)>k else []
-    return dict(exact.hubness(np.stack(near)) if near else {}, by=by, seed=seed)
+    near = [r[r!=i][:k] for i,(r,_) in enumerate(best_rows([(x, x)], k+1))]
+    return dict(exact.hubness(np.stack(near)), by=by, seed=seed)

@@ -203,7 +203,7 @@ def predict_folds(
                 out[o][1][s,te] = p>=cut if tags else np.nan_to_num(p).argmax(1)[:,None]==np.arange(k)
     return out, at, sorted({f'{o} ({c} times)' if c>1 else o for o,c in Counter(notes).items()})
 
-# %% ../nbs/30a_probing.ipynb #8c27c3c6
+# %% ../nbs/30a_probing.ipynb #b1118f76
 def jackknife(
     values:np.ndarray # Measures of all, and of all but one block of groups at a time, shape (m, 1+b)
 ) -> np.ndarray: # Low and high end, shape (2, m)
@@ -229,6 +229,7 @@ def _evaluate(p, decided, truth, at, groups, tags, names):
     rows = [dict(label=o, n=int(truth[:,i].sum()), **{k: None if np.isnan(v) else float(v) for k,v in zip((*keys, 'chance_average_precision'), (*each[:,0,i], luck[i]))}) for i,o in enumerate(names)]
     return dict(n=int(ok.sum()), **row, **chance(truth, tags), chance_average_precision=float(np.nansum(luck)/max((~np.isnan(luck)).sum(), 1))), rows
 
+# %% ../nbs/30a_probing.ipynb #11a5841e
 def cross_validate(
     inputs:dict, # {name: features, shape (n, f), rows of NaN where a video has none}
     values:list, # One a video: a label, a list of tags, or None

@@ -158,7 +158,7 @@ def test_interrupted_and_killed_at_random_moments(undisturbed, tmp_path):
     rng,ix = random.Random(0),tmp_path/'ix'
     p = start('index', videos, '--out', ix, '--workers', 2)
     assert until(lambda: (ix/'mvrep.json').exists() and workers(p), p) # the scan before it has workers, too
-    assert 'another mvrep' in ask('index', videos, '--out', ix, rc=1)
+    assert 'another mvrep' in ask('remove', ix, 'v0', rc=1)
     left = workers(p)
     os.killpg(p.pid, signal.SIGINT)
     out,errs = p.communicate(timeout=600)
