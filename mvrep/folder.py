@@ -19,9 +19,13 @@ from .core import atomic_write, sha256
 from .features import FeatureStore, _quote, open_table
 from .vectors import fit_scale, pool_tracks, standardise
 
-# %% ../nbs/34_folder.ipynb #dbbf0487
+# %% ../nbs/34_folder.ipynb #2f4b4ffb
 _text = ['video_id', 'path', 'artist', 'title', 'genre', 'mood', 'emotion', 'release_date', 'origin', 'split', 'license', 'sha256']
 VIDEOS = pa.schema([(o, pa.string()) for o in _text]+[('tags', pa.list_(pa.string())), ('duration', pa.float64())])
+
+def _read_json(path):
+    try: return json.loads(path.read_text())
+    except ValueError as e: raise ValueError(f'{path} is damaged ({e}): put back a copy of it, or index the videos into a new folder') from None
 
 class Index:
     "An indexed folder of videos: metadata, features, and vectors to search"
@@ -31,7 +35,8 @@ class Index:
         self.folder = Path(folder)
         path = self.folder/'mvrep.json'
         if not path.is_file(): raise FileNotFoundError(f'{self.folder} holds no index (no mvrep.json): make one with `mvrep index`')
-        self.wanted = json.loads(path.read_text()) # what the next build is to be made of; `config` says it of the build in use
+        self.wanted = _read_json(path) # what the next build is to be made of; `config` says it of the build in use
+        if self.wanted.get('format')!=1: raise ValueError(f'{path} was not written by this version of mvrep: index the videos into a new folder')
         self.store = FeatureStore(self.folder)
         self.table = open_table(self.store.db, 'videos', VIDEOS)
         self.reload()
@@ -83,7 +88,7 @@ def _clean(v):
     if pd.isna(v): return None
     return v if isinstance(v, (str, float)) else float(v) if isinstance(v, (int, np.number)) else str(v)
 
-# %% ../nbs/34_folder.ipynb #ca62ead9
+# %% ../nbs/34_folder.ipynb #96d512f1
 def _tracks(model, side, scale, x, video_ids, start):
     "Vectors of videos from features of their segments: by the trained heads if there are any"
     return model.tracks(side, x, video_ids, start) if model else pool_tracks(standardise(x, scale), video_ids)
@@ -110,7 +115,7 @@ def _said(columns, dims): return ' and '.join(f'{c} ({dims.get(o)} numbers)' for
 
 @patch
 def _encoded(self:Index):
-    "Which content each video's features were made from; `ValueError` if an encoder has still to see one of them"
+    "Which content each video's features were made from, and by what each column was; `ValueError` if an encoder has still to see one of them"
     done,bad,columns = self.store.done(), self.store.errors(), list(self.wanted['columns'].values())
     lack = done.index[done.reindex(columns=[f'{o}_made_by' for o in columns]).isna().any(axis=1)]
     if len(lack):
@@ -118,7 +123,8 @@ def _encoded(self:Index):
         if left := sorted(lack[~(lack.isin(bad.video_id) | path.isin(bad.path))]):
             raise ValueError(f'{len(left)} of {len(done)} videos have not been through {" and ".join(columns)} yet, such as {left[0]!r}: '
                              'finish `mvrep index` first, on all files, or remove them with `mvrep remove`')
-    return done.source.drop(lack)
+    done = done.drop(lack)
+    return done.source, {o: done[f'{o}_made_by'].iloc[0] for o in columns if len(done)}
 
 @patch
 def build(self:Index,
@@ -126,10 +132,10 @@ def build(self:Index,
 ):
     "Turn the stored features into one vector a video and modality, by the model in `model/` if there is one, as a new numbered build; raises `ValueError` while some are missing"
     self.store.fold()
-    done,column = self._encoded(), self.wanted['columns']
+    (done,encoded_by),column = self._encoded(), self.wanted['columns']
     file = self.folder/'model'/'model.safetensors'
     made_by = sha256(file) if file.is_file() else ''
-    model,refit = self._model(file, made_by, column) if made_by else None, refit or made_by!=self.made_by or column!=self.columns
+    model,refit = self._model(file, made_by, column) if made_by else None, refit or made_by!=self.made_by or column!=self.columns or self.encoded_by!=encoded_by
     keep = [] if refit else [i for i,(o,s) in enumerate(zip(self.ids, self.sources)) if done.get(o)==s]
     new = sorted(set(done.index)-set(self.ids[keep]))
     if not refit and not new and len(keep)==len(self): return
@@ -140,14 +146,14 @@ def build(self:Index,
         scale[side] = self.scale[side] if keep else fit_scale(x)
         t = _pool(model, side, scale[side], x, keys)
         tracks[side] = np.concatenate([tracks[side], t]) if keep else t
-    self._save(np.r_[self.ids[keep], np.array(new, object)] if keep else np.array(new, object), done, tracks, scale or self.scale, made_by)
+    self._save(np.r_[self.ids[keep], np.array(new, object)] if keep else np.array(new, object), done, tracks, scale or self.scale, made_by, encoded_by)
 
-# %% ../nbs/34_folder.ipynb #217996f3
+# %% ../nbs/34_folder.ipynb #22d34abb
 @patch
-def _save(self:Index, ids, done, tracks, scale, made_by, same=False):
+def _save(self:Index, ids, done, tracks, scale, made_by, encoded_by={}, same=False):
     "Write a build, with the tables and the model it was made of, and use it; with `same`, encoders and model are those of the build in use"
     of,model = (self.config, build_path(self.folder/'index', self.n)) if same else (self.wanted, self.folder/'model')
-    about = dict(ids=list(ids), sources=[done[o] for o in ids], made_by=made_by, specs=of['specs'], columns=of['columns'])
+    about = dict(ids=list(ids), sources=[done[o] for o in ids], made_by=made_by, encoded_by=encoded_by, specs=of['specs'], columns=of['columns'])
     has = np.stack([np.abs(tracks[o]).sum(1)>0 if o in tracks else np.zeros(0, bool) for o in ('audio', 'video')], 1)
     new = copy(self)
     new._use(0, dict(about, ids=np.array(ids, object), has=has, tracks=tracks))
@@ -171,9 +177,9 @@ def reload(self:Index):
     while True:
         n = current(self.folder/'index')
         try: build = _read_build(build_path(self.folder/'index', n), self.wanted['columns']) if n else {}
-        except FileNotFoundError:
-            if current(self.folder/'index')==n: raise
-            continue # it was replaced while it was read
+        except (OSError, EOFError, KeyError, ValueError) as e:
+            if current(self.folder/'index')!=n: continue # it was replaced while it was read
+            raise ValueError(f'{build_path(self.folder/"index", n)} is damaged ({e}): remove {self.folder/"index"} and run `mvrep index` again, which encodes nothing anew') from None
         break
     self._use(n, build)
     self.store.segments.checkout_latest()
@@ -186,7 +192,7 @@ def _use(self:Index, n, build):
     self.n,self.ids,self.sources,self.has = n, build.get('ids', np.array([], object)), build.get('sources', []), build.get('has', np.zeros((0, 2), bool))
     self._full,self._known,self._row = bool(self.has.all()), {}, pd.Index(self.ids) # for a search: does nothing lack a side, what was found out about what does, and where is which
     self.tracks,self.scale,self.cells = build.get('tracks', {}), build.get('scale', {}), build.get('cells', {})
-    self.model,self.made_by = build.get('model'), build.get('made_by', '')
+    self.model,self.made_by,self.encoded_by = build.get('model'), build.get('made_by', ''), build.get('encoded_by', {})
     self.config = {**self.wanted, **{k: build[k] for k in ('specs', 'columns') if k in build}}
 
 def _read_build(home, columns):
@@ -243,7 +249,7 @@ def _changed(self:Index):
     model,kept = self.folder/'model'/'model.safetensors', build_path(self.folder/'index', self.n).glob('*.lance')
     return self.n>0 and (self.wanted!=self.config or (sha256(model) if model.is_file() else '')!=self.made_by or not all(as_kept(self.store.db, o) for o in kept))
 
-# %% ../nbs/34_folder.ipynb #d8df8e0e
+# %% ../nbs/34_folder.ipynb #6196dd67
 @patch
 def delete(self:Index,
     video_ids:list[str] # Of videos in the index
@@ -259,4 +265,4 @@ def delete(self:Index,
     self.store._sources = None
     keep = ~self._row.isin(video_ids)
     if keep.all(): self.reload()
-    else: self._save(self.ids[keep], dict(zip(self.ids, self.sources)), {o: self.tracks[o][keep] for o in self.tracks}, self.scale, self.made_by, same=True)
+    else: self._save(self.ids[keep], dict(zip(self.ids, self.sources)), {o: self.tracks[o][keep] for o in self.tracks}, self.scale, self.made_by, self.encoded_by, same=True)

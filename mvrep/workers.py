@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['worker_pool', 'outcome', 'in_workers']
 
-# %% ../nbs/01a_workers.ipynb #93be42f7
+# %% ../nbs/01a_workers.ipynb #c5936ced
 import os, signal, threading
 from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process, resource_tracker
 from pebble import ProcessExpired, ProcessPool
 from .core import MediaError
@@ -32,19 +33,20 @@ def worker_pool(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return pool
 
-# %% ../nbs/01a_workers.ipynb #d53f2be7
+# %% ../nbs/01a_workers.ipynb #e74cbc4f
 def outcome(
     future, # Work that a pool was given
     timeout:float # Seconds it was given for it
 ): # The result; text where there is none
-    "What became of some work, or the reason why nothing did"
+    "What became of some work, or the reason why nothing did; raises `BrokenProcessPool` where no worker lives to do it"
     try: return future.result()
+    except BrokenProcessPool: raise
     except MediaError as e: return e.reason
     except TimeoutError: return f'took longer than {timeout:.0f} s and was stopped: is the file damaged?'
     except ProcessExpired as e: return f'crashed the decoder (exit code {e.exitcode}): re-encode the file'
     except Exception as e: return f'{type(e).__name__}: {e}'
 
-# %% ../nbs/01a_workers.ipynb #b57d36cb
+# %% ../nbs/01a_workers.ipynb #1412d169
 def in_workers(
     work, # A function of a module
     jobs:list[tuple], # Its arguments, time after time
@@ -53,7 +55,7 @@ def in_workers(
     prepare=None, # As for `worker_pool`
     args:tuple=() # For `prepare`
 ): # `(position in jobs, result or text)`, in the order in which they finish
-    "Do the work in processes that can be spared; nothing it does ends this one"
+    "Do the work in processes that can be spared; nothing it does ends this one. Raises `ValueError` where workers do not start"
     if not jobs: return
     old = os.environ.get('OMP_NUM_THREADS')
     os.environ['OMP_NUM_THREADS'] = '1' # read by a worker before its first import
@@ -64,6 +66,8 @@ def in_workers(
             if not flying: break
             for f in wait(flying, return_when=FIRST_COMPLETED).done: yield flying.pop(f), outcome(f, timeout)
         pool.close()
+    except RuntimeError as e: # of the pool; what work raises is its outcome
+        raise ValueError(f'no worker process starts ({e}): a script wants this below `if __name__ == "__main__":`, and memory may be short') from None
     finally:
         pool.stop()
         pool.join()

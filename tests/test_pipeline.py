@@ -158,9 +158,11 @@ def test_interrupted_and_killed_at_random_moments(undisturbed, tmp_path):
     rng,ix = random.Random(0),tmp_path/'ix'
     p = start('index', videos, '--out', ix, '--workers', 2)
     assert until(lambda: (ix/'mvrep.json').exists() and workers(p), p) # the scan before it has workers, too
+    os.kill(p.pid, signal.SIGSTOP) # or it may be done before the next command has begun
     assert 'another mvrep' in ask('remove', ix, 'v0', rc=1)
     left = workers(p)
     os.killpg(p.pid, signal.SIGINT)
+    os.kill(p.pid, signal.SIGCONT)
     out,errs = p.communicate(timeout=600)
     assert p.returncode==130 and all_gone(left) and 'Traceback' not in errs and errs.count('interrupted')==1, errs
     for k in range(KILLS):
