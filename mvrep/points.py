@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['SHORT', 'pack_points', 'Points', 'page_level']
 
-# %% ../nbs/36a_points.ipynb #21785110
+# %% ../nbs/36a_points.ipynb #06e01797
 import re, warnings
+from copy import copy
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
@@ -46,7 +47,7 @@ def pack_points(
     info = dict(n=len(m), level=m.level, by=m.by, columns=columns, many=len(m)>2000)
     return dict(info=info, xy=np.ascontiguousarray(m.xy, '<f4').tobytes(), codes=b''.join(o.tobytes() for o in codes), text='\n'.join(lines).encode())
 
-# %% ../nbs/36a_points.ipynb #6565c92a
+# %% ../nbs/36a_points.ipynb #81d41998
 SHORT = 20. # seconds: a video no longer than this is one clip
 
 class Points:
@@ -63,6 +64,9 @@ class Points:
             warnings.warn(f'{e} (done now)')
             self.map = fit_tsne(index, by, level)
         self.keys,self.level,self._segments,keys = self.map.keys, level, {}, index.store.keys()
+        self._on = copy(index) # in which what is not on the map has nothing to be found by
+        self._on.has = index.has & index._row.isin(self.keys.video_id)[:, None]
+        self._on._full,self._on._known = bool(self._on.has.all()), {}
         self.starts = keys.groupby('video_id').start.agg(list)
         self._x,self._first = {o: index.store.matrix(c) for o,c in index.columns.items()}, dict(zip(keys.video_id[::-1], range(len(keys)-1, -1, -1)))
 
@@ -72,9 +76,8 @@ class Points:
     ) -> tuple: # Where its clip begins, how long it is, and where in it the moment is, all in seconds
         "Which clip shows a moment"
         starts,d = self.starts.get(video_id, [0.]), self.index.videos.duration.get(video_id)
-        if d is not None and d<=SHORT: return 0., float(d), float(at or 0.)
-        at = starts[len(starts)//2] if at is None else at
-        return float(at), CLIP, 0.
+        at = float(starts[len(starts)//2] if at is None else at)
+        return (0., float(d), min(at, float(d))) if d is not None and d<=SHORT else (at, CLIP, 0.)
 
     def moment(self,
         point:str # Id of a point
@@ -84,14 +87,13 @@ class Points:
         k = self.keys.loc[point]
         return k.video_id, (float(k.start) if self.level=='segment' else None)
 
-# %% ../nbs/36a_points.ipynb #f7d17a3c
+# %% ../nbs/36a_points.ipynb #36637034
 @patch
 def _near_videos(self:Points, points, by, k):
     "Of each point the rows of its neighbours on the map, and scores"
     ids = [self.moment(o)[0] for o in points]
-    for o in self.index.search_many([self.index.query(v) for v in ids], k, by, exclude=[(v,) for v in ids]):
-        r = self.keys.index.get_indexer(o.index)
-        yield r[r>=0], o.score.to_numpy()[r>=0]
+    for o in self._on.search_many([self.index.query(v) for v in ids], k, by, exclude=[(v,) for v in ids]):
+        yield self.keys.index.get_indexer(o.index), o.score.to_numpy()
 
 @patch
 def _near_segments(self:Points, points, by, k):
@@ -101,14 +103,14 @@ def _near_segments(self:Points, points, by, k):
         cut = self.index.tracks['audio'].shape[1] if by=='joint' else x.shape[1]
         has = np.stack([o.any(1) for o in (x[:, :cut], x[:, cut:])], 1)
         owner = pd.factorize(keys.video_id)[0]
-        self._segments[by] = pd.Index(keys.index), self.keys.index.get_indexer(keys.index), x, has, owner, np.bincount(owner).max()
+        self._segments[by] = pd.Index(keys.index), self.keys.index.get_indexer(keys.index), x, has, owner, np.bincount(owner, minlength=1).max()
     ids,at,x,has,owner,most = self._segments[by]
     i,out = ids.get_indexer(points), [(np.zeros(0, int), np.zeros(0))]*len(points)
     for sides in np.unique(has[i[i>=0]], axis=0):
         js = np.flatnonzero((i>=0) & (has[i]==sides).all(1))
-        rows = has[:, sides].any(1)
+        rows = has[:, sides].any(1) & (at>=0)
         for j,(r,s) in zip(js, best_rows([(x, x[i[js]])], k+most, rows=None if rows.all() else np.flatnonzero(rows))):
-            ok = (owner[r]!=owner[i[j]]) & (at[r]>=0)
+            ok = owner[r]!=owner[i[j]]
             out[j] = at[r[ok][:k]], s[ok][:k]
     return out
 

@@ -26,7 +26,7 @@ from .index import Index
 from .metrics import precision_at_k
 from .vectors import fit_scale, pool_tracks, standardise
 
-# %% ../nbs/36_tsne.ipynb #6032cbd1
+# %% ../nbs/36_tsne.ipynb #cec1a751
 def _stack(index, sides, level):
     "Keys of all points, and vectors by side, rows of NaN where a side is missing"
     if level=='track':
@@ -47,7 +47,10 @@ def map_vectors(
     if by in ('audio', 'video', 'joint'): keys,x = _stack(index, ('audio', 'video') if by=='joint' else (by,), level)
     elif by in index.store.columns:
         keys = index.store.keys()
-        f = standardise(m := index.store.matrix(by), fit_scale(m))
+        ok = keys.video_id.isin(index.ids).to_numpy()
+        keys,m = keys[ok], index.store.matrix(by)
+        if not ok.all(): m = m[ok] # some are not in a build yet
+        f = standardise(m, fit_scale(m))
         if level=='track': f,keys = pool_tracks(f, keys.video_id.to_numpy()), keys[~keys.video_id.duplicated()].assign(segment_id=lambda o: o.video_id)
         f[np.nan_to_num(np.abs(f)).sum(1)==0] = np.nan
         keys,x = keys.rename(columns=dict(segment_id='id')).set_index('id')[['video_id', 'start', 'length']], [f]
@@ -142,22 +145,24 @@ def fit_tsne(
     with atomic_write(_file(index, by, level)) as tmp: save_file(dict(ids=ids, xy=xy, checks=_checks(x)), tmp, about)
     return Map(by, level, keys, xy, np.zeros(len(xy), bool), p, seed, kl)
 
-# %% ../nbs/36_tsne.ipynb #07fba3c6
-class StaleMap(ValueError): "A map of vectors that the index no longer has"
+# %% ../nbs/36_tsne.ipynb #bc145e58
+class StaleMap(ValueError): "A map of vectors that the index no longer has, or of few of those it has"
 
 def load_tsne(
     index:Index, # Whose map
     by:str='joint', # As for `fit_tsne`
     level:str='track' # As for `fit_tsne`
 ) -> Map: # In the order of the index
-    "The map that is kept, with new videos placed; raises `FileNotFoundError` without one and `StaleMap` if it is of other vectors"
+    "The map that is kept, with new videos placed; raises `FileNotFoundError` without one and `StaleMap` if it is of other vectors, or if most points are new"
     path = _file(index, by, level)
     if not path.is_file(): raise FileNotFoundError(f'{index.folder} has no map by {by} of its {level}s: make one with `fit_tsne`')
     with safe_open(path, 'np') as f: about,ids,old,checks = f.metadata(), json.loads(f.get_tensor('ids').tobytes()), f.get_tensor('xy'), f.get_tensor('checks')
     keys,x = map_vectors(index, by, level)
     at = pd.Index(ids).get_indexer(keys.index)
     same = (at>=0) & (checks[at]==_checks(x))
-    if 2*same.sum()<len(ids): raise StaleMap(f'the map by {by} of {index.folder} is of other vectors ({same.sum()} of its {len(ids)} points hold): draw it again with `fit_tsne`')
+    hold = same.sum()
+    if 2*hold<len(ids): raise StaleMap(f'the map by {by} of {index.folder} is of other vectors ({hold} of its {len(ids)} points hold): draw it again with `fit_tsne`')
+    if 2*hold<len(x): raise StaleMap(f'the map by {by} of {index.folder} is too old ({hold} points hold and {len(x)-hold} came after it was drawn): draw it again with `fit_tsne`')
     xy = np.empty((len(keys), 2), np.float32)
     xy[same] = old[at[same]]
     xy[~same] = place_new(x[same], xy[same], x[~same])
