@@ -14,7 +14,8 @@ def start(*args, **kwargs):
     "A command on its way, in a process group of its own"
     env = dict(os.environ, COLUMNS='200', OMP_NUM_THREADS='1')
     return subprocess.Popen([sys.executable, '-c', 'from mvrep.main import main; main()', *map(str, args)], text=True, env=env,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **kwargs)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **kwargs) # whoever runs the tests in the background ignores it
 
 def ask(*args, rc=0):
     "What a command says, with --json parsed; in this process, which has loaded what it needs already"
