@@ -116,7 +116,7 @@ def videos_for(
     _need_model(index)
     return match(index, 'audio', *windows(index, song, 'audio', start, length), k, where, max_per_artist)
 
-# %% ../nbs/40c_cross_modal.ipynb #0e42b6ad
+# %% ../nbs/40c_cross_modal.ipynb #e71ffea8
 def preview(
     picture:str|Path, # A file with a picture
     sound:str|Path, # A file with sound
@@ -129,6 +129,7 @@ def preview(
     sr:int=44100 # Sample rate of the sound, Hz
 ) -> Path: # The file
     "The picture of one file with the sound of another, in step"
+    if any(Path(dest).resolve()==Path(o).resolve() for o in (picture, sound)): raise ValueError(f'{dest} is one of the files it is to be made of: choose another name')
     length = min(length, probe(picture).duration-picture_start, probe(sound).duration-sound_start)
     if length<=0: raise ValueError(f'nothing is left of {picture} at {picture_start} s or of {sound} at {sound_start} s')
     y = read_audio(sound, sound_start, length, sr)

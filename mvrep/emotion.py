@@ -6,15 +6,14 @@
 __all__ = ['is_label', 'usable_labels', 'emotion_folds', 'artist_interval', 'EmotionNet', 'train_emotion', 'late_fusion', 'pick',
            'emotion_report', 'nearest_music', 'nearest_report', 'show_confusion']
 
-# %% ../nbs/33_emotion.ipynb #4bb1c28d
-import warnings
+# %% ../nbs/33_emotion.ipynb #baeb97cd
 import numpy as np
 import pandas as pd
 import torch
 from fastcore.basics import patch
 from pathlib import Path
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
+from .downstream import group_folds
 from .mel_cnn import classify, fit_classifier, read_net, save_net
 from .metrics import bootstrap, ranks
 from .pretrained import load_exactly
@@ -49,7 +48,7 @@ def _groups(artists, n):
     if len(artists)!=n: raise ValueError(f'{len(artists)} artists for {n} labels')
     return np.array([o if isinstance(o, str) and o else f'?{i}' for i,o in enumerate(artists)], object)
 
-# %% ../nbs/33_emotion.ipynb #a71cce3e
+# %% ../nbs/33_emotion.ipynb #81cd45f5
 def emotion_folds(
     labels, # Emotion of each video, all known, shape (n,)
     artists=None, # Artist of each, shape (n,)
@@ -59,9 +58,8 @@ def emotion_folds(
     "Folds that share no artist and have about the same mixture of emotions"
     groups = _groups(artists, len(labels))
     if len(set(groups))<k: raise ValueError(f'{len(set(groups))} artists do not make {k} folds')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore') # of a class with fewer members than folds: the report names classes that nobody was tested on
-        return list(StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(np.zeros(len(labels)), np.asarray(labels, str), groups))
+    names,at = np.unique(np.asarray(labels, str)), np.arange(len(labels))
+    return [(np.setdiff1d(at, te), te) for te in group_folds(np.asarray(labels, str)[:, None]==names, groups, k, seed)]
 
 # %% ../nbs/33_emotion.ipynb #c7017b74
 def artist_interval(

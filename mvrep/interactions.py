@@ -131,15 +131,18 @@ def item_vectors(
     x = np.concatenate([np.asarray(index.tracks[o])*w**.5 for o,w in (('audio', weight), ('video', 1-weight))], 1)
     return (x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
-# %% ../nbs/40b_interactions.ipynb #26fd98a0
+# %% ../nbs/40b_interactions.ipynb #678ba90e
 def by_content(
     vectors:np.ndarray, # Unit vectors of the items, shape (n, d), as from `item_vectors`
     items:list, # Their ids, shape (n,)
     how:str='mean' # 'mean' or 'max' over the likes, as in `recommend`
 ): # Function from liked ids to scores, shape (n,)
-    "Score items by their likeness to what somebody liked"
-    at = pd.Index(items)
-    return lambda liked: _together(vectors[_rows(at, liked)]@vectors.T, how)
+    "Score items by their likeness to what somebody liked; NaN for what has no number in common with it, such as a silent video by sound"
+    at,some = pd.Index(items), (vectors!=0).astype(np.float32)
+    def score(liked):
+        r = _rows(at, liked)
+        return _together(np.where(some[r]@some.T>0, vectors[r]@vectors.T, np.nan), how)
+    return score
 
 def _rows(at, ids):
     "Rows of some items; `ValueError` if any is not there"
