@@ -209,7 +209,7 @@ class Pages:
         kind = mimetypes.guess_type(path)[0] or ''
         return FileResponse(path, media_type=kind if kind.startswith(('video/', 'audio/')) else 'application/octet-stream')
 
-# %% ../nbs/43_app.ipynb #e940ee6e
+# %% ../nbs/43_app.ipynb #abd89c28
 async def _receive(request, f, most):
     "Write the body to a file as it comes; refuse one that is too large before, or as soon as, that is known"
     said,size = request.headers.get('content-length', '0'), 0
@@ -226,6 +226,7 @@ async def drop(
     request # With a file as its body
 ) -> Response: # `drop`, a name to ask for its neighbours by, `has_sound` and `has_picture`; or an error that says why
     "Take a file from outside, and answer what it can be compared by"
+    if request.headers.get('content-type', '').lower().startswith('multipart/'): raise HTTPException(415, 'send the bytes of the file as the body, not as a form: curl --data-binary @x.mp4')
     if pages.under_way>=pages.visitors.waiting: raise HTTPException(503, 'too many files at once: wait until one is done')
     pages.under_way += 1
     fd,path = tempfile.mkstemp(prefix='mvrep-drop-')

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['app_', 'explore', 'remove', 'rollback', 'tune']
 
-# %% ../nbs/43a_cli_look.ipynb #60620c12
+# %% ../nbs/43a_cli_look.ipynb #b190a5d7
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
-from .cli import Dir, Json, app
-from .console import alone, command_name, out, plain_errors, print_json, records, show_table
+from .cli import By, Dir, Json, app
+from .console import alone, command_name, option, plain_errors, print_json, records, say, show_table
 
-# %% ../nbs/43a_cli_look.ipynb #13f987aa
+# %% ../nbs/43a_cli_look.ipynb #eed6318e
 @contextmanager
 def _extra(name):
     "Say what to install where a package is missing"
@@ -33,9 +33,9 @@ def app_(
     Example: `mvrep app ~/videos.mvrep`"""
     with plain_errors():
         with _extra('app'): from mvrep.app import serve
-        with suppress(KeyboardInterrupt): serve(folder, port, browser, lambda o: out.print(f'{o}  (Ctrl-C ends it)', highlight=False, markup=False, soft_wrap=True))
+        with suppress(KeyboardInterrupt): serve(folder, port, browser, lambda o: say(f'{o}  (Ctrl-C ends it)'))
 
-# %% ../nbs/43a_cli_look.ipynb #08e4ef47
+# %% ../nbs/43a_cli_look.ipynb #145cc978
 @app.command()
 def explore(
     folder:Dir,
@@ -50,15 +50,18 @@ def explore(
         from mvrep.index import Index
         ix = Index(folder)
         if not html:
-            return out.print(f'in a notebook:  from mvrep.index import Index; from mvrep.explorer import Explorer\n                Explorer(Index({str(folder)!r}))\n'
-                             f'as a page:      {command_name()} explore {folder} --html --out SITE', highlight=False, markup=False, soft_wrap=True)
-        if not dest: raise typer.BadParameter('where is the page to go?', param_hint='--out')
+            return say(f'in a notebook:  from mvrep.index import Index; from mvrep.explorer import Explorer\n                Explorer(Index({str(folder)!r}))\n'
+                       f'as a page:      {command_name()} explore {folder} --html --out SITE')
+        with option('--out'):
+            if not dest: raise ValueError('where is the page to go?')
+        with option('--by'):
+            if by not in (ok := ('audio', 'video', 'joint', *ix.store.columns)): raise ValueError(f'{by!r} is not one of {", ".join(map(repr, ok))}')
         with _extra('explore'):
             from mvrep.explorer import write_page
             page = write_page(ix, dest, by=by)
-        out.print(f'look: {page}', highlight=False, markup=False, soft_wrap=True)
+        say(f'look: {page}')
 
-# %% ../nbs/43a_cli_look.ipynb #3355af3a
+# %% ../nbs/43a_cli_look.ipynb #ca886dc0
 @app.command()
 def remove(
     folder:Dir,
@@ -75,7 +78,7 @@ def remove(
             ix = Index(folder)
             ix.delete(ids)
     if json_: return print_json(dict(removed=len(set(ids)), indexed=len(ix)))
-    out.print(f'{len(set(ids))} removed, {len(ix)} in {folder}; to undo it: {command_name()} rollback {folder}', highlight=False, markup=False, soft_wrap=True)
+    say(f'{len(set(ids))} removed, {len(ix)} in {folder}; to undo it: {command_name()} rollback {folder}')
 
 @app.command()
 def rollback(
@@ -100,11 +103,11 @@ def rollback(
     if json_: return print_json(dict(in_use=ix.n, builds=records(b.reset_index().assign(made=b.made.astype(str).to_numpy()))))
     show_table([(n, str(r.made), r.videos, r.model or 'none', 'in use' if r.in_use else '') for n,r in zip(b.index, b.itertuples())], ['build', 'made (UTC)', 'videos', 'model', ''])
 
-# %% ../nbs/43a_cli_look.ipynb #6ae079f8
+# %% ../nbs/43a_cli_look.ipynb #524cc5d2
 @app.command()
 def tune(
     folder:Dir,
-    by:Annotated[str, typer.Option(help='audio, video or joint')]='joint',
+    by:By='joint',
     recall:Annotated[float, typer.Option(min=.5, max=.999, help='Share of the true 10 nearest that are to be found')]=.95,
     json_:Json=False
 ):

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['FIELDS', 'TEXT', 'plain', 'metadata_similarity', 'agreement', 'predict_field', 'search_text']
 
-# %% ../nbs/40d_metadata.ipynb #87e9387e
+# %% ../nbs/40d_metadata.ipynb #3555262e
 import re, unicodedata
+from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
@@ -109,18 +110,19 @@ def predict_field(
         rows.append(dict(by=name, found=each.mean(), low=low, high=high, chance=chance, pool=ok.sum(1)[asked].mean(), n=int(asked.sum())))
     return pd.DataFrame(rows)
 
-# %% ../nbs/40d_metadata.ipynb #dd482d03
+# %% ../nbs/40d_metadata.ipynb #f3774f69
 TEXT = ('title', 'artist', 'genre', 'mood', 'emotion', 'tags')
 
 def _texts(videos):
     join = lambda v: ' '.join(map(str, v)) if isinstance(v, (list, tuple, np.ndarray)) else v if isinstance(v, str) else ''
-    return [plain(' '.join(join(v) for v in r)) for r in zip(videos.title, *(videos[o] for o in TEXT))] # who types a title wants it first: it counts twice
+    names = [dict.fromkeys(re.findall(r'[^\W_]+', plain(f'{v} {Path(p).stem}'))) for v,p in zip(videos.index, videos.path.map(join))] # often one is made from the other: a word of both counts once
+    return [plain(' '.join(map(join, (*r, list(n))))) for n,*r in zip(names, videos.title, *(videos[o] for o in TEXT))] # who types a title wants it first: it counts twice
 
 def _vocabulary(index):
     "TF-IDF models of words and of pieces of words, and their matrices"
     texts,res = _texts(index.videos), []
-    if not any(re.search(r'\w', o) for o in texts): raise ValueError(f'{index.folder} has no words to search: no video has a {", ".join(TEXT[:-1])} or {TEXT[-1]}')
-    for how in (dict(token_pattern=r'(?u)\b\w+\b'), dict(analyzer='char_wb', ngram_range=(2, 4))):
+    if not any(re.search(r'\w', o) for o in texts): raise ValueError(f'{index.folder} has no words to search: add some videos with `mvrep add`')
+    for how in (dict(token_pattern=r'[^\W_]+'), dict(analyzer='char_wb', ngram_range=(2, 4))):
         model = TfidfVectorizer(lowercase=False, sublinear_tf=True, **how)
         res.append((model, model.fit_transform(texts)))
     return res
@@ -131,7 +133,7 @@ def search_text(
     k:int=10, # How many
     where:str|None=None # SQL condition on the metadata, see `Index.filter`
 ) -> pd.DataFrame: # By `video_id`, best first: `score` (weighted cosines of TF-IDF vectors), metadata; fewer than `k` where fewer match
-    "The videos whose title, artist, genre, mood and tags fit some words best"
+    "The videos whose title, artist, genre, mood, tags, id and file name fit some words best"
     words = plain(query)
     if not re.search(r'\w', words): raise ValueError(f'{query!r}: give a word to search for')
     if getattr(index, '_words', [None])[0] is not index.videos: index._words = index.videos, _vocabulary(index) # reload brings new metadata, and so a new table

@@ -94,6 +94,8 @@ def test_files_from_outside(base, folder, tmp_path):
         for name,o in bad.items():
             r = c.post('/api/drop', content=o)
             assert r.status_code in (400, 422) and 15<len(r.json()['error'])<400 and 'Traceback' not in r.text, (name, r.text)
+        r = c.post('/api/drop', files=dict(file=('x.mp4', video.read_bytes()))) # as `curl -F` does
+        assert r.status_code==415 and '--data-binary' in r.json()['error'], r.text
         host,port = base[7:].split(':')
         with socket.create_connection((host, int(port)), timeout=30) as raw: # says that ten gigabytes are coming, and is told no before it sends them
             raw.sendall(f'POST /api/drop HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 10000000000\r\n\r\n'.encode())
