@@ -1,7 +1,8 @@
-"""What sound, picture and both know of genre, tags, emotion, mood and year: `python bench/probes.py demo|muvi` writes results/probe_*.csv, `demo` results/zero_shot_tags.csv, too
+"""What sound, picture and both know of genre, tags, emotion, mood and year: `python bench/probes.py demo|muvi` writes results/probe_*.csv, `demo` results/zero_shot_tags.csv, too; `noise` writes results/label_noise.csv
 
 `demo` probes 192 synthetic videos (`demo_corpus(192)`, indexed with musicnn and EfficientNet-Lite0, a joint space trained on the training part; `--index DIR` goes on with one
-that is there), and compares musicnn's own tags with the genres and tags of the same name. `muvi` probes the features of real music videos: MVREP_SHARED=DIR holds `muvi_sync/`. All folds share no artist; three seeds."""
+that is there), and compares musicnn's own tags with the genres and tags of the same name. `muvi` probes the features of real music videos: MVREP_SHARED=DIR holds `muvi_sync/`. `noise` gives a share of the videos of both a wrong genre and looks what that does, and
+whether these labels are found. All folds share no artist; three seeds."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 import argparse, tempfile
@@ -10,15 +11,16 @@ import numpy as np, pandas as pd
 from scipy.stats import spearmanr
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.preprocessing import StandardScaler
-from mvrep.core import atomic_write
+from mvrep.core import atomic_write, seed_from
 from mvrep.corpus import read_manifest
 from mvrep.demo import demo_corpus
 from mvrep.extract import extract
 from mvrep.features import presets
 from mvrep.index import create_index
+from mvrep.labels import doubtful_labels, label_table, together
 from mvrep.muvi_sync import artist_folds, artist_groups, load, read_artists
 from mvrep.muvi_views import picture_style, sound_style
-from mvrep.probing import cross_validate, fold_measures, jackknife, probe_index
+from mvrep.probing import chance, cross_validate, fold_measures, index_inputs, jackknife, measures, predict_folds, probe_index
 from mvrep.tagging import tag_catalogue
 
 OUT = Path(__file__).parents[1]/'results'
@@ -49,12 +51,16 @@ def zero_shot(ix):
             out.append(dict(target=target, videos=len(v), groups=g.max()+1, label=o, n=n, auc=a, auc_low=low, auc_high=high, chance_auc=.5))
     write('zero_shot_tags', out)
 
-def demo(folder):
+def demo_index(folder):
     corpus = read_manifest(demo_corpus(192)/'manifest.csv')
     ix = create_index(folder, presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
     ix.put_videos(corpus)
     extract(corpus, ix.store, ix.config['specs'], progress=False)
     ix.build()
+    return ix
+
+def demo(folder):
+    ix = demo_index(folder)
     if ix.model is None:
         from mvrep.training import fit, recipes, training_data
         fit(training_data(ix.store, ix.columns, ix.videos), recipes['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
@@ -93,26 +99,30 @@ def year(x, y, groups, seeds=3):
         both.append((spearmanr(p, y)[0], np.mean(each), np.abs(p-y).mean()))
     return np.array(both)
 
-def muvi():
+def muvi_inputs():
+    "Features, artists and genres of real music videos, the folder of their labels, their ids, and means of CLIP alone"
     home = Path(os.environ['MVREP_SHARED'])/'muvi_sync'
     data = load(next(home.glob('*.npz')))
-    names = read_artists(home/'labels'/'meta_harmonix.csv', data.ids)
-    groups = artist_groups(names)
     clip = np.stack([np.r_[o.mean(0), o.std(0)] for o in data.clip10s])
     x = dict(audio=sound_style(data).astype(float), video=np.c_[picture_style(data), clip].astype(float))
     x['concatenated'] = np.concatenate(list(x.values()), 1)
-    seen = dict(audio=x['audio'], video=clip[:,:768], concatenated=np.c_[x['audio'], clip[:,:768]])
-    extra = pd.read_csv(home/'labels'/'spotify_tophits_join.csv', dtype=str).set_index('id')
-    y = extra.year.reindex(data.ids).astype(float).to_numpy()
+    meta = pd.read_csv(home/'labels'/'meta_harmonix.csv', dtype=str).set_index('id').reindex(data.ids)
+    genre = meta.harmonix_genre_track.fillna(meta.harmonix_genre_artist).tolist()
+    return x, read_artists(home/'labels'/'meta_harmonix.csv', data.ids), genre, home/'labels', data.ids, clip[:,:768]
+
+def muvi():
+    x,names,genre,home,ids,clip = muvi_inputs()
+    groups = artist_groups(names)
+    seen = dict(audio=x['audio'], video=clip, concatenated=np.c_[x['audio'], clip])
+    extra = pd.read_csv(home/'spotify_tophits_join.csv', dtype=str).set_index('id')
+    y = extra.year.reindex(ids).astype(float).to_numpy()
     at = np.flatnonzero(~np.isnan(y))
     out = []
     for o,f in seen.items():
         r = year(f[at], y[at], groups[at])
         out.append(dict(by=o, videos=len(at), groups=len(set(groups[at])), folds=5, seeds=3, spearman=r[:,0].mean(), spearman_sd=r[:,0].std(), within_folds=r[:,1].mean(), error_years=r[:,2].mean(), chance_spearman=0., chance_error_years=np.abs(y[at]-np.median(y[at])).mean()))
     write('probe_muvi_year', out)
-    meta = pd.read_csv(home/'labels'/'meta_harmonix.csv', dtype=str).set_index('id').reindex(data.ids)
-    genre = meta.harmonix_genre_track.fillna(meta.harmonix_genre_artist).tolist()
-    tags = tag_lists(home/'labels'/'lastfm_hetrec_artist_tags.csv', data.ids, dict(zip(data.ids, groups)))
+    tags = tag_lists(home/'lastfm_hetrec_artist_tags.csv', ids, dict(zip(ids, groups)))
     means,classes = [], []
     for target,values in dict(genre=genre, tags=[o or None if o is not None else None for o in tags]).items():
         for kind in ('linear', 'mlp', 'knn'):
@@ -120,11 +130,41 @@ def muvi():
             means += m; classes += c if kind=='linear' else []
             write('probe_muvi', means); write('probe_muvi_classes', classes)
 
+def flipped(corpus, x, values, artists):
+    "A row for each share of labels made wrong and each choice of videos: what is learned from these labels, by both sides, and which of them are found"
+    groups = together(artists, x['concatenated'])[0]
+    t = label_table(values, groups)
+    at = np.flatnonzero(t['known'])
+    true,groups,x,(n,k) = t['truth'][at], groups[at], {o: v[at] for o,v in x.items()}, (len(at), len(t['names']))
+    for share,seed in ((0, 0), *((o, s) for o in (.1, .2, .4) for s in range(3))):
+        rng = np.random.default_rng(seed_from('label noise', share, seed))
+        wrong,y = rng.permutation(n)[:round(share*n)], true.argmax(1)
+        y[wrong] = (y[wrong]+rng.integers(1, k, len(wrong)))%k # any other class
+        given = np.eye(k, dtype=bool)[y]
+        said,fold,_ = predict_folds(x, given, t['names'], groups=groups, fused=dict(both=('audio', 'video', 'concatenated')))
+        p,d = said['both']
+        by = {o: np.mean([measures(a, b, c, f, False)[0][:3,0] for a,b,f in zip(p, d, fold)], 0) for o,c in dict(true=true, given=given).items()}
+        found = doubtful_labels(p.mean(0), given, t['names'])
+        hit = np.isin([o['position'] for o in found], wrong)
+        right = [t['names'].index(o['looks_like'])==true[o['position']].argmax() for o,h in zip(found, hit) if h]
+        yield dict(corpus=corpus, videos=n, groups=len(set(groups)), classes=k, folds=5, seeds=3, share=share, seed=seed, wrong=len(wrong), accuracy_true=by['true'][0], macro_f1_true=by['true'][2], accuracy_given=by['given'][0],
+            chance_accuracy=chance(true, False)['chance_accuracy'], majority_accuracy=chance(true, False)['majority_accuracy'], chance_macro_f1=1/k, doubtful=len(found), found=int(hit.sum()),
+            precision=hit.mean() if len(hit) else None, recall=hit.sum()/len(wrong) if len(wrong) else None, precision_first_10=hit[:10].mean() if len(hit) else None, chance_precision=len(wrong)/n, chance_recall=len(found)/n, true_class_named=np.mean(right) if right else None)
+
+def noise(folder):
+    ix,out = demo_index(folder), []
+    x = index_inputs(ix)
+    x['concatenated'] = np.concatenate(list(x.values()), 1)
+    real = muvi_inputs()
+    for args in (('synthetic', x, list(ix.videos.genre), list(ix.videos.artist)), ('muvi_sync', real[0], real[2], real[1])): out += flipped(*args)
+    write('label_noise', out)
+
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('part', choices=('demo', 'muvi')); p.add_argument('--index', type=Path)
+    p.add_argument('part', choices=('demo', 'muvi', 'noise')); p.add_argument('--index', type=Path)
     o = p.parse_args()
+    run = dict(demo=demo, noise=noise).get(o.part)
     if o.part=='muvi': muvi()
-    elif o.index: demo(o.index)
+    elif o.index: run(o.index)
     else:
-        with tempfile.TemporaryDirectory() as d: demo(Path(d)/'ix')
+        with tempfile.TemporaryDirectory() as d: run(Path(d)/'ix')
