@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['HEADERS', 'State', 'read_state', 'find', 'card', 'cards', 'Visitors', 'Guard', 'Pages', 'drop', 'make_app', 'serve']
 
-# %% ../nbs/43_app.ipynb #2033afe7
+# %% ../nbs/43_app.ipynb #d7781451
 import asyncio, math, mimetypes, os, socket, tempfile, threading, webbrowser
 from collections import OrderedDict
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -84,7 +85,7 @@ def cards(
     number = lambda x: None if math.isnan(x) else float(x)
     return [dict(card(index, v), score=number(s), audio=number(a), video=number(b), why=said.get(v, [])) for v,s,a,b in zip(res.index, res.score, res.audio, res.video)]
 
-# %% ../nbs/43_app.ipynb #c2377ed8
+# %% ../nbs/43_app.ipynb #a0fe250e
 class Visitors:
     "Files from outside become vectors, one at a time, in a process that may crash"
     def __init__(self,
@@ -94,7 +95,7 @@ class Visitors:
 
     def _ready(self, specs):
         with self.lock:
-            if self.pool and self.specs==specs: return self.pool
+            if self.pool and self.pool.active and self.specs==specs: return self.pool
             self.close()
             self.pool,self.specs = worker_pool(1, _start, (specs,)), specs
             return self.pool
@@ -103,7 +104,8 @@ class Visitors:
         "Segments and vectors of a file, or the reason why not"
         c = index.config
         job = self._ready(c['specs']).schedule(_work, (path, 'visitor', list(index.columns.values()), c['plan'], c['seed']), timeout=self.timeout)
-        return outcome(job, self.timeout)
+        try: return outcome(job, self.timeout)
+        except BrokenProcessPool: return 'the networks cannot be loaded here: `mvrep doctor` says which weights are missing'
 
     def keep(self, name, segments, found, most=64):
         "Remember what a file became, not the file; the oldest is forgotten"
@@ -209,7 +211,7 @@ class Pages:
         kind = mimetypes.guess_type(path)[0] or ''
         return FileResponse(path, media_type=kind if kind.startswith(('video/', 'audio/')) else 'application/octet-stream')
 
-# %% ../nbs/43_app.ipynb #abd89c28
+# %% ../nbs/43_app.ipynb #8d7ddc8e
 async def _receive(request, f, most):
     "Write the body to a file as it comes; refuse one that is too large before, or as soon as, that is known"
     said,size = request.headers.get('content-length', '0'), 0
@@ -228,8 +230,8 @@ async def drop(
     "Take a file from outside, and answer what it can be compared by"
     if request.headers.get('content-type', '').lower().startswith('multipart/'): raise HTTPException(415, 'send the bytes of the file as the body, not as a form: curl --data-binary @x.mp4')
     if pages.under_way>=pages.visitors.waiting: raise HTTPException(503, 'too many files at once: wait until one is done')
-    pages.under_way += 1
     fd,path = tempfile.mkstemp(prefix='mvrep-drop-')
+    pages.under_way += 1
     try:
         with open(fd, 'wb') as f: await _receive(request, f, pages.max_upload)
         index = (await run_in_threadpool(pages.now)).index
