@@ -71,7 +71,8 @@ def demo(folder):
         for target in targets:
             m,c = rows(probe_index(ix, target, by, kind), target=target)
             means += m; classes += c if kind=='linear' else []
-            write('probe_demo', means); write('probe_demo_classes', classes)
+            print(target, kind, flush=True)
+    write('probe_demo', means); write('probe_demo_classes', classes) # all of one run, or nothing
 
 def tag_lists(path, ids, artist):
     "The twelve tags of most artists, of those that say how music sounds; a list a video, None where nobody tagged its artist"
@@ -128,7 +129,8 @@ def muvi():
         for kind in ('linear', 'mlp', 'knn'):
             m,c = rows(cross_validate(x, values, names, fused=dict(both=('audio', 'video', 'concatenated')), kind=kind), target=target)
             means += m; classes += c if kind=='linear' else []
-            write('probe_muvi', means); write('probe_muvi_classes', classes)
+            print(target, kind, flush=True)
+    write('probe_muvi', means); write('probe_muvi_classes', classes)
 
 def flipped(corpus, x, values, artists):
     "A row for each share of labels made wrong and each choice of videos: what is learned from these labels, by both sides, and which of them are found"
