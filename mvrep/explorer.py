@@ -225,7 +225,7 @@ def view(self:Explorer,
     "Change what a point stands for"
     self._set(level=level, selected=None, swap=None, lasso=None, shown=None)
 
-# %% ../nbs/37_explorer.ipynb #7a2ab0f5
+# %% ../nbs/37_explorer.ipynb #3ec12773
 def _name(video_id): return re.sub(r'[^A-Za-z0-9_-]+', '_', video_id)[:40]+'-'+hashlib.blake2b(video_id.encode(), digest_size=4).hexdigest()
 
 def _media(points, dest, size):
@@ -271,8 +271,9 @@ def write_page(
     title:str='mvrep explorer', # Of the page
     size:int=180 # Short side of the pictures, pixels
 ) -> Path: # The page
-    "Write the explorer as a page that needs no kernel; warns of clips that cannot be cut, and of more than 100,000 segments, which are left out"
+    "Write the explorer as a page that needs no kernel; warns of clips that cannot be cut, and of more than 100,000 segments, which are left out. Raises `ValueError` where another page is"
     dest,n = Path(dest), len(index.store.keys())
+    if (page := dest/'index.html').is_file() and b'content="mvrep explorer"' not in page.read_bytes()[:500]: raise ValueError(f'{page} is another page: choose another folder')
     levels = {l: Points(index, by, l) for l in ('track', 'segment')[:1+(n<=MOST)]}
     if n>MOST: warnings.warn(f'{n} segments are too many for a page: it shows the videos')
     media,failed = _media(levels['track'], dest/'media', size)

@@ -235,16 +235,21 @@ function render({ model, el }) {
   let playing = null, swapped = null, calm = 0, turn = 0; // turn: answers to an older click are dropped
   async function load(media, place) {
     const clip = await ask('clip', place);
-    if (media.dataset.url !== clip.url) { media.src = clip.url; media.dataset.url = clip.url; }
-    await new Promise((ok, no) => media.readyState > 0 ? ok() : (media.addEventListener('loadedmetadata', ok, { once: true }), media.addEventListener('error', () => no(new Error('this browser cannot play the clip')), { once: true })));
+    if (media.dataset.url !== clip.url || media.error) { media.src = clip.url; media.dataset.url = clip.url; }
+    const settled = new AbortController(), once = { signal: settled.signal };
+    try { await new Promise((ok, no) => { if (media.readyState > 0) ok(); media.addEventListener('loadedmetadata', ok, once); media.addEventListener('error', () => no(new Error('this browser cannot play the clip')), once); }); }
+    finally { settled.abort(); }
     return clip;
   }
   const start = media => media.play().catch(e => { if (e.name === 'NotAllowedError') say('Press play: the browser wants a click before sound.'); });
+  function named(o) { // whose picture it is
+    head.textContent = o.title; about.textContent = [o.artist, o.about].filter(Boolean).join(' · ');
+    video.setAttribute('aria-label', `Player: ${o.title}`);
+  }
   async function open(i, at) {
     const mine = ++turn, o = P.item(i);
     music.pause(); swapped = null; swapBox.hidden = true; video.muted = false;
-    head.textContent = o.title; about.textContent = [o.artist, o.about].filter(Boolean).join(' · ');
-    video.setAttribute('aria-label', `Player: ${o.title}`);
+    named(o);
     root.dataset.playing = ''; say(`Loading ${o.title}`);
     try {
       const clip = await load(video, { id: o.id, at: at ?? null });
@@ -256,9 +261,11 @@ function render({ model, el }) {
     } catch (e) { if (mine === turn) say(`${o.title}: ${e.message}`); }
   }
   async function swapTo(s) {
-    const mine = ++turn, i = P.at.get(state.selected), j = P.at.get(s.id);
-    if (i === undefined || j === undefined) return;
-    const me = P.item(i), other = P.item(j);
+    const i = P.at.get(state.selected), j = P.at.get(s.id);
+    if (i === undefined) return;
+    if (j === undefined) return open(i); // a link to music that is gone
+    const mine = ++turn, me = P.item(i), other = P.item(j);
+    named(me);
     try {
       say(`Loading the music of ${other.title}`);
       const [a, b] = await Promise.all([load(video, { id: me.id, at: s.at }), load(music, { id: other.id, at: s.start })]);
