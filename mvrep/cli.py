@@ -93,7 +93,7 @@ def _columns(specs):
         raise
     return {o.modality: o.column for o in nets}
 
-# %% ../nbs/42_cli.ipynb #0b40524a
+# %% ../nbs/42_cli.ipynb #c3f26baa
 @app.command('index')
 def index_(
     src:Annotated[Path, typer.Argument(help='A folder of videos, or a manifest (.csv, .parquet, .jsonl)')],
@@ -123,6 +123,7 @@ def index_(
         specs = tuple(encoders.split(',')) if encoders else presets[preset]
         columns = _columns(specs)
         corpus,bad = table or read()
+        if strict and len(bad): raise ValueError(f'{bad.path[0]}: {bad.reason[0]}')
         with alone(dest):
             ix = create_index(dest, specs, columns, plan)
             if not manifest and src.is_dir(): corpus = _name(ix, corpus)
@@ -265,11 +266,11 @@ def doctor(json_:Json=False):
         say('ready for --preset offline' if ready else 'the offline preset lacks weights: reinstall mvrep')
     if not ready: raise typer.Exit(1)
 
-# %% ../nbs/42_cli.ipynb #987ed850
+# %% ../nbs/42_cli.ipynb #d624d564
 @app.command()
 def demo(
     dest:Annotated[Path, typer.Option('--out', '-o', help='Folder for the corpus, the index and the report')]=Path('demo'),
-    n:Annotated[int, typer.Option(min=12, help='How many videos')]=96,
+    n:Annotated[int, typer.Option('-n', '--n', min=12, help='How many videos')]=96,
     workers:Workers=None,
     json_:Json=False
 ):
