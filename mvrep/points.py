@@ -47,7 +47,7 @@ def pack_points(
     info = dict(n=len(m), level=m.level, by=m.by, columns=columns, many=len(m)>2000)
     return dict(info=info, xy=np.ascontiguousarray(m.xy, '<f4').tobytes(), codes=b''.join(o.tobytes() for o in codes), text='\n'.join(lines).encode())
 
-# %% ../nbs/36a_points.ipynb #81d41998
+# %% ../nbs/36a_points.ipynb #d07dcdaf
 SHORT = 20. # seconds: a video no longer than this is one clip
 
 class Points:
@@ -67,6 +67,7 @@ class Points:
         self._on = copy(index) # in which what is not on the map has nothing to be found by
         self._on.has = index.has & index._row.isin(self.keys.video_id)[:, None]
         self._on._full,self._on._known = bool(self._on.has.all()), {}
+        self._ids = self.keys.index.to_numpy(object)
         self.starts = keys.groupby('video_id').start.agg(list)
         self._x,self._first = {o: index.store.matrix(c) for o,c in index.columns.items()}, dict(zip(keys.video_id[::-1], range(len(keys)-1, -1, -1)))
 
@@ -87,13 +88,13 @@ class Points:
         k = self.keys.loc[point]
         return k.video_id, (float(k.start) if self.level=='segment' else None)
 
-# %% ../nbs/36a_points.ipynb #36637034
+# %% ../nbs/36a_points.ipynb #ab8c1022
 @patch
 def _near_videos(self:Points, points, by, k):
     "Of each point the rows of its neighbours on the map, and scores"
-    ids = [self.moment(o)[0] for o in points]
-    for o in self._on.search_many([self.index.query(v) for v in ids], k, by, exclude=[(v,) for v in ids]):
-        yield self.keys.index.get_indexer(o.index), o.score.to_numpy()
+    res = self._on.search_many([self.index.query(v) for v in points], k, by, exclude=[(v,) for v in points])
+    rows = self.keys.index.get_indexer(np.concatenate([o.index.to_numpy() for o in res])) # of all at once: pandas is slow to begin
+    return zip(np.split(rows, np.cumsum([len(o) for o in res])[:-1]), [o.score.to_numpy() for o in res])
 
 @patch
 def _near_segments(self:Points, points, by, k):
@@ -128,7 +129,7 @@ def _lists(self:Points, points, by, k):
     "Of each point the rows of its neighbours, scores, and the numbers of the segments to compare (none on a map of segments)"
     if by not in ('audio', 'video', 'joint'): raise ValueError(f"by={by!r}: one of 'audio', 'video', 'joint'")
     for o,(r,s) in zip(points, (self._near_segments if self.level=='segment' else self._near_videos)(points, by, k)):
-        at = [] if self.level=='segment' else self._alike(self.keys.video_id[o], self.keys.video_id.iloc[r], 'video' if by=='video' else 'audio')
+        at = [] if self.level=='segment' else self._alike(o, self._ids[r], 'video' if by=='video' else 'audio')
         yield r, s, np.reshape(at, (-1, 2)).astype(int)
 
 # %% ../nbs/36a_points.ipynb #fcfa3b4d
