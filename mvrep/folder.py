@@ -19,13 +19,15 @@ from .core import atomic_write, sha256
 from .features import FeatureStore, _quote, open_table
 from .vectors import fit_scale, pool_tracks, standardise
 
-# %% ../nbs/34_folder.ipynb #2f4b4ffb
+# %% ../nbs/34_folder.ipynb #5783d8d4
 _text = ['video_id', 'path', 'artist', 'title', 'genre', 'mood', 'emotion', 'release_date', 'origin', 'split', 'license', 'sha256']
 VIDEOS = pa.schema([(o, pa.string()) for o in _text]+[('tags', pa.list_(pa.string())), ('duration', pa.float64())])
 
-def _read_json(path):
-    try: return json.loads(path.read_text())
+def _read_config(path):
+    try: config = json.loads(path.read_text())
     except ValueError as e: raise ValueError(f'{path} is damaged ({e}): put back a copy of it, or index the videos into a new folder') from None
+    if not isinstance(config, dict) or config.get('format')!=1: raise ValueError(f'{path} was not written by this version of mvrep: index the videos into a new folder')
+    return config
 
 class Index:
     "An indexed folder of videos: metadata, features, and vectors to search"
@@ -35,8 +37,7 @@ class Index:
         self.folder = Path(folder)
         path = self.folder/'mvrep.json'
         if not path.is_file(): raise FileNotFoundError(f'{self.folder} holds no index (no mvrep.json): make one with `mvrep index`')
-        self.wanted = _read_json(path) # what the next build is to be made of; `config` says it of the build in use
-        if self.wanted.get('format')!=1: raise ValueError(f'{path} was not written by this version of mvrep: index the videos into a new folder')
+        self.wanted = _read_config(path) # what the next build is to be made of; `config` says it of the build in use
         self.store = FeatureStore(self.folder)
         self.table = open_table(self.store.db, 'videos', VIDEOS)
         self.reload()
@@ -48,7 +49,7 @@ class Index:
 
     def __len__(self): return len(self.ids)
 
-# %% ../nbs/34_folder.ipynb #a73644bd
+# %% ../nbs/34_folder.ipynb #18a0c794
 def create_index(
     folder:str|Path, # Where; an index that is there already is opened
     specs:tuple, # Encoders by name, as for `load_encoder`
@@ -59,7 +60,7 @@ def create_index(
     "Make an index folder; raises `ValueError` if the one that is there was made with another plan"
     path,config = Path(folder)/'mvrep.json', dict(format=1, specs=list(specs), columns=columns, plan=plan, seed=seed)
     if path.is_file():
-        old = json.loads(path.read_text())
+        old = _read_config(path)
         if (old['plan'], old['seed'])!=(plan, seed):
             raise ValueError(f'{folder} was made with plan {old["plan"]} and seed {old["seed"]}: choose another folder for {plan}, {seed}')
     elif Path(folder).exists() and any(o.name!='store' and not o.name.startswith('.tmp-') for o in Path(folder).iterdir()):
