@@ -1,4 +1,4 @@
-"What exchange writes, read by RecBole and by Cornac themselves, where they are there (mvrep does not need them)"
+"What exchange writes, read by Cornac and, where it is there, by RecBole themselves (mvrep needs neither)"
 import json, os
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def test_recbole(tmp_path):
     sh(python, '-c', READ, tmp_path, cwd=tmp_path)
 
 def test_cornac(tmp_path):
-    cornac = pytest.importorskip('cornac', reason='Cornac is not installed')
+    import cornac
     log,videos,x = made()
     uirt,npy,ids = write_cornac(tmp_path, log, list(videos.index), x)
     rows = cornac.data.Reader().read(str(uirt), fmt='UIRT')
