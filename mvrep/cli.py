@@ -93,7 +93,7 @@ def _columns(specs):
         raise
     return {o.modality: o.column for o in nets}
 
-# %% ../nbs/42_cli.ipynb #c3f26baa
+# %% ../nbs/42_cli.ipynb #2bda3d9d
 @app.command('index')
 def index_(
     src:Annotated[Path, typer.Argument(help='A folder of videos, or a manifest (.csv, .parquet, .jsonl)')],
@@ -131,9 +131,10 @@ def index_(
             twice = find_duplicates(corpus)
             _done(ix, count, dest, json_, [list(o) for _,o in twice.groupby('sha256').video_id])
 
-def _done(ix, count, dest, json_, twice=()):
-    "Say what was done; exit code 3 where files failed"
+def _done(ix, count, dest, json_, twice=(), paths=None):
+    "Say what was done, of all files or those at `paths`; exit code 3 where files failed"
     bad = ix.store.errors()
+    if paths is not None: bad = bad[bad.path.isin(paths)]
     if json_: print_json({**count, 'index': str(dest), 'errors': records(bad), 'duplicates': list(twice)})
     else:
         show_errors(bad)
@@ -143,7 +144,7 @@ def _done(ix, count, dest, json_, twice=()):
         if len(ix): say(f'next: {command_name()} similar {shlex.quote(str(dest))} --video {shlex.quote(ix.ids[0])}')
     if count['failed']: raise typer.Exit(3)
 
-# %% ../nbs/42_cli.ipynb #78d6e8d8
+# %% ../nbs/42_cli.ipynb #964999b9
 @app.command()
 def add(
     folder:Dir,
@@ -166,7 +167,7 @@ def add(
             scans = [_scan(o) for o in files if not o.is_file()]+[scan_files(videos)]
             corpus,bad = (pd.concat(o, ignore_index=True) for o in zip(*scans))
             corpus = pd.concat([_name(ix, corpus), *(read_manifest(o) for o in tables)], ignore_index=True)
-            _done(ix, _fill(ix, corpus, bad, workers, False, bool(tables)), folder, json_)
+            _done(ix, _fill(ix, corpus, bad, workers, False, bool(tables)), folder, json_, paths=[*corpus.path, *bad.path])
 
 # %% ../nbs/42_cli.ipynb #6318177f
 K = Annotated[int, typer.Option('-k', min=1, help='How many')]

@@ -34,7 +34,7 @@ def search(
     if _none(res, repr(' '.join(words)), where): return
     show_table([(v, r.title, r.artist, r.genre, r.mood, '' if r.tags is None else ', '.join(r.tags), r.score) for v,r in zip(res.index, res.itertuples())], ['id', 'title', 'artist', 'genre', 'mood', 'tags', 'score'])
 
-# %% ../nbs/42b_cli_find.ipynb #b0554b7a
+# %% ../nbs/42b_cli_find.ipynb #94126fd8
 @app.command()
 def recommend(
     folder:Dir,
@@ -50,7 +50,7 @@ def recommend(
     today:Annotated[Optional[datetime], typer.Option(formats=['%Y-%m-%d'], metavar='YYYY-MM-DD', help='The day that freshness counts from; the present day if not given')]=None,
     json_:Json=False
 ):
-    """A list for somebody, from what they like and dislike, with no need for anybody to have watched it before.
+    """A list for somebody, from what they like and what they want less of, with no need for anybody to have watched it before.
 
     Example: `mvrep recommend ~/videos.mvrep --like clip-3 --like new.mp4 --less clip-9 --max-per-artist 1`"""
     with plain_errors():
@@ -61,7 +61,7 @@ def recommend(
     if _none(res, where): return
     show_table([(v, r.title, r.artist, r.genre, r.score, r.because) for v,r in zip(res.index, res.itertuples())], ['id', 'title', 'artist', 'genre', 'score', 'nearest like'])
 
-# %% ../nbs/42b_cli_find.ipynb #0fd582dc
+# %% ../nbs/42b_cli_find.ipynb #141c74d7
 @app.command()
 def match(
     folder:Dir,
@@ -80,6 +80,7 @@ def match(
     Example: `mvrep match ~/videos.mvrep clip.mp4 --preview first.mp4`"""
     with plain_errors():
         from mvrep.cross_modal import music_for, preview, videos_for
+        if preview_ and preview_.exists(): raise typer.BadParameter(f'{preview_} is there already: choose another name', param_hint="'--preview'")
         from mvrep.index import Index
         ix = Index(folder)
         file,others = _own(ix, video)
