@@ -892,6 +892,7 @@ d = { 'settings': { 'branch': 'main',
                              'mvrep.video.hub_model': ('video.html#hub_model', 'mvrep/video.py'),
                              'mvrep.video.lite0_state': ('video.html#lite0_state', 'mvrep/video.py')},
             'mvrep.workers': { 'mvrep.workers._begin': ('workers.html#_begin', 'mvrep/workers.py'),
+                               'mvrep.workers._undisturbed': ('workers.html#_undisturbed', 'mvrep/workers.py'),
                                'mvrep.workers.in_workers': ('workers.html#in_workers', 'mvrep/workers.py'),
                                'mvrep.workers.outcome': ('workers.html#outcome', 'mvrep/workers.py'),
                                'mvrep.workers.worker_pool': ('workers.html#worker_pool', 'mvrep/workers.py')}}}

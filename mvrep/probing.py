@@ -167,7 +167,7 @@ def _evaluate(p, decided, truth, at, groups, tags, names):
     rows = [dict(label=o, n=int(truth[:,i].sum()), **{k: value(v) for k,v in zip((*keys, 'chance_average_precision'), (*each[:,0,i], luck[i]))}) for i,o in enumerate(names)]
     return dict(n=int(ok.sum()), **row, **chance(truth, tags), chance_average_precision=value(np.mean(luck[~np.isnan(luck)])) if (~np.isnan(luck)).any() else None), rows
 
-# %% ../nbs/30a_probing.ipynb #1495ef52
+# %% ../nbs/30a_probing.ipynb #2b09647b
 def cross_validate(
     inputs:dict, # {name: features, shape (n, f), rows of NaN where a video has none}
     values:list, # One a video: a label, a list of tags, or None
@@ -209,6 +209,7 @@ def cross_validate(
         if row['n']<len(at): notes.append(f'{o}: {len(at)-row["n"]} videos lack it')
         if none := [r['label'] for r in classes if r['auc'] is None]: notes.append(f'{o}: no fold can order {", ".join(none)}; left out of the means of AUC and average precision')
     doubtful = None if t['tags'] else [dict(by=o)|r|dict(position=int(at[r['position']])) for r in doubtful_labels(p.mean(0), truth, t['names'])] # by the last input
+    if len(doubtful or ())>len(at)/2: notes.append('more than half of the labels look doubtful: what is seen and heard knows too little of them to judge them')
     return dict(classes=t['names'], n=len(at), n_per_class=dict(zip(t['names'], truth.sum(0).tolist())), folds=many, seeds=seeds, grouped_by=by,
         groups=len(np.unique(groups)), multilabel=t['tags'], kind=kind, results=results, per_class=each, doubtful=doubtful, skipped=t['skipped'], notes=notes+more)
 

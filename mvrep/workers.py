@@ -5,19 +5,30 @@
 # %% auto #0
 __all__ = ['worker_pool', 'outcome', 'in_workers']
 
-# %% ../nbs/01a_workers.ipynb #c5936ced
+# %% ../nbs/01a_workers.ipynb #c37f3ddc
 import os, signal, threading
 from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process, resource_tracker
 from pebble import ProcessExpired, ProcessPool
 from .core import MediaError
 
-# %% ../nbs/01a_workers.ipynb #b2aaaff1
+# %% ../nbs/01a_workers.ipynb #5a4f7fc0
 def _begin(prepare, args):
     "The first thing a worker does"
     threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
     if prepare: prepare(*args)
+
+@contextmanager
+def _undisturbed():
+    "Let a Ctrl-C wait until this is over: the kernel may hand it to any thread, and Python to this one in the middle of anything"
+    if threading.current_thread() is not threading.main_thread(): yield; return # only the main thread is interrupted
+    came,old = [], signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, lambda *a: came.append(a))
+    try: yield
+    finally: signal.signal(signal.SIGINT, old)
+    if came and callable(old): old(*came[0])
 
 def worker_pool(
     n:int, # Processes
@@ -28,9 +39,15 @@ def worker_pool(
     from mvrep.workers import _begin # workers find functions by name, and a notebook's own have none
     pool = ProcessPool(max_workers=n, context=get_context('spawn'), initializer=_begin, initargs=(prepare, args))
     resource_tracker.ensure_running() # its start would undo the mask
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) # what starts now inherits this
-    pool.active # asking starts it
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        with _undisturbed():
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) # what starts now inherits this
+            pool.active # asking starts it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    except KeyboardInterrupt:
+        pool.stop()
+        pool.join()
+        raise
     return pool
 
 # %% ../nbs/01a_workers.ipynb #e74cbc4f

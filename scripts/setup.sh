@@ -18,6 +18,9 @@ fi
 if [ -n "${PIP_FIND_LINKS:-}" ]; then export UV_FIND_LINKS="$PIP_FIND_LINKS"; fi
 echo "Installing mvrep and its tools into .venv ($("$python" --version), a few minutes the first time)"
 .venv/bin/python -m pip install -q --disable-pip-version-check uv || true
-.venv/bin/python -m uv pip install -q -p .venv -c constraints.txt -e '.[dev,train,explore,app]' ||
-  { echo "uv could not; trying pip"; .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,train,explore,app]'; }
+# editable_mode: a script beside a folder that is called mvrep finds the package, not the folder
+.venv/bin/python -m uv pip install -q -p .venv -C editable_mode=compat -c constraints.txt -e '.[dev,train,explore,app]' ||
+  { echo "uv could not; trying pip"; .venv/bin/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=compat -c constraints.txt -e '.[dev,train,explore,app]'; }
+# compiled once, here: where Python is told to write no bytecode, every process would compile all that it imports again
+.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true # some files in there are for other Pythons
 touch .venv/.stamp

@@ -61,29 +61,35 @@ def click(page, point):
     page.evaluate("document.querySelector('.mvx').scrollIntoView({block: 'start', behavior: 'instant'})")
     page.mouse.click(*page.evaluate(f"o => {js('r.mvx.px(r.mvx.at(o))')}", point))
 
-def tour(page):
-    "Click, hear, swap, back, filter, search, lasso, keys: alike on the page and in the notebook"
-    until(page, js('r && +r.dataset.drawn===13'))
+def tour(page, n=13):
+    "Click, hear, swap, back, filter, search, lasso, keys: alike on the page and in the notebook; of 13 videos the last is the long one"
+    until(page, js(f'r && +r.dataset.drawn==={n}'))
     click(page, 'v0003')
     until(page, js(f"r.dataset.playing==='v0003' && ({sounds})(r.mvx.video) && r.mvx.video.webkitVideoDecodedByteCount>0 && !r.mvx.video.muted"))
-    until(page, js("r.dataset.near?.startsWith('v0012 ')"))
-    page.click('.mvx-near li:first-child button:nth-of-type(2)') # its music under this picture, from its second segment on
-    until(page, js(f"r.mvx.swapped?.id==='v0012' && r.mvx.swapped.start===9 && {long(10)} && ({sounds})(r.mvx.music) && r.mvx.video.muted && r.dataset.playing==='v0003'"))
-    until(page, together)
-    assert page.evaluate(js("[...r.querySelectorAll('.mvx-swap option')].map(o => o.text).join()"))=='from 0:00,from 0:09 (most alike),from 0:18'
-    page.select_option('.mvx-swap select', index=2) # another segment of the music: the clip of the last six seconds
-    until(page, js(f"r.mvx.swapped?.start===18 && {long(6)} && r.mvx.music.currentTime>.2"))
-    until(page, together)
+    swap = '.mvx-near li:first-child button:nth-of-type(2)'
+    if n==13:
+        until(page, js("r.dataset.near?.startsWith('v0012 ')"))
+        page.click(swap) # its music under this picture, from its second segment on
+        until(page, js(f"r.mvx.swapped?.id==='v0012' && r.mvx.swapped.start===9 && {long(10)} && ({sounds})(r.mvx.music) && r.mvx.video.muted && r.dataset.playing==='v0003'"))
+        until(page, together)
+        assert page.evaluate(js("[...r.querySelectorAll('.mvx-swap option')].map(o => o.text).join()"))=='from 0:00,from 0:09 (most alike),from 0:18'
+        page.select_option('.mvx-swap select', index=2) # another segment of the music: the clip of the last six seconds
+        until(page, js(f"r.mvx.swapped?.start===18 && {long(6)} && r.mvx.music.currentTime>.2"))
+        until(page, together)
+    else:
+        page.click(swap)
+        until(page, js(f"r.mvx.swapped && ({sounds})(r.mvx.music) && r.mvx.video.muted && r.dataset.playing==='v0003'"))
+        until(page, together)
     page.click('.mvx-swap button:last-child') # back
     until(page, js('!r.mvx.swapped && r.mvx.music.paused && !r.mvx.video.muted'))
     page.click('.mvx-tabs button:first-child')
     until(page, js("r.querySelector('.mvx-tabs button').ariaPressed==='true' && r.dataset.near"))
     page.click('.mvx-legend button:first-child') # hide the first genre
-    until(page, js("+r.dataset.shown===13-+r.querySelector('.mvx-legend small').textContent"))
+    until(page, js(f"+r.dataset.shown==={n}-+r.querySelector('.mvx-legend small').textContent"))
     page.click('.mvx-bar button:nth-of-type(2)') # show all
-    until(page, js("+r.dataset.shown===13"))
+    until(page, js(f"+r.dataset.shown==={n}"))
     page.fill('.mvx input', 'v0003')
-    until(page, js("+r.dataset.shown===1 && r.querySelector('.mvx-status').textContent==='1 of 13 shown'"))
+    until(page, js(f"+r.dataset.shown===1 && r.querySelector('.mvx-status').textContent==='1 of {n} shown'"))
     page.fill('.mvx input', '')
     x,y = page.evaluate(js("r.mvx.px(r.mvx.at('v0003'))"))
     page.click('.mvx-bar button:nth-of-type(1)') # lasso
@@ -91,14 +97,14 @@ def tour(page):
     page.mouse.down()
     for dx,dy in ((14, -14), (14, 14), (-14, 14), (-14, -10)): page.mouse.move(x+dx, y+dy, steps=3)
     page.mouse.up()
-    until(page, js("+r.dataset.shown>=1 && +r.dataset.shown<13"))
+    until(page, js(f"+r.dataset.shown>=1 && +r.dataset.shown<{n}"))
     assert 'v0003' in page.evaluate(js("[...r.querySelectorAll('.mvx-list button[aria-current=true]')].length ? 'v0003' : ''"))
     page.focus('.mvx canvas[tabindex]')
     page.keyboard.press('Escape')
-    until(page, js("+r.dataset.shown===13"))
+    until(page, js(f"+r.dataset.shown==={n}"))
     page.keyboard.press('l') # the lasso by key: around the chosen point, and wider
-    until(page, js("+r.dataset.shown>=1 && +r.dataset.shown<13 && r.querySelectorAll('.mvx-list button[aria-current=true]').length===1"))
-    while page.evaluate(js("+r.dataset.shown"))<13: page.keyboard.press('l')
+    until(page, js(f"+r.dataset.shown>=1 && +r.dataset.shown<{n} && r.querySelectorAll('.mvx-list button[aria-current=true]').length===1"))
+    while page.evaluate(js("+r.dataset.shown"))<n: page.keyboard.press('l')
     page.keyboard.press('Escape')
     for o in ('ArrowLeft', 'ArrowUp', 'ArrowDown', 'ArrowRight', 'ArrowLeft'): page.keyboard.press(o)
     page.keyboard.press('Enter')

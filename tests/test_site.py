@@ -124,5 +124,5 @@ def test_dark_mode(page, base):
 def test_the_explorer_plays(page, base):
     from test_explorer import tour # which begins with this file
     page.goto(f'{base}/explorer/index.html')
-    tour(page)
+    tour(page, 12)
     assert page.wrong==[]
