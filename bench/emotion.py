@@ -155,7 +155,7 @@ def study(folder, seeds):
         save(shown, 'emotion_confusion.csv')
         print(table.round(3).to_string(), flush=True)
 
-def mel(epochs=4, n_patches=3, folds=1):
+def mel(epochs=4, n_patches=3, folds=5):
     "The mel CNN, from random weights: a few patches a song to learn from, all to be tested with, in some of the folds"
     corpus = read_manifest(demo_corpus()/'manifest.csv')
     truth,rows = labelled(corpus), []
