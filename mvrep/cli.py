@@ -267,7 +267,7 @@ def doctor(json_:Json=False):
         say('ready for --preset offline' if ready else 'the offline preset lacks weights: reinstall mvrep')
     if not ready: raise typer.Exit(1)
 
-# %% ../nbs/42_cli.ipynb #d624d564
+# %% ../nbs/42_cli.ipynb #bfc15e57
 @app.command()
 def demo(
     dest:Annotated[Path, typer.Option('--out', '-o', help='Folder for the corpus, the index and the report')]=Path('demo'),
@@ -287,7 +287,7 @@ def demo(
         say(f'1/3 making {n} music videos (synthetic: songs and pictures generated from shared hidden causes)', err)
         make_demo(dest/'corpus', n=n, workers=workers)
         corpus,bad = _read_corpus(dest/'corpus'/'manifest.csv')
-        say('2/3 encoding sound (musicnn) and picture (EfficientNet-Lite0), six segments a video', err)
+        say('2/3 encoding sound (musicnn) and picture (EfficientNet-Lite0)', err)
         with alone(dest/'index'):
             ix = create_index(dest/'index', presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
             count = _fill(ix, corpus, bad, workers, True, True)
