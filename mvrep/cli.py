@@ -29,7 +29,7 @@ def _version(wanted):
 @app.callback()
 def _main(version:Annotated[bool, typer.Option('--version', callback=_version, is_eager=True, help='The version of mvrep')]=False): pass
 
-# %% ../nbs/42_cli.ipynb #8ed4ac9c
+# %% ../nbs/42_cli.ipynb #e00c83fb
 def _read_corpus(src, manifest=None, label_from_folder=None):
     "A checked corpus from a folder or a manifest, and the files that cannot be used"
     import pandas as pd
@@ -41,12 +41,10 @@ def _read_corpus(src, manifest=None, label_from_folder=None):
     return corpus, bad
 
 def _scan(folder, label_from_folder=None):
-    "As `scan_folder`, with a note on the files that it does not look at; an index and what is hidden are none of them"
-    from mvrep.corpus import EXTENSIONS, scan_folder
-    res,kinds = scan_folder(folder, label_from_folder=label_from_folder), Counter()
-    for home,dirs,names in os.walk(folder):
-        dirs[:] = [o for o in dirs if o[0]!='.' and not os.path.isfile(os.path.join(home, o, 'mvrep.json'))]
-        kinds.update(e or 'no ending' for o in names if o[0]!='.' and (e := os.path.splitext(o)[1].lower()) not in EXTENSIONS)
+    "As `scan_folder`, with a note on the files that it does not look at"
+    from mvrep.corpus import _walk, scan_folder
+    res = scan_folder(folder, label_from_folder=label_from_folder)
+    kinds = Counter(o.suffix.lower() or 'no ending' for o in _walk(folder)[2])
     if kinds: say(f'note: {kinds.total()} files are no videos by their names ({", ".join(plain(o) for o,_ in kinds.most_common(5))}): left alone', err)
     return res
 

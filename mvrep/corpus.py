@@ -91,15 +91,15 @@ def scan_files(
     bad = [(_utf8(p), r) for p,r in zip(paths, found) if isinstance(r, str)]
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype(dict(duration=float)), pd.DataFrame(bad, columns=['path', 'reason'], dtype=object)
 
-# %% ../nbs/03_corpus.ipynb #5f3def1d
+# %% ../nbs/03_corpus.ipynb #67bf7225
 def _walk(root):
-    "Video files below `root` in order, and the folders that cannot be read"
-    real,files,bad = Path(os.path.realpath(root)), [], []
+    "Video files below `root` in order, the folders that cannot be read, and other files; an index and what is hidden are passed by"
+    real,files,bad,other = Path(os.path.realpath(root)), [], [], []
     seen = {str(real), *map(str, real.parents)}
     for folder,dirs,names in os.walk(root, followlinks=True, onerror=lambda e: bad.append((_utf8(e.filename), f'folder not readable ({e.strerror}): check the permissions'))):
-        dirs[:] = [o for o in sorted(dirs) if o[0]!='.' and not ((r := os.path.realpath(os.path.join(folder, o))) in seen or seen.add(r))]
-        files += [Path(folder)/o for o in names if o[0]!='.' and os.path.splitext(o)[1].lower() in EXTENSIONS]
-    return sorted(files), bad
+        dirs[:] = [o for o in sorted(dirs) if o[0]!='.' and not os.path.isfile(os.path.join(folder, o, 'mvrep.json')) and not ((r := os.path.realpath(os.path.join(folder, o))) in seen or seen.add(r))]
+        for o in (Path(folder)/o for o in names if o[0]!='.'): (files if o.suffix.lower() in EXTENSIONS else other).append(o)
+    return sorted(files), bad, other
 
 def scan_folder(
     root:str|Path, # A folder of videos, with any folders in it
@@ -110,7 +110,7 @@ def scan_folder(
     root,labels = Path(os.path.abspath(root)), [o for o in COLUMNS if o not in ('video_id', 'path', 'duration', 'sha256')]
     if label_from_folder not in (None, *labels): raise ValueError(f'label_from_folder={label_from_folder!r}: want one of {", ".join(labels)}')
     if not root.is_dir(): raise CorpusError(root, 'a file, not a folder' if root.exists() else 'no such folder: check the path')
-    files,unread = _walk(root)
+    files,unread,_ = _walk(root)
     if not files and not unread: raise CorpusError(root, f'no videos in it; looked for {" ".join(EXTENSIONS)}')
     df,bad = scan_files(files, root, hash)
     if label_from_folder:
