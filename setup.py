@@ -15,6 +15,6 @@ setup(
     package_data={'mvrep': ['static/*', 'weights/*']},
     python_requires='>=' + cfg['min_python'],
     install_requires=cfg['requirements'].split(), extras_require=extras,
-    entry_points={'console_scripts': ['mvrep=mvrep.main:main'], 'nbdev': ['mvrep=mvrep._modidx:d']},
+    entry_points={'console_scripts': ['mvrep=mvrep.cli.main:main'], 'nbdev': ['mvrep=mvrep._modidx:d']},
     long_description=(here/'README.md').read_text(encoding='utf-8') if (here/'README.md').exists() else cfg['description'],
     long_description_content_type='text/markdown')

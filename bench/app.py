@@ -16,9 +16,10 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 from mvrep.core import atomic_write, seed_from
-from mvrep.features import KEYS, _vectors, load_encoder
-from mvrep.index import create_index
-from mvrep.segments import Segment
+from mvrep.features.store import KEYS, _vectors
+from mvrep.encoders.registry import load_encoder
+from mvrep.index.index import create_index
+from mvrep.media.segments import Segment
 
 WORDS = 'river night glass fire paper moon steel garden winter echo golden city thunder velvet ocean mirror shadow summer engine orchard'.split()
 
@@ -63,7 +64,7 @@ def fill(store, ids, tracks, block=2000):
 def server(folder):
     "The server's process, its address, and the seconds to the first page and to the first answer; ended in the end"
     a = time.perf_counter()
-    p = subprocess.Popen([sys.executable, '-c', 'from mvrep.main import main; main()', 'app', str(folder), '--port', '0', '--no-browser'], stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONUNBUFFERED='1'))
+    p = subprocess.Popen([sys.executable, '-c', 'from mvrep.cli.main import main; main()', 'app', str(folder), '--port', '0', '--no-browser'], stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONUNBUFFERED='1'))
     try:
         base = p.stdout.readline().split()[0].rstrip('/')
         httpx.get(base, timeout=60).raise_for_status()

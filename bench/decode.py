@@ -7,8 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 import av, numpy as np
-from mvrep.media import probe, read_audio, read_frames
-from mvrep.segments import plan_segments
+from mvrep.media.read import probe, read_audio, read_frames
+from mvrep.media.segments import plan_segments
 
 def cpu():
     "CPU seconds of this process and of its finished children, user and system"

@@ -8,18 +8,19 @@ import argparse
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from mvrep.core import atomic_write
-from mvrep.corpus import read_manifest
-from mvrep.demo import demo_corpus
-from mvrep.emotion import artist_interval, emotion_folds, late_fusion, nearest_music, pick, train_emotion, usable_labels
-from mvrep.extract import extract
-from mvrep.features import presets
-from mvrep.heads import TwoTowers
-from mvrep.index import create_index
-from mvrep.losses import ClipLoss
-from mvrep.media import read_audio
-from mvrep.mel_cnn import MelCNN, classify, fit_classifier, mel_patches
-from mvrep.metrics import ranks
-from mvrep.vectors import fit_scale, pool_tracks, standardise
+from mvrep.corpus.manifest import read_manifest
+from mvrep.corpus.demo import demo_corpus
+from mvrep.metrics.intervals import artist_interval
+from mvrep.probing.emotion import emotion_folds, late_fusion, nearest_music, pick, train_emotion, usable_labels
+from mvrep.features.extraction import extract
+from mvrep.encoders.registry import presets
+from mvrep.learning.heads import TwoTowers
+from mvrep.index.index import create_index
+from mvrep.learning.losses import ClipLoss
+from mvrep.media.read import read_audio
+from mvrep.encoders.mel_cnn import MelCNN, classify, fit_classifier, mel_patches
+from mvrep.metrics.ranking import ranks
+from mvrep.features.vectors import fit_scale, pool_tracks, standardise
 
 torch.set_num_threads(1)
 PAIRS = dict(n_pairs=8000, epochs=3, lr=1e-3) # published: 200,000 pairs, 20 epochs, 1e-4; both forms get these here
@@ -119,7 +120,7 @@ def labelled(corpus):
     return truth
 
 def study(folder, seeds):
-    from mvrep.pairs import PairNet, PairSpace, distances, fit_pairs
+    from mvrep.probing.emotion_pairs import PairNet, PairSpace, distances, fit_pairs
     index,corpus = demo_index(folder)
     truth = labelled(corpus)
     notes = Notes(truth, corpus.artist)

@@ -14,12 +14,13 @@ import numpy as np
 import soundfile as sf
 import torch
 from mvrep.core import atomic_write, import_torchvision, seed_from
-from mvrep.audio import Musicnn
-from mvrep.spectrogram import LogMel, log_mel, patches
+from mvrep.encoders.musicnn import Musicnn
+from mvrep.encoders.spectrogram import LogMel, log_mel, patches
 
 torchvision = import_torchvision()
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from mvrep.video import ImageTower, R2Plus1D18
+from mvrep.encoders.image import ImageTower
+from mvrep.encoders.video import R2Plus1D18
 
 torch.set_num_threads(1)
 torch.manual_seed(seed_from('bench_encoders') % 2**32)

@@ -12,14 +12,15 @@ from multiprocessing import get_context
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from mvrep.core import atomic_write, cached
-from mvrep.demo import demo_corpus
-from mvrep.experiments import array_data, fit_in_memory, ladder, measure, score, thesis_table, with_test
-from mvrep.extract import encode_video
-from mvrep.features import load_encoder, presets
-from mvrep.losses import VeldkampLoss
-from mvrep.media import read_audio
-from mvrep.muvi_sync import artist_folds, load, read_artists, segment_features
-from mvrep.training import recipes
+from mvrep.corpus.demo import demo_corpus
+from mvrep.learning.recipes import array_data, fit_in_memory, ladder, measure, score, thesis_table, with_test
+from mvrep.features.extraction import encode_video
+from mvrep.encoders.registry import load_encoder, presets
+from mvrep.learning.losses import VeldkampLoss
+from mvrep.media.read import read_audio
+from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
+from mvrep.learning.training import recipes
 from muvi_retrieval import pooled, ridge
 
 torch.set_num_threads(1)
@@ -52,7 +53,7 @@ def sets(folder, shared):
     for c in COUPLINGS:
         (folder/f'{c}').mkdir()
         yield 'demo', c, 4, array_data(folder/f'{c}', dict(audio=x['audio'], video=x[f'video_{c}']), np.arange(N), np.zeros(N), artists)
-    data = load(next((shared/'muvi_sync').glob('*.npz'))).cut(150)
+    data = load_muvi(next((shared/'muvi_sync').glob('*.npz'))).cut(150)
     keys,*sides = segment_features(data)
     assert (keys.groupby('video_id').size()==15).all() # so that no video tells by its length
     a,v = (o.reshape(-1, 3, o.shape[1]).mean(1) for o in sides)

@@ -5,13 +5,13 @@ import argparse, os
 from pathlib import Path
 import numpy as np, pandas as pd
 from mvrep.core import atomic_write
-from mvrep.datasets import read_msd_csv
-from mvrep.exploration import COUNTRIES, GENRES, check_columns, compare_densities, nearest_country, tag_counts, tag_lists, top
-from mvrep.muvi_sync import load
+from mvrep.corpus.public import read_msd_csv
+from mvrep.corpus.exploration import COUNTRIES, GENRES, check_columns, compare_densities, nearest_country, tag_counts, tag_lists, top
+from mvrep.corpus.muvi import load_muvi
 
 def muvi(folder):
     "What is known of MuVi-Sync's videos: length from the features, year from the charts, tags of the artist from Last.fm"
-    data = load(next(folder.glob('*.npz')))
+    data = load_muvi(next(folder.glob('*.npz')))
     labels = {o: pd.read_csv(folder/'labels'/f'{o}.csv', dtype=str, keep_default_na=False) for o in ('spotify_tophits_join', 'lastfm_hetrec_artist_tags')}
     year = labels['spotify_tophits_join'].set_index('id').year
     tags = labels['lastfm_hetrec_artist_tags'].groupby('id').tagValue.agg(list)

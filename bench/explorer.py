@@ -21,12 +21,13 @@ import numpy as np, pandas as pd, pyarrow as pa
 from playwright.sync_api import sync_playwright
 from safetensors.numpy import save_file
 from mvrep.core import atomic_write
-from mvrep.explorer import _name, render_page
-from mvrep.features import KEYS, Encoder, _vectors
-from mvrep.index import create_index
-from mvrep.points import Points, pack_points, page_level
-from mvrep.rows import _Net
-from mvrep.tsne import Map, _checks, _file, map_vectors
+from mvrep.explore.explorer import _name, render_page
+from mvrep.features.store import KEYS, _vectors
+from mvrep.encoders.registry import Encoder
+from mvrep.index.index import create_index
+from mvrep.explore.points import Points, pack_points, page_level
+from mvrep.learning.data import _Net
+from mvrep.explore.tsne import Map, _checks, _file, map_vectors
 
 def cast(n, parts, rng):
     "Metadata of `n` videos that do not exist, the group of each, and where their segments begin"

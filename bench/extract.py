@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 from mvrep.core import atomic_write
-from mvrep.corpus import read_manifest
-from mvrep.demo import demo_corpus
-from mvrep.extract import extract
-from mvrep.features import FeatureStore
+from mvrep.corpus.manifest import read_manifest
+from mvrep.corpus.demo import demo_corpus
+from mvrep.features.extraction import extract
+from mvrep.features.store import FeatureStore
 
 def watch(stop, out):
     "Seconds since the start and gigabytes of this process and its children, until `stop`"

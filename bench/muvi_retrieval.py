@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from mvrep.core import atomic_write
-from mvrep.heads import TwoTowers
-from mvrep.losses import ClipLoss, same_pairs
-from mvrep.metrics import retrieval_metrics
-from mvrep.muvi_retrieval import all_views, apply_view, fit, fit_view
-from mvrep.muvi_sync import artist_folds, artist_groups, load, read_artists
-from mvrep.muvi_views import sound_views
+from mvrep.learning.heads import TwoTowers
+from mvrep.learning.losses import ClipLoss, same_pairs
+from mvrep.metrics.ranking import retrieval_metrics
+from mvrep.learning.muvi_retrieval import all_views, apply_view, fit, fit_view
+from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.names import artist_groups
+from mvrep.corpus.muvi import load_muvi, read_artists
+from mvrep.corpus.muvi_views import sound_views
 
 torch.set_num_threads(1)
 CSV = Path(__file__).parents[1]/'results'/'muvi_retrieval.csv'
@@ -64,7 +66,7 @@ def late(data, s):
     return replace(data, **{k:[np.roll(o, s) for o in getattr(data, k)] for k in ('loud', 'dens', 'chord')})
 
 def main(shared, seeds):
-    data = load(next((shared/'muvi_sync').glob('*.npz')))
+    data = load_muvi(next((shared/'muvi_sync').glob('*.npz')))
     artists = shared/'muvi_sync'/'labels'/'meta_harmonix.csv'
     names = read_artists(artists, data.ids)
     groups,rows = artist_groups(names), []

@@ -12,16 +12,19 @@ from scipy.stats import spearmanr
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.preprocessing import StandardScaler
 from mvrep.core import atomic_write, seed_from
-from mvrep.corpus import read_manifest
-from mvrep.demo import demo_corpus
-from mvrep.extract import extract
-from mvrep.features import presets
-from mvrep.index import create_index
-from mvrep.labels import doubtful_labels, label_table, together
-from mvrep.muvi_sync import artist_folds, artist_groups, load, read_artists
-from mvrep.muvi_views import picture_style, sound_style
-from mvrep.probing import chance, cross_validate, fold_measures, index_inputs, jackknife, measures, predict_folds, probe_index
-from mvrep.tagging import tag_catalogue
+from mvrep.corpus.manifest import read_manifest
+from mvrep.corpus.demo import demo_corpus
+from mvrep.features.extraction import extract
+from mvrep.encoders.registry import presets
+from mvrep.index.index import create_index
+from mvrep.probing.labels import doubtful_labels, label_table, together
+from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.names import artist_groups
+from mvrep.corpus.muvi import load_muvi, read_artists
+from mvrep.corpus.muvi_views import picture_style, sound_style
+from mvrep.probing.cross_validation import chance, cross_validate, fold_measures, index_inputs, measures, predict_folds, probe_index
+from mvrep.metrics.intervals import jackknife
+from mvrep.probing.tags import tag_catalogue
 
 OUT = Path(__file__).parents[1]/'results'
 OPINION = set('love, <3, sexy, catchy, amazing, beautiful, love at first listen, favorites, favourite, addictive, awesome, hot, cute, fun, cool, legend, diva, great, epic, perfect, best, good, favorite, fav, my, guilty pleasure, seen live, loved, queen, talented, american, british, canadian, 00s, 10s, 90s, 80s, female, male, usa, uk, party'.split(', '))
@@ -62,7 +65,8 @@ def demo_index(folder):
 def demo(folder):
     ix = demo_index(folder)
     if ix.model is None:
-        from mvrep.training import fit, recipes, training_data
+        from mvrep.learning.training import fit, recipes
+        from mvrep.learning.data import training_data
         fit(training_data(ix.store, ix.columns, ix.videos), recipes['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
         ix.build()
     zero_shot(ix)
@@ -103,7 +107,7 @@ def year(x, y, groups, seeds=3):
 def muvi_inputs():
     "Features, artists and genres of real music videos, the folder of their labels, their ids, and means of CLIP alone"
     home = Path(os.environ['MVREP_SHARED'])/'muvi_sync'
-    data = load(next(home.glob('*.npz')))
+    data = load_muvi(next(home.glob('*.npz')))
     clip = np.stack([np.r_[o.mean(0), o.std(0)] for o in data.clip10s])
     x = dict(audio=sound_style(data).astype(float), video=np.c_[picture_style(data), clip].astype(float))
     x['concatenated'] = np.concatenate(list(x.values()), 1)

@@ -5,8 +5,8 @@ INDEX is an index of the synthetic demo corpus, such as `mvrep demo` makes. One 
 import argparse
 from pathlib import Path
 from mvrep.core import atomic_write
-from mvrep.index import Index
-from mvrep.qualitative import agreement, draw_segments, write_page
+from mvrep.index.index import Index
+from mvrep.explore.qualitative import agreement, draw_segments, write_page
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -6,7 +6,7 @@ import argparse, json, os, resource, subprocess, sys, time
 from pathlib import Path
 import numpy as np, torch
 from mvrep.core import atomic_write
-from mvrep.metrics import embedding_ranks, ranks, retrieval_metrics
+from mvrep.metrics.ranking import embedding_ranks, ranks, retrieval_metrics
 
 def vectors(n, d=256, seed=0):
     "Made-up pairs of unit vectors at a cosine of about .2, each of shape (n, d)"

@@ -11,18 +11,20 @@ import shutil, sys, tempfile
 from pathlib import Path
 import numpy as np, pandas as pd
 from mvrep.core import atomic_write, cached, seed_from
-from mvrep.corpus import read_manifest
-from mvrep.cross_modal import match, windows
-from mvrep.demo import demo_corpus
-from mvrep.extract import extract
-from mvrep.features import presets
-from mvrep.index import Index, create_index
-from mvrep.interactions import by_chance, by_content, by_popularity, cold_items, evaluate_recommenders, hold_out, item_vectors, leave_last, read_interactions, simulate_log
-from mvrep.metadata import FIELDS, agreement, metadata_similarity, predict_field
-from mvrep.metrics import bootstrap
-from mvrep.muvi_sync import artist_folds, artist_groups
-from mvrep.training import fit, recipes, training_data
-from mvrep.vectors import fit_scale, pool_tracks, standardise
+from mvrep.corpus.manifest import read_manifest
+from mvrep.recommendation.matching import match, windows
+from mvrep.corpus.demo import demo_corpus
+from mvrep.features.extraction import extract
+from mvrep.encoders.registry import presets
+from mvrep.index.index import Index, create_index
+from mvrep.recommendation.interactions import by_chance, by_content, by_popularity, cold_items, evaluate_recommenders, hold_out, item_vectors, leave_last, read_interactions, simulate_log
+from mvrep.recommendation.metadata import FIELDS, agreement, metadata_similarity, predict_field
+from mvrep.metrics.intervals import bootstrap
+from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.names import artist_groups
+from mvrep.learning.training import fit, recipes
+from mvrep.learning.data import training_data
+from mvrep.features.vectors import fit_scale, pool_tracks, standardise
 
 OUT = Path(__file__).parents[1]/'results'
 NAMES = dict(sound='audio', picture='video', both='joint')
@@ -76,8 +78,9 @@ def run_rq1():
 
 def muvi(folder):
     "Real music videos: untrained features of all 598; year, genre and tags where charts and Last.fm know them"
-    from mvrep.muvi_sync import artist_groups, load, read_artists, segment_features
-    data = load(next(folder.glob('*.npz'))).cut(150)
+    from mvrep.corpus.names import artist_groups
+    from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
+    data = load_muvi(next(folder.glob('*.npz'))).cut(150)
     keys,audio,video = segment_features(data)
     ids = keys.video_id.to_numpy(object)
     x = {o: pool_tracks(standardise(f, fit_scale(f)), ids) for o,f in dict(sound=audio, picture=video).items()}

@@ -14,7 +14,8 @@ from pathlib import Path
 import lancedb
 import numpy as np
 from mvrep.core import atomic_write, seed_from
-from mvrep.index import Query, create_index
+from mvrep.index.index import Query
+from mvrep.index.index import create_index
 
 def vectors(path, n, d, block=50_000):
     "Unit vectors around n/100 centres"

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from scipy.stats import pearsonr
 from mvrep.core import atomic_write, cached, sha256
-from mvrep.corpus import read_manifest
-from mvrep.demo import demo_corpus
-from mvrep.extract import extract
-from mvrep.features import FeatureStore
-from mvrep.muvi_sync import artist_groups, load, read_artists, segment_features
-from mvrep.similarity import cka, cka_interval, compare_genres, compare_songs, joint_histogram, mantel, song_means
-from mvrep.vectors import fit_scale, standardise
+from mvrep.corpus.manifest import read_manifest
+from mvrep.corpus.demo import demo_corpus
+from mvrep.features.extraction import extract
+from mvrep.features.store import FeatureStore
+from mvrep.corpus.names import artist_groups
+from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
+from mvrep.metrics.similarity import cka, cka_interval, compare_genres, compare_songs, joint_histogram, mantel, song_means
+from mvrep.features.vectors import fit_scale, standardise
 
 def demo(folder=None):
     "Ids of segments, features of both sides, genre and artist by id"
@@ -28,7 +29,7 @@ def demo(folder=None):
 
 def muvi(folder):
     "The same of MuVi-Sync"
-    data,path = load(next(folder.glob('*.npz'))).cut(150), folder/'labels'/'meta_harmonix.csv'
+    data,path = load_muvi(next(folder.glob('*.npz'))).cut(150), folder/'labels'/'meta_harmonix.csv'
     keys,a,v = segment_features(data)
     genre = pd.read_csv(path, dtype=str).set_index('id').harmonix_genre_artist
     return keys.video_id.to_numpy(), dict(sound=a, picture=v), genre, pd.Series(artist_groups(read_artists(path, data.ids)), data.ids)

@@ -16,8 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import torch
 from mvrep.core import atomic_write, seed_from
-from mvrep.features import Encoder, FeatureStore
-from mvrep.training import Batches, Epochs, Training, _quiet, _trainer, history, make_model, recipes, training_data
+from mvrep.encoders.registry import Encoder
+from mvrep.features.store import FeatureStore
+from mvrep.learning.training import Batches, Epochs, Training, _quiet, _trainer, history, make_model, recipes
+from mvrep.learning.data import training_data
 
 class Net:
     def __init__(self, dim): self.dim, self.layers, self.weights_hash = dim, dict(pooled=dim), 'bench'

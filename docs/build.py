@@ -10,7 +10,6 @@ from typing import Annotated, get_args, get_origin
 from fastcore.docments import docments
 
 root = Path(__file__).resolve().parents[1]
-decades = {'0': 'A music video', '1': 'Heard, seen, read', '2': 'Brought together', '3': 'What it knows', '4': 'What it is for', '9': 'House'}
 flags = dict(slow='Takes long: not run with the tests', gpu='Needs a GPU: not run with the tests', data='Needs data that is not in the repository: not run with the tests')
 directive = re.compile(r'^#\|\s*(.+?)\s*$\n?', re.M)
 
@@ -23,11 +22,13 @@ def load(fn):
     head = cells[0]['source']
     title, desc = re.search(r'^# (.+)', head, re.M)[1], re.search(r'^> (.+)', head, re.M)
     mod = next((c['dirs']['default_exp'].split()[1] for c in cells if 'default_exp' in c['dirs']), None)
-    return dict(fn=fn, cells=cells, page=fn.stem, mod=mod, title=title, desc=desc[1] if desc else '')
+    return dict(fn=fn, cells=cells, page=fn.relative_to(root/'nbs').with_suffix('').as_posix(), mod=mod, title=title, desc=desc[1] if desc else '')
 
-def notebooks(): return [load(o) for o in sorted((root/'nbs').glob('[0-9]*.ipynb'))]
+def notebooks(): return [load(o) for o in sorted((root/'nbs').rglob('[0-9]*.ipynb'))]
 
-def by_decade(nbs): return [(name, [o for o in nbs if o['fn'].name[0]==d]) for d,name in decades.items() if any(o['fn'].name[0]==d for o in nbs)]
+def room(nb): return nb['page'].split('/')[1] if '/' in nb['page'] else ''
+
+def by_room(nbs): return [(o[3:].title() or 'Studies', [nb for nb in nbs if room(nb)==o]) for o in sorted({room(nb) for nb in nbs})]
 
 # Names and links
 
@@ -66,7 +67,7 @@ def link(md, syms, nbs, but=()):
     def name(m):
         k = re.sub(r'\(.*\)$', '', m[1])
         if k in but: return m[0]
-        if k in mods: return f'[`{m[1]}`]({mods[k]}.ipynb)'
+        if k in mods: return f'[`{m[1]}`](/{mods[k]}.ipynb)'
         return f'{{py:obj}}`{m[1]} <{syms[k]}>`' if k in syms else m[0]
     def text(s): return re.sub(r'(?<![`\[{}])`([^`\n]+)`(?![`\]])', name, s)
     return ''.join(o if i%2 else text(o) for i,o in enumerate(re.split(r'(^```.*?^```)', md, flags=re.M|re.S)))
@@ -151,16 +152,16 @@ def page(nb, syms, nbs):
 def cards(nbs):
     esc = lambda s: re.sub(r'`([^`]*)`', r'<code>\1</code>', html.escape(s))
     card = lambda o: f'<a class="card" href="{o["page"]}.html"><b>{esc(o["title"])}</b><span>{esc(o["desc"])}</span></a>'
-    return '\n'.join(f'<section class="cards"><p>{name}</p>{"".join(map(card, os))}</section>' for name,os in by_decade(nbs))
+    return '\n'.join(f'<section class="cards"><p>{name}</p>{"".join(map(card, os))}</section>' for name,os in by_room(nbs))
 
 def readme(nbs):
     "README.md from the first notebook: its markdown, code and printed outputs, with links that work in the repository"
-    row = lambda name, os: f'| {name} | '+' · '.join(f"[{o['title']}](nbs/{o['fn'].name})" for o in os)+' |'
-    table = '\n'.join(['| | notebooks |', '| --- | --- |', *(row(*o) for o in by_decade(nbs))])
+    row = lambda name, os: f'| {name} | '+' · '.join(f"[{o['title']}](nbs/{o['page']}.ipynb)" for o in os)+' |'
+    table = '\n'.join(['| | notebooks |', '| --- | --- |', *(row(*o) for o in by_room(nbs))])
     res = ['<!-- made from nbs/index.ipynb by make docs: edit that -->']
     for c in load(root/'nbs/index.ipynb')['cells']:
         src = directive.sub('', c['source']).strip()
-        if c['cell_type']=='markdown': res.append(re.sub(r'\]\((\w+\.ipynb)', r'](nbs/\1', src).replace('<!-- map -->', table))
+        if c['cell_type']=='markdown': res.append(re.sub(r'\]\(([\w/]+\.ipynb)', r'](nbs/\1', src).replace('<!-- map -->', table))
         elif 'hide' not in c['dirs'] and src:
             if 'hide_input' not in c['dirs']: res.append(f'```python\n{src}\n```')
             outs = [''.join(o.get('text') or o.get('data', {}).get('text/plain', '')) for o in c['outputs']]
@@ -179,8 +180,9 @@ def site(nbs, out):
             cells = page(nb, syms, nbs)
             if nb is index:
                 for o in cells: o['source'] = o['source'].replace('<!-- map -->', cards(nbs)+'\n\n<p><a href="explorer/index.html">The explorer, over twelve synthetic videos</a>: click a point and its clip plays.</p>')
-                toc = '\n\n'.join('```{toctree}\n:hidden:\n:caption: '+name+'\n\n'+'\n'.join(o['page'] for o in os)+'\n```' for name,os in by_decade(nbs))
+                toc = '\n\n'.join('```{toctree}\n:hidden:\n:caption: '+name+'\n\n'+'\n'.join(o['page'] for o in os)+'\n```' for name,os in by_room(nbs))
                 cells.append(dict(cell_type='markdown', id='toc', metadata={}, source=toc))
+            (src/nb['page']).parent.mkdir(parents=True, exist_ok=True)
             (src/f"{nb['page']}.ipynb").write_text(json.dumps(dict(cells=cells, metadata=meta, nbformat=4, nbformat_minor=5)), encoding='utf-8')
         if sphinx(['-q', '-W', '--keep-going', '-c', str(root/'docs'), '-d', f'{tmp}/trees', str(src), str(built)]): sys.exit('docs: the warnings above are errors')
         explorer(built/'explorer')
@@ -190,8 +192,8 @@ def site(nbs, out):
 
 def explorer(out):
     "The explorer over twelve synthetic videos, as a page without a kernel"
-    from mvrep.explorer import write_page
-    from mvrep.index import tiny_index
+    from mvrep.explore.explorer import write_page
+    from mvrep.index.index import tiny_index
     with tempfile.TemporaryDirectory() as tmp: write_page(tiny_index(tmp), out)
 
 def main():

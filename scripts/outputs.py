@@ -1,6 +1,6 @@
 """Run notebooks and save their outputs: all of them, or those named. Cells flagged slow, gpu or data keep the outputs they have.
 
-python scripts/outputs.py [03_corpus …]"""
+python scripts/outputs.py [05_genre library/01_media/20_read …]"""
 import os, subprocess, sys
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def run(fn):
 if __name__=='__main__':
     if sys.argv[1:2]==['--one']: run(Path(sys.argv[2]))
     else:
-        for fn in [root/'nbs'/f'{o}.ipynb' for o in sys.argv[1:]] or sorted((root/'nbs').glob('[!_.]*.ipynb')):
-            print(fn.stem, flush=True)
+        for fn in [root/'nbs'/f'{o}.ipynb' for o in sys.argv[1:]] or sorted((root/'nbs').rglob('[!_.]*.ipynb')):
+            print(fn.relative_to(root/'nbs'), flush=True)
             subprocess.run([sys.executable, __file__, '--one', fn], env=dict(os.environ, IN_TEST='1'), check=True)
         subprocess.run([Path(sys.executable).parent/'nbdev_clean'], cwd=root, check=True)

@@ -12,7 +12,7 @@ HOSTILE = ['<img src=x onerror="document.title=\'hacked\'">', '</script><script>
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     "Twelve videos: hostile metadata, an id that looks like a path, a file that is gone"
-    from mvrep.index import tiny_index
+    from mvrep.index.index import tiny_index
     ix = tiny_index(tmp_path_factory.mktemp('app'))
     v = ix.videos.reset_index()
     v.loc[1:4, 'title'] = HOSTILE
@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope='module')
 def base(folder):
     "A server process on a port of its own; nothing is said on its standard error, and it ends when told to"
-    p = subprocess.Popen([sys.executable, '-c', 'from mvrep.main import main; main()', 'app', str(folder), '--port', '0', '--no-browser'],
+    p = subprocess.Popen([sys.executable, '-c', 'from mvrep.cli.main import main; main()', 'app', str(folder), '--port', '0', '--no-browser'],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONUNBUFFERED='1'))
     line = p.stdout.readline()
     assert line.startswith('http://127.0.0.1:'), line+p.stderr.read()
@@ -37,7 +37,7 @@ def base(folder):
 def videos(base): return httpx.get(f'{base}/api/videos', params=dict(q='')).json()['videos']
 
 def test_media_by_id_in_parts(base, folder):
-    from mvrep.index import Index
+    from mvrep.index.index import Index
     ix = Index(folder)
     v = ix.ids[0]
     body = Path(ix.videos.path[v]).read_bytes()
@@ -84,7 +84,7 @@ def test_numbers_and_names_that_are_none(base):
 
 def test_files_from_outside(base, folder, tmp_path):
     "Good, bad and endless ones; an answer each, nothing left behind, and the server as before"
-    from mvrep.index import Index
+    from mvrep.index.index import Index
     ix = Index(folder)
     video = Path(ix.videos.path.iloc[0])
     left = lambda: {o.name for o in Path(tempfile.gettempdir()).glob('mvrep-drop-*')}
@@ -109,7 +109,7 @@ def test_files_from_outside(base, folder, tmp_path):
 def test_too_large_while_it_comes(folder):
     "A body that does not say how long it is"
     from starlette.testclient import TestClient
-    from mvrep.app import make_app
+    from mvrep.explore.app import make_app
     with TestClient(make_app(folder, max_upload=100_000), base_url='http://127.0.0.1') as c:
         r = c.post('/api/drop', content=(b'x'*10_000 for _ in range(20)))
         assert r.status_code==413 and 'larger than' in r.json()['error']
@@ -134,7 +134,7 @@ def test_fifty_clients_at_once(base):
     assert sum(asyncio.run(all_()))==300
 
 def test_a_new_build_is_noticed(base, folder):
-    from mvrep.index import Index
+    from mvrep.index.index import Index
     ix = Index(folder)
     ix.delete([ix.ids[-1]])
     assert httpx.get(f'{base}/api/videos', params=dict(q='')).json()['n']==11
@@ -152,7 +152,7 @@ def until(page, says, arg=None, seconds=60):
 @browser_test
 def test_in_a_browser(base, folder, tmp_path):
     from playwright.sync_api import sync_playwright
-    from mvrep.index import Index
+    from mvrep.index.index import Index
     ix = Index(folder)
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=[*flags, '--autoplay-policy=no-user-gesture-required'])

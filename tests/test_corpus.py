@@ -3,8 +3,11 @@ import json, os, sys
 from pathlib import Path
 import av, numpy as np, pandas as pd, pytest
 from mvrep.core import seed_from, sha256
-from mvrep.corpus import (COLUMNS, CorpusError, SPLITS, find_duplicates, join_msd, name_key, read_manifest, read_msd, save_manifest,
-                          scan_files, scan_folder, split_by_artist, split_random, validate, video_ids)
+from mvrep.corpus.manifest import COLUMNS, CorpusError, SPLITS, read_manifest, save_manifest, scan_files, scan_folder, validate, video_ids
+from mvrep.corpus.duplicates import find_duplicates
+from mvrep.corpus.public import join_msd, read_msd
+from mvrep.corpus.names import name_key
+from mvrep.corpus.folds import split_by_artist, split_random
 
 def film(path, seconds=.4, picture=True, sound=True, tags=None):
     "A small real file at `path`"

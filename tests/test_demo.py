@@ -3,11 +3,11 @@ import json, os, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest
-from mvrep.corpus import read_manifest, scan_folder, validate
-from mvrep.demo import EMOTIONS, describe, make_demo, video_causes
-from mvrep.demo_picture import FPS, as_rgb, film
-from mvrep.demo_sound import GENRES, SR, draw_causes, song
-from mvrep.media import probe, read_audio, read_frames
+from mvrep.corpus.manifest import read_manifest, scan_folder, validate
+from mvrep.corpus.demo import EMOTIONS, describe, make_demo, video_causes
+from mvrep.corpus.demo_video import FPS, as_rgb, film
+from mvrep.corpus.demo_audio import GENRES, SR, draw_causes, song
+from mvrep.media.read import probe, read_audio, read_frames
 
 @pytest.fixture(scope='module')
 def corpus(tmp_path_factory):
@@ -82,7 +82,7 @@ def test_a_folder_holds_one_corpus(tmp_path):
         with pytest.raises(ValueError, match='need n'): make_demo(tmp_path/'x', **bad)
 
 def test_killed_and_repeated_is_as_if_undisturbed(tmp_path, corpus):
-    code = f'from mvrep.demo import make_demo; make_demo({str(tmp_path)!r}, 8, 2.5, workers=1)'
+    code = f'from mvrep.corpus.demo import make_demo; make_demo({str(tmp_path)!r}, 8, 2.5, workers=1)'
     p = subprocess.Popen([sys.executable, '-c', code])
     for _ in range(600):
         if p.poll() is not None or len([*(tmp_path/'videos').glob('v*.mp4')])>=2: break

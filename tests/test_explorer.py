@@ -13,10 +13,10 @@ hostile = '</script><img src=x onerror="document.title=\'hacked\'"><b>bold</b>'
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
     "An index with a hostile title and one long video, whose second of three segments is like v0003; and its page"
-    from mvrep.demo import make_demo
-    from mvrep.explorer import write_page
-    from mvrep.index import tiny_index
-    from mvrep.segments import Segment
+    from mvrep.corpus.demo import make_demo
+    from mvrep.explore.explorer import write_page
+    from mvrep.index.index import tiny_index
+    from mvrep.media.segments import Segment
     tmp = tmp_path_factory.mktemp('explorer')
     index = tiny_index(tmp)
     index.put_videos(index.videos.iloc[:1].assign(title=hostile).reset_index())
@@ -161,7 +161,7 @@ def test_more_points_than_a_list_holds(tmp_path, browser, monkeypatch):
     "The page that is timed, with few points: the list goes on as long as there are any"
     monkeypatch.syspath_prepend(root/'bench')
     from explorer import made_up
-    from mvrep.explorer import render_page
+    from mvrep.explore.explorer import render_page
     media,levels = made_up(250)
     (tmp_path/'index.html').write_text(render_page({k: o() for k,o in levels.items()}, media, 'joint'), encoding='utf-8')
     page = watched(browser, [tmp_path.as_uri()])
@@ -184,7 +184,7 @@ def test_more_points_than_a_list_holds(tmp_path, browser, monkeypatch):
 def lab(made, tmp_path_factory):
     "JupyterLab on loopback with homes of its own, and a notebook that shows the explorer"
     home, token = tmp_path_factory.mktemp('lab'), os.urandom(8).hex()
-    code = f'from mvrep.index import Index\nfrom mvrep.explorer import Explorer\nex = Explorer(Index({str(made[0].folder)!r}))\nex'
+    code = f'from mvrep.index.index import Index\nfrom mvrep.explore.explorer import Explorer\nex = Explorer(Index({str(made[0].folder)!r}))\nex'
     cell = dict(cell_type='code', id='a', metadata={}, source=code, outputs=[], execution_count=None)
     (home/'work').mkdir()
     (home/'work'/'x.ipynb').write_text(json.dumps(dict(cells=[cell], metadata=dict(kernelspec=dict(name='python3', display_name='Python 3')), nbformat=4, nbformat_minor=5)))
@@ -257,7 +257,7 @@ def test_the_protocol_alone(made, lab):
             r = client.execute_interactive(code, timeout=120, output_hook=heard.append)
             assert r['content']['status']=='ok', r['content']
             return ''.join(o['content']['text'] for o in heard if o['header']['msg_type']=='stream')
-        run(f'from mvrep.index import Index\nfrom mvrep.explorer import Explorer\nex = Explorer(Index({str(made[0].folder)!r}))\nex')
+        run(f'from mvrep.index.index import Index\nfrom mvrep.explore.explorer import Explorer\nex = Explorer(Index({str(made[0].folder)!r}))\nex')
         view = next(o['content']['data'] for o in heard if 'data' in o['content'] and 'application/vnd.jupyter.widget-view+json' in o['content']['data'])
         model = view['application/vnd.jupyter.widget-view+json']['model_id']
         opened = next(o for o in heard if o['header']['msg_type']=='comm_open' and o['content']['comm_id']==model)

@@ -3,14 +3,15 @@ import json, os, subprocess, sys, time
 import numpy as np
 import pandas as pd
 import pytest
-from mvrep.builds import current, numbers
-from mvrep.exact import best_rows
-from mvrep.index import Index, Query, create_index
+from mvrep.index.storage import current, numbers
+from mvrep.index.exact import best_rows
+from mvrep.index.index import Index, create_index
+from mvrep.index.index import Query
 
 READER = '''
 import sys, time
 from pathlib import Path
-from mvrep.index import Index
+from mvrep.index.index import Index
 folder,stop = sys.argv[1:]
 ix = Index(folder)
 q,old = ix.query('v0001'), ix.n
@@ -132,7 +133,7 @@ def test_memory_does_not_grow_with_the_index(tmp_path):
     code = '''
 import resource, sys
 import numpy as np
-from mvrep.exact import best_rows
+from mvrep.index.exact import best_rows
 x = np.lib.format.open_memmap(sys.argv[1], 'w+', np.float32, (100_000, 256))
 rng = np.random.default_rng(0)
 for i in range(0, len(x), 10000): x[i:i+10000] = rng.standard_normal((10000, 256), dtype=np.float32)

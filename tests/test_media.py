@@ -4,7 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 import av, numpy as np, pytest
 from mvrep.core import MediaError
-from mvrep.media import contact_sheet, probe, read_audio, read_frames, write_clip
+from mvrep.media.read import contact_sheet, probe, read_audio, read_frames, write_clip
 
 def picture(i, h, w):
     "Picture `i`: its number in ten blocks of the top row, and a gradient below"

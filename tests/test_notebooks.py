@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from conftest import root, sh
 
-nbs = sorted((root/'nbs').glob('[!_.]*.ipynb'))
+nbs = sorted((root/'nbs').rglob('[!_.]*.ipynb'))
 exporting = [o for o in nbs if re.search(r'"#\|\s*export\\n', o.read_text(encoding='utf-8'))]
 env = dict(os.environ, OMP_NUM_THREADS='1', IN_TEST='1', PYTHONPATH=str(root))
 bin = Path(sys.executable).parent
-name = lambda o: o.stem
+name = lambda o: str(o.relative_to(root/'nbs').with_suffix(''))
 
 @pytest.mark.parametrize('nb', nbs, ids=name)
 def test_cells(nb):

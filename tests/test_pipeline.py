@@ -3,9 +3,9 @@ import json, os, random, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import lancedb, numpy as np, pandas as pd, psutil, pytest
 from typer.testing import CliRunner
-from mvrep.demo import tiny_corpus
-from mvrep.index import Index
-from mvrep.main import app
+from mvrep.corpus.demo import tiny_corpus
+from mvrep.index.index import Index
+from mvrep.cli.indexing import app
 from test_media import FAST, VFR, bad_files, make
 
 KILLS = int(os.environ.get('MVREP_KILLS', 3))
@@ -13,7 +13,7 @@ KILLS = int(os.environ.get('MVREP_KILLS', 3))
 def start(*args, **kwargs):
     "A command on its way, in a process group of its own"
     env = dict(os.environ, COLUMNS='200', OMP_NUM_THREADS='1')
-    return subprocess.Popen([sys.executable, '-c', 'from mvrep.main import main; main()', *map(str, args)], text=True, env=env,
+    return subprocess.Popen([sys.executable, '-c', 'from mvrep.cli.main import main; main()', *map(str, args)], text=True, env=env,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **kwargs) # whoever runs the tests in the background ignores it
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import sh
-from mvrep.exchange import write_cornac, write_recbole
-from mvrep.interactions import read_interactions, simulate_log
+from mvrep.recommendation.exchange import write_cornac, write_recbole
+from mvrep.recommendation.interactions import read_interactions, simulate_log
 
 def made():
     "Twenty made-up videos with vectors from a seed, and a simulated log"

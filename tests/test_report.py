@@ -4,8 +4,8 @@ from test_site import browser_test, chromium, flags
 
 @pytest.fixture(scope='module')
 def report(tmp_path_factory):
-    from mvrep.index import tiny_index
-    from mvrep.report import evaluate, write_report
+    from mvrep.index.index import tiny_index
+    from mvrep.explore.report import evaluate, write_report
     tmp = tmp_path_factory.mktemp('report')
     index = tiny_index(tmp)
     index.videos.loc[index.ids[0], 'title'] = '<img src=x onerror="document.title=\'hacked\'">'
@@ -35,7 +35,7 @@ def test_report_plays(report):
 def test_demo_command(tmp_path):
     import json, os, sys
     from conftest import sh
-    said = sh(sys.executable, '-c', 'from mvrep.main import main; main()', 'demo', '--out', tmp_path/'demo', '--n', 12, '--json', env=dict(os.environ, OMP_NUM_THREADS='1'))
+    said = sh(sys.executable, '-c', 'from mvrep.cli.main import main; main()', 'demo', '--out', tmp_path/'demo', '--n', 12, '--json', env=dict(os.environ, OMP_NUM_THREADS='1'))
     found = json.loads(said)
     assert (found['done'], found['failed'], found['indexed'])==(12, 0, 12)
     assert [o['by'] for o in found['scores']]==['sound', 'picture', 'both'] and all(0<o['chance']<1 and o['pool']==11 for o in found['scores'])

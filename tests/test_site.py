@@ -41,13 +41,13 @@ def test_every_link_resolves(site):
 
 def test_every_page_documents_its_module(site):
     from importlib import import_module
-    for o in sorted((root/'mvrep').glob('[!_]*.py')):
-        made_from = re.search(r'File to edit: (\S+)\.ipynb', o.read_text())[1]
-        page = site/f'{Path(made_from).name}.html'
+    for o in sorted((root/'mvrep').rglob('[!_]*.py')):
+        made_from = re.search(r'nbs/(\S+)\.ipynb', o.read_text())[1]
+        page = site/f'{made_from}.html'
         ids = Page(page).ids
-        mod = import_module(f'mvrep.{o.stem}')
-        missing = [k for k in mod.__all__ if k[0]!='_' and getattr(getattr(mod, k), '__module__', '')==mod.__name__ and hasattr(getattr(mod, k), '__name__') and f'mvrep.{o.stem}.{k}' not in ids]
-        assert missing==[], f'{o.stem}: {missing}'
+        mod = import_module('.'.join(o.relative_to(root).with_suffix('').parts))
+        missing = [k for k in mod.__all__ if k[0]!='_' and getattr(getattr(mod, k), '__module__', '')==mod.__name__ and hasattr(getattr(mod, k), '__name__') and f'{mod.__name__}.{k}' not in ids]
+        assert missing==[], f'{mod.__name__}: {missing}'
 
 @pytest.fixture(scope='module')
 def base(site):
@@ -76,17 +76,17 @@ def page(base):
 
 @browser_test
 def test_pages_load_without_errors_and_from_here_alone(page, base, site):
-    for o in sorted(site.glob('*.html')):
-        page.goto(f'{base}/{o.name}', wait_until='load')
-        assert page.evaluate("[...document.images].filter(o => o.loading!='lazy' && !o.naturalWidth).map(o => o.src)")==[], o.name
-        assert page.wrong==[], o.name
+    for o in sorted(site.rglob('*.html')):
+        page.goto(f'{base}/{o.relative_to(site)}', wait_until='load')
+        assert page.evaluate("[...document.images].filter(o => o.loading!='lazy' && !o.naturalWidth).map(o => o.src)")==[], o.relative_to(site)
+        assert page.wrong==[], o.relative_to(site)
 
 @browser_test
 def test_nothing_is_wider_than_a_phone(page, base, site):
     page.set_viewport_size(dict(width=390, height=800))
-    for o in sorted(site.glob('*.html')):
-        page.goto(f'{base}/{o.name}', wait_until='load')
-        assert page.evaluate('document.documentElement.scrollWidth')<=390, o.name
+    for o in sorted(site.rglob('*.html')):
+        page.goto(f'{base}/{o.relative_to(site)}', wait_until='load')
+        assert page.evaluate('document.documentElement.scrollWidth')<=390, o.relative_to(site)
 
 @browser_test
 def test_search_finds_a_function(page, base):
@@ -95,12 +95,12 @@ def test_search_finds_a_function(page, base):
     page.press('input[name=q]', 'Enter')
     link = page.locator('#search-results li a', has_text='seed_from').first
     link.click()
-    page.wait_for_url('**/00_core.html*')
+    page.wait_for_url('**/library/00_core/00_core.html*')
     assert page.locator('[id="mvrep.core.seed_from"]').is_visible() and page.wrong==[]
 
 @browser_test
 def test_source_link_leads_to_the_source(page, base):
-    page.goto(f'{base}/00_core.html')
+    page.goto(f'{base}/library/00_core/00_core.html')
     page.locator('dt[id="mvrep.core.seed_from"] .viewcode-link').click()
     page.wait_for_url('**/_modules/mvrep/core.html*')
     assert 'hashlib.blake2b' in page.inner_text('article') and page.wrong==[]
@@ -108,7 +108,7 @@ def test_source_link_leads_to_the_source(page, base):
 @browser_test
 def test_dark_mode(page, base):
     page.emulate_media(color_scheme='light')
-    page.goto(f'{base}/00_core.html')
+    page.goto(f'{base}/library/00_core/00_core.html')
     paper = lambda: page.evaluate('getComputedStyle(document.body).backgroundColor')
     light, seen = paper(), set()
     for _ in range(3):

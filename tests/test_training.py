@@ -7,9 +7,11 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from mvrep.features import Encoder, FeatureStore
-from mvrep.segments import Segment
-from mvrep.training import Batches, Training, fit, history, make_model, recipes, run_name, training_data
+from mvrep.encoders.registry import Encoder
+from mvrep.features.store import FeatureStore
+from mvrep.media.segments import Segment
+from mvrep.learning.training import Batches, Training, fit, history, make_model, recipes, run_name
+from mvrep.learning.data import training_data
 
 COLUMNS = dict(audio='sound', video='picture')
 
@@ -42,7 +44,7 @@ def make_step(data, config):
     return module
 
 def worker(rank, world, meet, data, config, at, dest):
-    from mvrep.training import gather_rows
+    from mvrep.learning.distributed import gather_rows
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{meet}', rank=rank, world_size=world)
     module = make_step(data, config)
@@ -92,7 +94,7 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 from test_training import make_data, config_of
 import lightning as L
-import mvrep.training as t
+import mvrep.learning.training as t
 if {slow}:
     class Slow(L.Callback): # the epochs of so small a corpus are over before one can kill them
         def on_train_epoch_start(self, trainer, module): __import__('time').sleep(.5)
@@ -145,11 +147,12 @@ def test_nothing_is_unpickled(tmp_path):
 def test_an_index_is_trained_evaluated_and_added_to(tmp_path, recipe):
     import shutil
     from typer.testing import CliRunner
-    from mvrep.main import app
-    from mvrep.corpus import read_manifest
-    from mvrep.demo import tiny_corpus
-    from mvrep.index import Index, tiny_index
-    from mvrep.joint import load_model
+    from mvrep.cli.indexing import app
+    from mvrep.corpus.manifest import read_manifest
+    from mvrep.corpus.demo import tiny_corpus
+    from mvrep.index.index import Index
+    from mvrep.index.index import tiny_index
+    from mvrep.learning.model import load_model
     def mvrep(*args, code=0):
         r = CliRunner().invoke(app, [str(o) for o in args])
         assert r.exit_code==code, (r.output, r.exception)

@@ -17,7 +17,7 @@ def test_wheel(tree, tmp_path):
     wheel, = (tmp_path/'dist').glob('*.whl')
     data = {str(o.relative_to(tree)) for d in ('static', 'weights') for o in (tree/'mvrep'/d).rglob('*') if o.is_file()}
     assert data and data <= set(zipfile.ZipFile(wheel).namelist())
-    modules = [f'mvrep.{o.stem}' for o in (tree/'mvrep').glob('[!_]*.py')]
+    modules = ['.'.join(o.relative_to(tree).with_suffix('').parts) for o in (tree/'mvrep').rglob('[!_]*.py')]
     shutil.rmtree(tree)
 
     sh(sys.executable, '-m', 'venv', tmp_path/'venv')
@@ -26,6 +26,6 @@ def test_wheel(tree, tmp_path):
     light = sh(python, '-c', 'import sys, mvrep; print(mvrep.__file__, *{"numpy", "pandas", "torch"} & set(sys.modules))', **run).split()
     assert len(light)==1 and Path(light[0]).is_relative_to(tmp_path/'venv'), light
     sh(python, '-c', f'import importlib\nfor o in {modules}: importlib.import_module(o)', **run)
-    weights = sh(python, '-c', 'from mvrep.audio import Musicnn\nprint(*[Musicnn.from_pretrained(o).weights_hash for o in ("mtt", "msd")])', **run)
+    weights = sh(python, '-c', 'from mvrep.encoders.musicnn import Musicnn\nprint(*[Musicnn.from_pretrained(o).weights_hash for o in ("mtt", "msd")])', **run)
     assert len(set(weights.split()))==2
     assert 'similar' in sh(tmp_path/'venv/bin/mvrep', '--help', **run)
