@@ -13,14 +13,14 @@ from mvrep.corpus.demo import demo_corpus
 from mvrep.metrics.intervals import artist_interval
 from mvrep.probing.emotion import emotion_folds, late_fusion, nearest_music, pick, train_emotion, usable_labels
 from mvrep.features.extraction import extract
-from mvrep.encoders.registry import presets
+from mvrep.encoders.registry import PRESETS
 from mvrep.learning.heads import TwoTowers
 from mvrep.index.index import create_index
 from mvrep.learning.losses import ClipLoss
 from mvrep.media.read import read_audio
 from mvrep.encoders.mel_cnn import MelCNN, classify, fit_classifier, mel_patches
 from mvrep.metrics.ranking import ranks
-from mvrep.features.vectors import fit_scale, pool_tracks, standardise
+from mvrep.features.vectors import fit_scale, pool_segments, standardise
 
 torch.set_num_threads(1)
 PAIRS = dict(n_pairs=8000, epochs=3, lr=1e-3) # published: 200,000 pairs, 20 epochs, 1e-4; both forms get these here
@@ -31,16 +31,16 @@ RESULTS = Path(__file__).parents[1]/'results'
 
 def demo_index(folder):
     corpus = read_manifest(demo_corpus()/'manifest.csv')
-    index = create_index(folder, presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
+    index = create_index(folder, PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
     index.put_videos(corpus)
-    extract(corpus, index.store, presets['offline'], progress=False)
+    extract(corpus, index.store, PRESETS['offline'], progress=False)
     index.build()
     return index, corpus.set_index('video_id').loc[index.ids]
 
 def vectors(store, column, train):
     "Videos as unit vectors, standardised first over segments and then over videos of the training part"
     keys,x = store.keys(), store.matrix(column)
-    v = pool_tracks(standardise(x, fit_scale(x, np.flatnonzero(keys.video_id.isin(train)))), keys.video_id.to_numpy())
+    v = pool_segments(standardise(x, fit_scale(x, np.flatnonzero(keys.video_id.isin(train)))), keys.video_id.to_numpy())
     m,s = fit_scale(v, np.flatnonzero(np.isin(keys.video_id.unique(), train)))
     return ((v-m)/s).astype(np.float32)
 

@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from mvrep.core import atomic_write, cached
 from mvrep.corpus.demo import demo_corpus
-from mvrep.learning.recipes import array_data, fit_in_memory, ladder, measure, score, thesis_table, with_test
+from mvrep.learning.recipes import array_data, fit_in_memory, LADDER, measure, score, THESIS_TABLE, with_test
 from mvrep.features.extraction import encode_video
-from mvrep.encoders.registry import load_encoder, presets
+from mvrep.encoders.registry import load_encoder, PRESETS
 from mvrep.learning.losses import VeldkampLoss
 from mvrep.media.read import read_audio
 from mvrep.corpus.folds import artist_folds
 from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
-from mvrep.learning.training import recipes
+from mvrep.learning.training import RECIPES
 from muvi_retrieval import pooled, ridge
 
 torch.set_num_threads(1)
 RESULTS = Path(__file__).parents[1]/'results'
 N,SECONDS,COUPLINGS = 192, 6., (0., .5, 1.)
-BASE = replace(recipes['thesis'], batch_size=64) # a thousand videos a batch want more videos than there are
+BASE = replace(RECIPES['thesis'], batch_size=64) # a thousand videos a batch want more videos than there are
 MEASURES = [f'{s}_{m}' for s in ('video_to_audio', 'audio_to_video') for m in ('median_rank', 'R@10')]
 KEEP = ['loss', 'published_video_to_audio_median_rank', 'published_audio_to_video_median_rank', *MEASURES]
 
@@ -42,7 +42,7 @@ def encode(folder, corpora, encoders):
 
 def demo_features():
     "Names of artists, and features by name: `audio`, `video_0.0` …"
-    corpora,encoders = {c: demo_corpus(N, SECONDS, c) for c in COUPLINGS}, [load_encoder(o) for o in presets['offline']]
+    corpora,encoders = {c: demo_corpus(N, SECONDS, c) for c in COUPLINGS}, [load_encoder(o) for o in PRESETS['offline']]
     folder = cached(lambda d: encode(d, corpora, encoders), 'experiments', *(o.name for o in corpora.values()), *(e.made_by for e in encoders))
     with np.load(folder/'features.npz') as z: x = {k: z[k] for k in z.files}
     return pd.read_csv(corpora[1.]/'manifest.csv').artist.tolist(), x
@@ -79,13 +79,13 @@ def table1(all_sets, rounds):
     "All six rows of the thesis on all sets of videos, under the numbers it gives"
     rows = []
     for name,coupling,k,data in all_sets:
-        for row,*_,change in thesis_table:
+        for row,*_,change in THESIS_TABLE:
             for seed,d in parts(data, k, rounds):
                 task = fit_in_memory(d, replace(BASE, **change, seed=seed))
                 rows.append(dict(data=name, coupling=coupling, row=row, epochs=task.best[2]) | score(task, d))
             print(name, coupling, row, flush=True)
     said = [dict(data='thesis, quoted', row=row, loss=l, published_video_to_audio_median_rank=r, published_audio_to_video_median_rank=r, chance_median_rank=500.5, pool_size=1000,
-        loss_chance=VeldkampLoss(c.get('temperature', 1.)).chance(1000), loss_floor=VeldkampLoss(c.get('temperature', 1.)).floor(1000, nonnegative=not c.get('single_sided'))) for row,l,r,c in thesis_table]
+        loss_chance=VeldkampLoss(c.get('temperature', 1.)).chance(1000), loss_floor=VeldkampLoss(c.get('temperature', 1.)).floor(1000, nonnegative=not c.get('single_sided'))) for row,l,r,c in THESIS_TABLE]
     out = summary(rows, ['data', 'coupling', 'row'])
     write(pd.concat([pd.DataFrame(said).round(3), out])[out.columns], 'table1.csv')
 
@@ -94,7 +94,7 @@ def climb_one(job):
     name,coupling,seed,d,again = job
     torch.set_num_threads(1)
     rows,made,ranks,single = [], {}, {}, len(d.rows)==len(d.ids)
-    for rung,after,change,segments in ladder:
+    for rung,after,change,segments in LADDER:
         config = replace(BASE, **change, seed=seed)
         if single and segments=='all' or again and config.track: continue
         if config not in made: made[config] = fit_in_memory(d, config)
@@ -108,7 +108,7 @@ def climb(all_sets, rounds, workers):
     "The ladder on the real videos, and on the demo videos as far as one segment a video allows"
     jobs = [(name, coupling, seed, d, seed>=k) for name,coupling,k,data in all_sets if coupling in (1., None) for seed,d in parts(data, k, rounds)]
     with ProcessPoolExecutor(workers, get_context('spawn')) as pool: rows = [r for o in pool.map(climb_one, jobs[::-1]) for r in o]
-    order = {o[0]: i for i,o in enumerate(ladder)}
+    order = {o[0]: i for i,o in enumerate(LADDER)}
     rows.sort(key=lambda r: (r['data'], order[r['rung']]))
     by = ['data', 'coupling', 'rung', 'after']
     g = pd.DataFrame(rows).groupby(by, sort=False, dropna=False).change

@@ -15,7 +15,7 @@ from mvrep.core import atomic_write, seed_from
 from mvrep.corpus.manifest import read_manifest
 from mvrep.corpus.demo import demo_corpus
 from mvrep.features.extraction import extract
-from mvrep.encoders.registry import presets
+from mvrep.encoders.registry import PRESETS
 from mvrep.index.index import create_index
 from mvrep.probing.labels import doubtful_labels, label_table, together
 from mvrep.corpus.folds import artist_folds
@@ -23,7 +23,7 @@ from mvrep.corpus.names import artist_groups
 from mvrep.corpus.muvi import load_muvi, read_artists
 from mvrep.corpus.muvi_views import picture_style, sound_style
 from mvrep.probing.cross_validation import chance, cross_validate, fold_measures, index_inputs, measures, predict_folds, probe_index
-from mvrep.metrics.intervals import jackknife
+from mvrep.metrics.intervals import jackknife_interval
 from mvrep.probing.tags import tag_catalogue
 
 OUT = Path(__file__).parents[1]/'results'
@@ -50,13 +50,13 @@ def zero_shot(ix):
         truth = np.array([[o in r for o in names] for r in have])
         auc = fold_measures(said[names].to_numpy(), truth, np.zeros(len(g)), weight)[0].T
         auc = np.r_[auc, auc.mean(0)[None]]
-        for o,n,a,low,high in zip([*names, 'mean'], [*truth.sum(0), ''], auc[:,0], *jackknife(auc)):
+        for o,n,a,low,high in zip([*names, 'mean'], [*truth.sum(0), ''], auc[:,0], *jackknife_interval(auc)):
             out.append(dict(target=target, videos=len(v), groups=g.max()+1, label=o, n=n, auc=a, auc_low=low, auc_high=high, chance_auc=.5))
     write('zero_shot_tags', out)
 
 def demo_index(folder):
     corpus = read_manifest(demo_corpus(192)/'manifest.csv')
-    ix = create_index(folder, presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
+    ix = create_index(folder, PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
     ix.put_videos(corpus)
     extract(corpus, ix.store, ix.config['specs'], progress=False)
     ix.build()
@@ -65,9 +65,9 @@ def demo_index(folder):
 def demo(folder):
     ix = demo_index(folder)
     if ix.model is None:
-        from mvrep.learning.training import fit, recipes
+        from mvrep.learning.training import train_model, RECIPES
         from mvrep.learning.data import training_data
-        fit(training_data(ix.store, ix.columns, ix.videos), recipes['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
+        train_model(training_data(ix.store, ix.columns, ix.videos), RECIPES['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
         ix.build()
     zero_shot(ix)
     means,classes = [], []

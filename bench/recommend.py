@@ -15,16 +15,16 @@ from mvrep.corpus.manifest import read_manifest
 from mvrep.recommendation.matching import match, windows
 from mvrep.corpus.demo import demo_corpus
 from mvrep.features.extraction import extract
-from mvrep.encoders.registry import presets
+from mvrep.encoders.registry import PRESETS
 from mvrep.index.index import Index, create_index
 from mvrep.recommendation.interactions import by_chance, by_content, by_popularity, cold_items, evaluate_recommenders, hold_out, item_vectors, leave_last, read_interactions, simulate_log
 from mvrep.recommendation.metadata import FIELDS, agreement, metadata_similarity, predict_field
-from mvrep.metrics.intervals import bootstrap
+from mvrep.metrics.intervals import bootstrap_interval
 from mvrep.corpus.folds import artist_folds
 from mvrep.corpus.names import artist_groups
-from mvrep.learning.training import fit, recipes
+from mvrep.learning.training import train_model, RECIPES
 from mvrep.learning.data import training_data
-from mvrep.features.vectors import fit_scale, pool_tracks, standardise
+from mvrep.features.vectors import fit_scale, pool_segments, standardise
 
 OUT = Path(__file__).parents[1]/'results'
 NAMES = dict(sound='audio', picture='video', both='joint')
@@ -36,7 +36,7 @@ def write(rows, name):
 
 def _make(folder):
     corpus = read_manifest(demo_corpus()/'manifest.csv')
-    index = create_index(folder/'ix', presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'), 'whole')
+    index = create_index(folder/'ix', PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'), 'whole')
     index.put_videos(corpus)
     extract(corpus, index.store, index.config['specs'], 'whole', progress=False)
     index.build()
@@ -83,7 +83,7 @@ def muvi(folder):
     data = load_muvi(next(folder.glob('*.npz'))).cut(150)
     keys,audio,video = segment_features(data)
     ids = keys.video_id.to_numpy(object)
-    x = {o: pool_tracks(standardise(f, fit_scale(f)), ids) for o,f in dict(sound=audio, picture=video).items()}
+    x = {o: pool_segments(standardise(f, fit_scale(f)), ids) for o,f in dict(sound=audio, picture=video).items()}
     by = {k: v@v.T for k,v in x.items()}
     by['both'] = (by['sound']+by['picture'])/2
     group = [str(o) for o in artist_groups(read_artists(folder/'labels'/'meta_harmonix.csv', data.ids))]
@@ -133,7 +133,7 @@ def run_clips():
             with tempfile.TemporaryDirectory() as tmp:
                 shutil.copytree(index.folder, Path(tmp)/'ix')
                 ix = Index(Path(tmp)/'ix')
-                model = fit(training_data(ix.store, ix.columns, ix.videos.assign(split=split)), recipes[recipe], Path(tmp)/'runs', accelerator='cpu')
+                model = train_model(training_data(ix.store, ix.columns, ix.videos.assign(split=split)), RECIPES[recipe], Path(tmp)/'runs', accelerator='cpu')
                 (ix.folder/'model').mkdir()
                 model.save(ix.folder/'model'/'model.safetensors')
                 ix.build()
@@ -148,7 +148,7 @@ def run_clips():
             print(recipe, f, flush=True)
         for side,o in found.items():
             x = np.array(o, float)
-            low,high = bootstrap(x, lambda z: np.r_[np.median(z[:, 0]), np.median(z[:, 2]), z[:, 4].mean(), z[:, 6].mean()])
+            low,high = bootstrap_interval(x, lambda z: np.r_[np.median(z[:, 0]), np.median(z[:, 2]), z[:, 4].mean(), z[:, 6].mean()])
             rows.append(dict(corpus='demo (synthetic)', recipe=recipe, given=dict(video='10 s of picture', audio='10 s of sound')[side], n=len(x), pool=len(index),
                 median_rank=np.median(x[:, 0]), median_rank_low=low[0], median_rank_high=high[0], chance_median_rank=(len(index)+1)/2, median_rank_by_fit=np.median(x[:, 1]),
                 pool_not_trained_on=x[:, 3].mean(), median_rank_not_trained_on=np.median(x[:, 2]), median_rank_not_trained_on_low=low[1], median_rank_not_trained_on_high=high[1], chance_median_rank_not_trained_on=(x[:, 3].mean()+1)/2,

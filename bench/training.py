@@ -18,7 +18,7 @@ import torch
 from mvrep.core import atomic_write, seed_from
 from mvrep.encoders.registry import Encoder
 from mvrep.features.store import FeatureStore
-from mvrep.learning.training import Batches, Epochs, Training, _quiet, _trainer, history, make_model, recipes
+from mvrep.learning.training import Batches, Epochs, Training, _quiet, _trainer, history, make_model, RECIPES
 from mvrep.learning.data import training_data
 
 class Net:
@@ -76,7 +76,7 @@ def repeat(b):
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--videos', type=int, default=120_000, help='five of six are trained on')
-    p.add_argument('--recipe', default='thesis', choices=list(recipes))
+    p.add_argument('--recipe', default='thesis', choices=list(RECIPES))
     p.add_argument('--threads', type=int, default=2)
     p.add_argument('--rounds', type=int, default=6, help='turns of compute and of reading')
     p.add_argument('--steps', type=int, default=100, help='in a turn')
@@ -90,7 +90,7 @@ if __name__=='__main__':
         videos = fill(store, a.videos)
         made = time.perf_counter()-t
         t = time.perf_counter()
-        config = replace(recipes[a.recipe], passes=6, max_epochs=1)
+        config = replace(RECIPES[a.recipe], passes=6, max_epochs=1)
         data = training_data(store, dict(audio='sound', video='picture'), videos)
         opened,after_open = time.perf_counter()-t, memory()
         module = Training(make_model(config, data.dims), config, data).train()

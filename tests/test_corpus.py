@@ -3,7 +3,7 @@ import json, os, sys
 from pathlib import Path
 import av, numpy as np, pandas as pd, pytest
 from mvrep.core import seed_from, sha256
-from mvrep.corpus.manifest import COLUMNS, CorpusError, SPLITS, read_manifest, save_manifest, scan_files, scan_folder, validate, video_ids
+from mvrep.corpus.manifest import COLUMNS, CorpusError, SPLITS, read_manifest, save_manifest, scan_files, scan_folder, validate, make_video_ids
 from mvrep.corpus.duplicates import find_duplicates
 from mvrep.corpus.public import join_msd, read_msd
 from mvrep.corpus.names import name_key
@@ -128,10 +128,10 @@ def test_no_folder(tmp_path):
 def test_ids():
     hard = ['-abc_DEF--x', 'a/b', 'a b', 'A b', '..', '...', '🎵', '🎶', 'x'*300, 'x'*299, 'e\u0301', '\u00e9 ', 'con', 'a\nb', 'a;b', "a'b"]
     names = [f'/v/{o}.mp4' for o in hard]
-    ids = video_ids(names, '/v')
+    ids = make_video_ids(names, '/v')
     assert len({o.casefold() for o in ids})==len(hard) and max(map(len, ids))<=80 and ids[0]=='-abc_DEF--x'
     assert validate(pd.DataFrame(dict(video_id=ids, path=names)), check_files=False)==[]
-    assert video_ids(names[::-1], '/v')==ids[::-1]
+    assert make_video_ids(names[::-1], '/v')==ids[::-1]
 
 def test_duplicates(home):
     df,_ = scan_folder(home)

@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 from mvrep.encoders.registry import Encoder
 from mvrep.features.store import FeatureStore
 from mvrep.media.segments import Segment
-from mvrep.learning.training import Batches, Training, fit, history, make_model, recipes, run_name
+from mvrep.learning.training import Batches, Training, train_model, history, make_model, RECIPES, run_name
 from mvrep.learning.data import training_data
 
 COLUMNS = dict(audio='sound', video='picture')
@@ -33,7 +33,7 @@ def make_data(folder, n=60, k=3, lengths=False):
 
 # several processes: one batch
 
-def config_of(recipe): return replace(recipes[recipe], dropout=0., embed_dim=16, hidden_dim=32, batch_size=24)
+def config_of(recipe): return replace(RECIPES[recipe], dropout=0., embed_dim=16, hidden_dim=32, batch_size=24)
 
 def make_step(data, config):
     "A trainer's module whose only chance is in the seed; its transformer has no dropout"
@@ -79,8 +79,8 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path, recipe):
 
 def test_a_trainer_with_two_processes_learns_what_one_learns(tmp_path):
     data,config = make_data(tmp_path/'s'), replace(config_of('aligned'), max_epochs=2, weight_decay=0.)
-    one = fit(data, config, tmp_path/'one', accelerator='cpu')
-    two = fit(data, config, tmp_path/'two', accelerator='cpu', devices=2)
+    one = train_model(data, config, tmp_path/'one', accelerator='cpu')
+    two = train_model(data, config, tmp_path/'two', accelerator='cpu', devices=2)
     a,b = history(tmp_path/'one'/one.about['run']), history(tmp_path/'two'/two.about['run'])
     np.testing.assert_allclose(a.train_loss, b.train_loss, rtol=1e-3)
     np.testing.assert_allclose(a.valid_loss, b.valid_loss, rtol=5e-3)
@@ -104,7 +104,7 @@ if {slow}:
         tr.callbacks.insert(0, Slow())
         return tr
     t._trainer = slow
-t.fit(make_data(Path({folder!r})/'s'), replace(config_of('thesis'), dropout=.3, max_epochs=12, patience=100), Path({folder!r})/'runs', accelerator='cpu')
+t.train_model(make_data(Path({folder!r})/'s'), replace(config_of('thesis'), dropout=.3, max_epochs=12, patience=100), Path({folder!r})/'runs', accelerator='cpu')
 """
 
 def start(folder, slow):
@@ -125,8 +125,8 @@ def test_a_killed_training_goes_on_and_ends_where_it_would_have(tmp_path):
     done = torch.load(run/'last.ckpt', weights_only=True)['epoch']+1
     assert 0<done<12
     assert start(tmp_path, False).wait()==0
-    whole = fit(data, config, tmp_path/'whole', accelerator='cpu')
-    after = fit(data, config, tmp_path/'runs', accelerator='cpu')
+    whole = train_model(data, config, tmp_path/'whole', accelerator='cpu')
+    after = train_model(data, config, tmp_path/'runs', accelerator='cpu')
     assert len(list((run/'csv').iterdir()))==2 # killed, resumed; the last call found it done
     for k,o in whole.state_dict().items(): assert torch.equal(o, after.state_dict()[k]), k
     pd.testing.assert_frame_equal(history(run), history(tmp_path/'whole'/run.name))
@@ -138,7 +138,7 @@ def test_nothing_is_unpickled(tmp_path):
     class Evil:
         def __reduce__(self): return (os.mkdir, (str(tmp_path/'owned'),))
     torch.save(dict(epoch=0, callbacks={}, evil=Evil()), run/'last.ckpt')
-    with pytest.raises(Exception): fit(data, config, tmp_path/'runs', accelerator='cpu')
+    with pytest.raises(Exception): train_model(data, config, tmp_path/'runs', accelerator='cpu')
     assert not (tmp_path/'owned').exists()
 
 # the command

@@ -97,8 +97,8 @@ def match(
 
 def _own(index, video):
     "The file of an id, or of itself; and the condition that leaves it out of the results if it is in the index"
-    from mvrep.features.store import _quote
+    from mvrep.features.store import sql_quote
     paths = index.videos.path
     own = [video] if video in paths.index else paths.index[paths==os.path.abspath(video)][:1]
     if not len(own) and not Path(video).is_file(): raise ValueError(f'{video}: neither a file nor an id in {index.folder}')
-    return (paths[own[0]], f'video_id <> {_quote(own[0])}') if len(own) else (video, None)
+    return (paths[own[0]], f'video_id <> {sql_quote(own[0])}') if len(own) else (video, None)

@@ -42,9 +42,9 @@ def _read_corpus(src, manifest=None, label_from_folder=None):
 
 def _scan(folder, label_from_folder=None):
     "As `scan_folder`, with a note on the files that it does not look at"
-    from mvrep.corpus.manifest import _walk, scan_folder
+    from mvrep.corpus.manifest import walk_folder, scan_folder
     res = scan_folder(folder, label_from_folder=label_from_folder)
-    kinds = Counter(o.suffix.lower() or 'no ending' for o in _walk(folder)[2])
+    kinds = Counter(o.suffix.lower() or 'no ending' for o in walk_folder(folder)[2])
     if kinds: say(f'note: {kinds.total()} files are no videos by their names ({", ".join(plain(o) for o,_ in kinds.most_common(5))}): left alone', err)
     return res
 
@@ -112,13 +112,13 @@ def index_(
     Example: `mvrep index ~/videos --out ~/videos.mvrep`"""
     with plain_errors():
         from mvrep.corpus.duplicates import find_duplicates
-        from mvrep.encoders.registry import presets
+        from mvrep.encoders.registry import PRESETS
         from mvrep.index.index import create_index
         not_inside(dest)
         if not src.exists(): raise ValueError(f'{src}: no such file or folder')
         read = partial(_read_corpus, src, manifest, label_from_folder)
         table = read() if manifest or src.is_file() else None # what is wrong with it is known before networks are loaded
-        specs = tuple(encoders.split(',')) if encoders else presets[preset]
+        specs = tuple(encoders.split(',')) if encoders else PRESETS[preset]
         columns = _columns(specs)
         corpus,bad = table or read()
         if strict and len(bad): raise ValueError(f'{bad.path[0]}: {bad.reason[0]}')
@@ -252,11 +252,11 @@ def doctor(json_:Json=False):
     import av, os, platform
     from importlib.metadata import version
     from mvrep.core import data_home
-    from mvrep.encoders.registry import encoders
+    from mvrep.encoders.registry import ENCODERS
     pkgs = ('mvrep', 'torch', 'torchvision', 'timm', 'av', 'librosa', 'lancedb', 'numpy')
     d = dict(python=platform.python_version(), cores=len(os.sched_getaffinity(0)), home=str(data_home()), **{o: version(o) for o in pkgs})
     codecs = {o: o in av.codecs_available for o in ('h264', 'hevc', 'vp9', 'av1', 'aac', 'opus', 'mp3')}
-    weights = {o: _check_weights(o) for o in encoders}
+    weights = {o: _check_weights(o) for o in ENCODERS}
     ready = all(weights[o][0] for o in ('musicnn_mtt', 'efficientnet_lite0'))
     if json_: print_json(dict(**d, codecs=codecs, weights={k: dict(found=a, detail=b) for k,(a,b) in weights.items()}, ready=ready))
     else:
@@ -279,19 +279,19 @@ def demo(
     Example: `mvrep demo --out demo`"""
     with plain_errors():
         from mvrep.corpus.demo import make_demo
-        from mvrep.encoders.registry import presets
+        from mvrep.encoders.registry import PRESETS
         from mvrep.index.index import create_index
-        from mvrep.explore.report import evaluate, write_report
+        from mvrep.explore.report import neighbour_precision, write_report
         not_inside(dest/'index')
         say(f'1/3 making {n} music videos (synthetic: songs and pictures generated from shared hidden causes)', err)
         make_demo(dest/'corpus', n=n, workers=workers)
         corpus,bad = _read_corpus(dest/'corpus'/'manifest.csv')
         say('2/3 encoding sound (musicnn) and picture (EfficientNet-Lite0)', err)
         with alone(dest/'index'):
-            ix = create_index(dest/'index', presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
+            ix = create_index(dest/'index', PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
             count = _fill(ix, corpus, bad, workers, True, True)
         say('3/3 recommending, measuring, writing the report', err)
-        scores = evaluate(ix)
+        scores = neighbour_precision(ix)
         page = write_report(ix, dest/'report.html', scores)
     if json_: print_json(dict(report=str(page), index=str(dest/'index'), scores=records(scores), **count))
     else: _show_demo(ix, scores, page)

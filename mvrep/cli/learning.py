@@ -30,16 +30,16 @@ def train(
     with plain_errors(), _training():
         from dataclasses import replace
         from mvrep.index.index import Index
-        from mvrep.learning.training import fit, recipes
+        from mvrep.learning.training import train_model, RECIPES
         from mvrep.learning.data import training_data
-        if recipe not in recipes: raise typer.BadParameter(f'{recipe!r}: one of {", ".join(recipes)}', param_hint='--recipe')
+        if recipe not in RECIPES: raise typer.BadParameter(f'{recipe!r}: one of {", ".join(RECIPES)}', param_hint='--recipe')
         Index(folder) # or say that there is none
         with alone(folder):
             ix = Index(folder)
-            config = replace(recipes[recipe], seed=seed)
+            config = replace(RECIPES[recipe], seed=seed)
             if epochs: config = replace(config, max_epochs=epochs)
             data = training_data(ix.store, ix.columns, ix.videos, seed)
-            model = fit(data, config, folder/'runs', not json_, devices, accelerator, precision)
+            model = train_model(data, config, folder/'runs', not json_, devices, accelerator, precision)
             model.about['columns'] = ix.columns
             model.save(folder/'model'/'model.safetensors')
             ix.build()

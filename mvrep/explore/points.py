@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from tqdm import tqdm
-from ..media.clips import CLIP
+from ..media.clips import CLIP_SECONDS
 from ..index.exact import best_rows
 from ..index.index import Index
 from .tsne import Map, StaleMap, color_by, fit_tsne, load_tsne, map_vectors
@@ -78,7 +78,7 @@ class Points:
         "Which clip shows a moment"
         starts,d = self.starts.get(video_id, [0.]), self.index.videos.duration.get(video_id)
         at = float(starts[len(starts)//2] if at is None else at)
-        return (0., float(d), min(at, float(d))) if d is not None and d<=SHORT else (at, CLIP, 0.)
+        return (0., float(d), min(at, float(d))) if d is not None and d<=SHORT else (at, CLIP_SECONDS, 0.)
 
     def moment(self,
         point:str # Id of a point

@@ -17,7 +17,7 @@ from ..core import MediaError, atomic_write, seed_from
 from ..index.index import Index
 from ..index.exact import joint_scores
 from ..media.read import contact_sheet, read_frames
-from ..metrics.intervals import bootstrap
+from ..metrics.intervals import bootstrap_interval
 
 # %% ../../nbs/library/11_explore/50_qualitative.ipynb #29c1116e
 SIDES = {'audio': 'sound', 'video': 'picture', 'joint': 'both'}
@@ -102,7 +102,7 @@ def agreement(
     rows,pool = [], len(index)-1
     for a,b in pairs+[(('segment', by), ('video', by)) for by in SIDES]:
         share = np.array([len(p&q)/max(len(p), len(q), 1) for p,q in zip(found[a], found[b])])
-        low,high = bootstrap(share, seed=seed)
+        low,high = bootstrap_interval(share, seed=seed)
         rows.append(dict(lists=f'{a[0]} by {SIDES[a[1]]} – {b[0]} by {SIDES[b[1]]}', overlap=share.mean(), low=low, high=high, chance=min(k/max(pool, 1), 1.), pool=pool, seeds=len(share)))
     return pd.DataFrame(rows).set_index('lists')
 

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from ..core import atomic_write
 from ..index.index import Index
 from ..metrics.ranking import precision_at_k
-from ..features.vectors import fit_scale, pool_tracks, standardise
+from ..features.vectors import fit_scale, pool_segments, standardise
 
 # %% ../../nbs/library/11_explore/10_tsne.ipynb #cec1a751
 def _stack(index, sides, level):
@@ -51,7 +51,7 @@ def map_vectors(
         keys,m = keys[ok], index.store.matrix(by)
         if not ok.all(): m = m[ok] # some are not in a build yet
         f = standardise(m, fit_scale(m))
-        if level=='track': f,keys = pool_tracks(f, keys.video_id.to_numpy()), keys[~keys.video_id.duplicated()].assign(segment_id=lambda o: o.video_id)
+        if level=='track': f,keys = pool_segments(f, keys.video_id.to_numpy()), keys[~keys.video_id.duplicated()].assign(segment_id=lambda o: o.video_id)
         f[np.nan_to_num(np.abs(f)).sum(1)==0] = np.nan
         keys,x = keys.rename(columns=dict(segment_id='id')).set_index('id')[['video_id', 'start', 'length']], [f]
     else: raise ValueError(f"by={by!r}: one of 'audio', 'video', 'joint', {', '.join(index.store.columns)}")

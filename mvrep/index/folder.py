@@ -16,8 +16,8 @@ import pyarrow as pa
 from fastcore.basics import patch
 from .storage import as_kept, build_path, came_from, current, new_build, numbers, point, restore_table
 from ..core import atomic_write, sha256
-from ..features.store import FeatureStore, _quote, open_table
-from ..features.vectors import fit_scale, pool_tracks, standardise
+from ..features.store import FeatureStore, sql_quote, open_table
+from ..features.vectors import fit_scale, pool_segments, standardise
 
 # %% ../../nbs/library/09_index/30_folder.ipynb #5783d8d4
 _text = ['video_id', 'path', 'artist', 'title', 'genre', 'mood', 'emotion', 'release_date', 'origin', 'split', 'license', 'sha256']
@@ -92,7 +92,7 @@ def _clean(v):
 # %% ../../nbs/library/09_index/30_folder.ipynb #96d512f1
 def _tracks(model, side, scale, x, video_ids, start):
     "Vectors of videos from features of their segments: by the trained heads if there are any"
-    return model.tracks(side, x, video_ids, start) if model else pool_tracks(standardise(x, scale), video_ids)
+    return model.tracks(side, x, video_ids, start) if model else pool_segments(standardise(x, scale), video_ids)
 
 def _pool(model, side, scale, x, keys, block=1024):
     "Vectors of the videos whose segments are the rows of `x`, some videos at a time"
@@ -132,7 +132,7 @@ def build(self:Index,
     refit:bool=True # Fit the scale anew; otherwise keep it, and every vector whose video has not changed
 ):
     "Turn the stored features into one vector a video and modality, by the model in `model/` if there is one, as a new numbered build; raises `ValueError` while some are missing"
-    self.store.fold()
+    self.store.merge_recent()
     (done,encoded_by),column = self._encoded(), self.wanted['columns']
     file = self.folder/'model'/'model.safetensors'
     made_by = sha256(file) if file.is_file() else ''
@@ -227,7 +227,7 @@ def rollback(self:Index,
 ):
     "Make everything what it was when a build was made; raises `ValueError` if it is not there"
     home = self.folder/'index'
-    self.store.fold()
+    self.store.merge_recent()
     self.reload()
     if n is None: n = self.n if self._changed() else came_from(home, self.n)
     if n not in numbers(home): raise ValueError(f'no build to go back to{f" of number {n}" if n else ""}: there are {numbers(home)}, {current(home)} is in use')
@@ -260,8 +260,8 @@ def delete(self:Index,
     known = set(self.ids) | set(self.table.search().select(['video_id']).to_arrow()['video_id'].to_pylist())
     if wrong := [o for o in video_ids if o not in known]: raise KeyError(f'no video {wrong[0]!r} in {self.folder}')
     if not len(video_ids): return
-    where = f'video_id IN ({", ".join(map(_quote, video_ids))})'
-    self.store.fold()
+    where = f'video_id IN ({", ".join(map(sql_quote, video_ids))})'
+    self.store.merge_recent()
     for o in (self.store.segments, self.store.failed, self.table): o.delete(where)
     self.store._sources = None
     keep = ~self._row.isin(video_ids)

@@ -19,7 +19,7 @@ from .approximate import candidates, make_cells, tune
 from .storage import build_path
 from ..core import atomic_write, cached, sha256
 from .exact import best_rows, joint_scores, row_scores
-from ..encoders.registry import presets
+from ..encoders.registry import PRESETS
 from .folder import Index, VIDEOS, _tracks, create_index
 from ..features.vectors import standardise
 
@@ -29,7 +29,7 @@ def _make_tiny(folder):
     from mvrep.corpus.demo import tiny_corpus
     from mvrep.features.extraction import extract
     corpus = read_manifest(tiny_corpus()/'manifest.csv')
-    index = create_index(folder/'ix', presets['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
+    index = create_index(folder/'ix', PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
     index.put_videos(corpus)
     extract(corpus, index.store, index.config['specs'], progress=False)
     index.build()

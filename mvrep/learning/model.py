@@ -18,7 +18,7 @@ from torch import nn
 from ..core import atomic_write
 from .fusion import TrackTransformer, masked_mean, pad_tracks
 from .heads import TwoTowers
-from ..features.vectors import pool_tracks
+from ..features.vectors import pool_segments
 
 # %% ../../nbs/library/06_learning/50_model.ipynb #e6916dd2
 class JointModel(nn.Module):
@@ -84,7 +84,7 @@ def tracks(self:JointModel,
     start:np.ndarray # Where each segment begins, seconds, shape (n,)
 ) -> np.ndarray: # Unit vectors in order of appearance, shape (n_videos, d), float32; zeros where no segment has this modality
     "Where videos are in the joint space"
-    if not self.sequence: return pool_tracks(self.segments(side, x), video_ids)
+    if not self.sequence: return pool_segments(self.segments(side, x), video_ids)
     cuts = np.flatnonzero(video_ids[1:]!=video_ids[:-1])+1
     rows,mask = pad_tracks(np.split(np.array(x, np.float32), cuts))
     times,_ = pad_tracks(np.split(np.array(start, np.float32)[:, None], cuts))

@@ -9,7 +9,7 @@ __all__ = ['ranks', 'embedding_ranks', 'retrieval_metrics', 'precision_at_k', 'm
 import numpy as np
 import torch
 import torch.nn.functional as F
-from .intervals import bootstrap
+from .intervals import bootstrap_interval
 
 # %% ../../nbs/library/05_metrics/20_ranking.ipynb #78c6b35b
 def _finite(x, name):
@@ -73,7 +73,7 @@ def retrieval_metrics(
     for side,r in zip(('audio_to_video', 'video_to_audio'), embedding_ranks(audio_emb, video_emb)):
         res |= {f'{side}_{k}':o for k,o in zip(names, _rank_summary(r, ks).tolist())}
         if not n_boot: continue
-        for end,o in zip(('low', 'high'), bootstrap(r, lambda x: _rank_summary(x, ks), n_boot, seed=seed)):
+        for end,o in zip(('low', 'high'), bootstrap_interval(r, lambda x: _rank_summary(x, ks), n_boot, seed=seed)):
             res |= {f'{side}_{k}_{end}':x for k,x in zip(names, o.tolist())}
     chance = [(n+1)/2, (n+1)/2, (1/np.arange(1, n+1)).mean().item(), *(min(k, n)/n for k in ks)]
     return res | {f'chance_{k}':o for k,o in zip(names, chance)} | dict(pool_size=n)
@@ -112,7 +112,7 @@ def precision_at_k(
         x = x.cpu().numpy()[:,:k]
         if x.shape!=(n,k) or (x==np.arange(n)[:,None]).any(): raise ValueError(f'want {k} neighbours other than itself for each of {n}, got {x.shape}')
         p = (labels[x]==labels[:,None]).mean(1)
-    low,high = bootstrap(p, n_boot=n_boot, seed=seed)
+    low,high = bootstrap_interval(p, n_boot=n_boot, seed=seed)
     chance,pool = (same.sum(1)[ask]/others[ask]).mean(), others[ask].mean().item()
     return dict(precision=p.mean().item(), low=low.item(), high=high.item(), chance=chance.item(), pool=n-1 if groups is None else pool)
 

@@ -8,7 +8,7 @@ __all__ = ['recommendation_metrics']
 # %% ../../nbs/library/05_metrics/40_recommendation.ipynb #5d3fd967
 import numpy as np
 import torch
-from .intervals import bootstrap
+from .intervals import bootstrap_interval
 
 # %% ../../nbs/library/05_metrics/40_recommendation.ipynb #8a7475ef
 def _chance(n_liked, pool, ks, length):
@@ -45,6 +45,6 @@ def recommendation_metrics(
     if not rows: raise ValueError(f'none of {len(liked)} users likes anything')
     rows = np.array(rows, dtype=float)
     res = dict(zip(names, rows.mean(0).tolist()))
-    for end,o in zip(('low', 'high'), bootstrap(rows, n_boot=n_boot, seed=seed)): res |= {f'{k}_{end}':x for k,x in zip(names, o.tolist())}
+    for end,o in zip(('low', 'high'), bootstrap_interval(rows, n_boot=n_boot, seed=seed)): res |= {f'{k}_{end}':x for k,x in zip(names, o.tolist())}
     res |= {f'chance_{k}':o for k,o in zip(names, np.mean(chance, 0).tolist())}
     return res | dict(pool_size=np.mean(pool).item() if np.ndim(pool) else pool, n_users=len(rows), n_left_out=len(liked)-len(rows))

@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from .probe import Probe
 from ..corpus.folds import group_folds
 from .labels import _clean, doubtful_labels, label_table, together
-from ..metrics.intervals import jackknife
+from ..metrics.intervals import jackknife_interval
 
 # %% ../../nbs/library/08_probing/30_cross_validation.ipynb #dabdb7ed
 def fold_measures(
@@ -150,7 +150,7 @@ def _evaluate(p, decided, truth, at, groups, tags, names):
     b = min(g.max()+1, 200) # blocks; of one group each unless there are more
     weight = np.r_[np.ones((1, len(g))), np.arange(b)[:,None]!=np.random.default_rng(0).permutation(g.max()+1)[g]%b] # the first is the sample itself
     means,each = (np.mean(o, 0) for o in zip(*(measures(a, d, truth, f, tags, weight) for a,d,f in zip(p, decided, at))))
-    low,high = jackknife(means)
+    low,high = jackknife_interval(means)
     luck = np.mean([chance_precision(a, truth, f) for a,f in zip(p, at)], 0)
     value = lambda v: None if np.isnan(v) else float(v)
     row = {a+e: value(v) for a,*vs in zip(MEASURES, means[:,0], low, high) for e,v in zip(('', '_low', '_high'), vs)}

@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import nn
 from ..corpus.folds import group_folds
 from ..encoders.mel_cnn import classify, fit_classifier, read_net, save_net
-from ..metrics.intervals import bootstrap
+from ..metrics.intervals import bootstrap_interval
 from ..metrics.ranking import ranks
 from ..encoders.weights import load_exactly
 from ..features.vectors import fit_scale

@@ -15,7 +15,7 @@ from ..core import MediaError, atomic_write
 from ..features.extraction import _read
 from ..encoders.registry import load_encoder
 from ..index.index import Index
-from ..media.read import _pictures, probe, read_audio
+from ..media.read import iter_frames, probe, read_audio
 from .neighbours import _segments
 from .lists import cap_artists
 from ..media.segments import Segment
@@ -137,7 +137,7 @@ def preview(
     with atomic_write(dest) as tmp, av.open(str(tmp), 'w', format='mp4') as c:
         v,a = c.add_stream('libx264', fps, dict(preset='veryfast')), c.add_stream('aac', sr)
         v.pix_fmt,a.layout,a.format = 'yuv420p', 'mono', 'fltp'
-        for i,x in enumerate(_pictures(picture, picture_start, length, fps, height)):
+        for i,x in enumerate(iter_frames(picture, picture_start, length, fps, height)):
             x = x[:x.shape[0]//2*2, :x.shape[1]//2*2]
             if not i: v.height,v.width = x.shape[:2]
             f = av.VideoFrame.from_ndarray(np.ascontiguousarray(x), 'rgb24')
