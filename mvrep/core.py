@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['MODALITIES', 'other_modality', 'data_home', 'MediaError', 'seed_from', 'atomic_write', 'cached', 'sha256', 'count_of',
-           'clock', 'figure_image', 'import_torchvision']
+           'clock', 'figure_image', 'parameter_text', 'add_parameters', 'public_names', 'import_torchvision']
 
-# %% ../nbs/library/00_core/00_core.ipynb #ed73e4ac
+# %% ../nbs/library/00_core/00_core.ipynb #701d41bd
 import hashlib
+import importlib
+import inspect
 import io
 import os
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 
 # %% ../nbs/library/00_core/00_core.ipynb #7eceb153
@@ -118,6 +121,44 @@ def figure_image(
     buffer = io.BytesIO()
     fig.savefig(buffer)
     return Image.open(buffer).convert('RGB').quantize(n_colors)
+
+# %% ../nbs/library/00_core/00_core.ipynb #34366c7a
+def parameter_text(
+    function # Function with a comment beside each parameter
+) -> str: # One line per parameter and one for the result; empty if nothing is documented
+    "The comments beside the parameters of a function, as text for its docstring."
+    from fastcore.docments import docments
+    comments = docments(function)
+    lines = [f'    {name}: {text}' for name, text in comments.items() if text and name not in ('self', 'return')]
+    result = [f'Returns: {comments["return"]}'] if comments.get('return') else []
+    return '\n'.join((['Parameters:'] if lines else [])+lines+result)
+
+def add_parameters(
+    obj # Function or class; anything else is left alone
+):
+    "Add the comments beside the parameters to the docstring, so that `help` shows them. Methods of a class too."
+    documented = [obj] if inspect.isfunction(obj) or is_dataclass(obj) else []
+    if inspect.isclass(obj): documented += [o for o in vars(obj).values() if inspect.isfunction(o)]
+    for o in documented:
+        if 'Parameters:' in (o.__doc__ or ''): continue
+        try: text = parameter_text(o)
+        except OSError: text = '' # made at run time, such as the `__init__` of a dataclass
+        if text: o.__doc__ = '\n\n'.join(filter(None, [inspect.getdoc(o), text]))
+
+# %% ../nbs/library/00_core/00_core.ipynb #576720e3
+def public_names(
+    package:str, # `__name__` of the package
+    modules:dict # {module of the package: names it offers}
+) -> tuple: # `__getattr__`, `__dir__` and `__all__` of the package
+    "Names that a package imports when they are first used. They raise `AttributeError` for a name that is not offered."
+    module_of = {name: module for module, names in modules.items() for name in names}
+    def __getattr__(name):
+        if name not in module_of: raise AttributeError(f'module {package!r} has no attribute {name!r}')
+        obj = getattr(importlib.import_module(f'{package}.{module_of[name]}'), name)
+        add_parameters(obj)
+        vars(sys.modules[package])[name] = obj
+        return obj
+    return __getattr__, lambda: sorted(module_of), sorted(module_of)
 
 # %% ../nbs/library/00_core/00_core.ipynb #7c6db759
 def import_torchvision(): # The torchvision module
