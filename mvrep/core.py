@@ -160,9 +160,9 @@ def public_names(
         return obj
     return __getattr__, lambda: sorted(module_of), sorted(module_of)
 
-# %% ../nbs/library/00_core/00_core.ipynb #7c6db759
+# %% ../nbs/library/00_core/00_core.ipynb #0221836f
 def import_torchvision(): # The torchvision module
-    "Import torchvision, even if its compiled operators do not fit the installed torch. Raises `ImportError` if it is missing."
+    "Import torchvision, even if its compiled operators do not fit torch. Raises `ImportError` if it is missing."
     import torch
     try:
         import torchvision
