@@ -12,6 +12,7 @@ from ..core import public_names
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'intervals': ['bootstrap_interval', 'jackknife_interval', 'artist_interval'],
     'ranking': ['ranks', 'embedding_ranks', 'retrieval_metrics', 'precision_at_k', 'modality_gap', 'alignment', 'uniformity'],
-    'classification': ['tag_metrics'],
+    'classification': ['tag_metrics', 'FoldRanking', 'rank_within_folds', 'MEASURES', 'CLASS_MEASURES', 'ClassifierMeasures',
+                       'classifier_measures', 'chance_measures', 'chance_average_precision'],
     'recommendation': ['recommendation_metrics'],
 })
