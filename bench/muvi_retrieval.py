@@ -12,11 +12,11 @@ from mvrep.core import atomic_write
 from mvrep.learning.heads import TwoTowers
 from mvrep.learning.losses import ClipLoss, same_pairs
 from mvrep.metrics.ranking import retrieval_metrics
-from mvrep.learning.muvi_retrieval import all_views, apply_view, fit, fit_view
+from mvrep.learning.muvi_retrieval import all_views, apply_view, fit_retrieval, fit_view
 from mvrep.corpus.folds import artist_folds
 from mvrep.corpus.names import artist_groups
 from mvrep.corpus.muvi import load_muvi, read_artists
-from mvrep.corpus.muvi_views import sound_views
+from mvrep.learning.muvi_views import sound_views
 
 torch.set_num_threads(1)
 CSV = Path(__file__).parents[1]/'results'/'muvi_retrieval.csv'
@@ -77,7 +77,7 @@ def main(shared, seeds):
     pick = lambda c, i: [tuple({k:o[i] for k,o in f.items()} for f in x) for x in c]
     def add(row, split, k, seed, fold, a, v):
         rows.append(dict(row=row, split=split, folds=k, seed=seed, fold=fold) | retrieval_metrics(a, v, n_boot=0))
-    def recipe(c, tr, by): return fit(data.subset([data.ids[i] for i in tr]), pd.DataFrame(dict(id=[data.ids[i] for i in tr], artist=[by[i] for i in tr])), cuts=pick(c, tr))
+    def recipe(c, tr, by): return fit_retrieval(data.subset([data.ids[i] for i in tr]), pd.DataFrame(dict(id=[data.ids[i] for i in tr], artist=[by[i] for i in tr])), cuts=pick(c, tr))
     everyone = [str(i) for i in range(len(data))]
     for seed in range(seeds):
         for k in (5, 4):

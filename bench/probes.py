@@ -21,7 +21,7 @@ from mvrep.probing.labels import doubtful_labels, label_table, together
 from mvrep.corpus.folds import artist_folds
 from mvrep.corpus.names import artist_groups
 from mvrep.corpus.muvi import load_muvi, read_artists
-from mvrep.corpus.muvi_views import picture_style, sound_style
+from mvrep.learning.muvi_views import picture_style, sound_style
 from mvrep.probing.cross_validation import chance, cross_validate, fold_measures, index_inputs, measures, predict_folds, probe_index
 from mvrep.metrics.intervals import jackknife_interval
 from mvrep.probing.tags import tag_catalogue

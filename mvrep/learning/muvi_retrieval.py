@@ -19,7 +19,7 @@ from ..core import atomic_write
 from ..corpus.muvi import MuViSync, read_artists
 from ..corpus.folds import artist_folds
 from ..corpus.names import artist_groups
-from ..corpus.muvi_views import picture_views, sound_views
+from .muvi_views import picture_views, sound_views
 import argparse
 from ..corpus.muvi import load_muvi, save_muvi
 from ..metrics.ranking import retrieval_metrics
