@@ -18,7 +18,8 @@ from mvrep.learning.heads import TwoTowers
 from mvrep.index.index import create_index
 from mvrep.learning.losses import ClipLoss
 from mvrep.media.read import read_audio
-from mvrep.encoders.mel_cnn import MelCNN, classify, fit_classifier, mel_patches
+from mvrep.encoders.classifier import classify, fit_classifier
+from mvrep.encoders.mel_cnn import MelCNN, mel_patches
 from mvrep.metrics.ranking import ranks
 from mvrep.features.vectors import fit_scale, pool_segments, standardise
 

@@ -6,7 +6,7 @@
 __all__ = ['is_label', 'usable_labels', 'emotion_folds', 'EmotionNet', 'train_emotion', 'late_fusion', 'pick', 'emotion_report',
            'nearest_music', 'nearest_report', 'show_confusion']
 
-# %% ../../nbs/library/08_probing/50_emotion.ipynb #baeb97cd
+# %% ../../nbs/library/08_probing/50_emotion.ipynb #cf2f1fc0
 import numpy as np
 import pandas as pd
 import torch
@@ -14,10 +14,10 @@ from fastcore.basics import patch
 from pathlib import Path
 from torch import nn
 from ..corpus.folds import group_folds
-from ..encoders.mel_cnn import classify, fit_classifier, read_net, save_net
+from ..encoders.classifier import classify, fit_classifier
 from ..metrics.intervals import bootstrap_interval
 from ..metrics.ranking import ranks
-from ..encoders.weights import load_exactly
+from ..encoders.weights import load_exactly, read_net, save_net
 from ..features.vectors import fit_scale
 from ..metrics.intervals import artist_interval
 

@@ -5,15 +5,14 @@
 # %% auto #0
 __all__ = ['pair_loss', 'PairNet', 'PairSpace', 'distances', 'fit_pairs', 'save_pairs', 'load_pairs']
 
-# %% ../../nbs/library/08_probing/60_emotion_pairs.ipynb #a397c3e1
+# %% ../../nbs/library/08_probing/60_emotion_pairs.ipynb #700d90db
 import numpy as np
 import torch
 import torch.nn.functional as F
 from pathlib import Path
 from torch import nn
 from .emotion import is_label
-from ..encoders.mel_cnn import read_net, save_net
-from ..encoders.weights import load_exactly
+from ..encoders.weights import load_exactly, read_net, save_net
 from ..learning.samplers import sample_pairs
 
 # %% ../../nbs/library/08_probing/60_emotion_pairs.ipynb #e682b754
