@@ -6,7 +6,6 @@ from mvrep.core import seed_from, sha256
 from mvrep.corpus.manifest import COLUMNS, CorpusError, SPLITS, read_manifest, save_manifest, scan_files, scan_folder, validate, make_video_ids
 from mvrep.corpus.duplicates import find_duplicates
 from mvrep.corpus.public import join_msd, read_msd
-from mvrep.corpus.names import name_key
 from mvrep.corpus.folds import split_by_artist, split_random
 
 def film(path, seconds=.4, picture=True, sound=True, tags=None):
@@ -255,14 +254,6 @@ def test_what_belongs_together_through_others():
 @pytest.mark.parametrize('shares', [(.8, .1), (.8, .2, 0), (.5, .5, .5), (1.2, -.1, -.1)])
 def test_bad_shares(shares):
     with pytest.raises(ValueError, match='shares'): split_random(corpus(9, 0), shares)
-
-def test_names():
-    same = [('The Beatles', 'beatles'), ('Beyoncé', 'BEYONCE'), ("Don't", 'Dont'), ('Don’t', "don't"), ('A & B', 'a and b'), ('Sugar (Official Music Video)', 'Sugar'), ('X [HD]', 'x'),
-            ('X ft. Y', 'X (feat. Z)'), ('Ｆｕｌｌ', 'full'), ('Levels - Radio Edit', 'Levels')]
-    other = [('Song', 'Song (live)'), ('Song', 'Song (remix)'), ('The The', 'X'), ('!!!', '???'), ('Left', 'Le'), ('Часы', 'Чаши'), ('Soft', 'So'), ('Video Games', 'Games')]
-    for a,b in same: assert name_key(a)==name_key(b), (a, b)
-    for a,b in other: assert name_key(a)!=name_key(b), (a, b)
-    assert all(name_key(o) for o in ('The', '!!!', '(feat. X)', 'ft. x'))
 
 def test_msd(tmp_path):
     (tmp_path/'ids.txt').write_bytes(b'TRCSCVP128F9342C96\r\nTRGXVIQ128E0792864\r\nTRCSCVP128F9342C96\r\n')
