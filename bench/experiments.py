@@ -118,8 +118,8 @@ def baselines(all_sets, rounds):
     "Closed forms on the means of the same segments of the same videos"
     rows = []
     for name,coupling,k,data in all_sets:
-        n = np.bincount(data.video)[:,None]
-        x,y = (np.stack([np.bincount(data.video, o) for o in np.load(p).T], 1)/n for p in data.paths.values())
+        n = np.bincount(data.video_index)[:,None]
+        x,y = (np.stack([np.bincount(data.video_index, o) for o in np.load(p).T], 1)/n for p in data.paths.values())
         for seed,d in parts(data, k, rounds):
             tr,te = (np.flatnonzero(d.split==o) for o in ('train', 'test'))
             for row,f in dict(CCA=pooled, ridge=ridge).items():

@@ -26,7 +26,7 @@ from mvrep.features.store import KEYS, _vectors
 from mvrep.encoders.registry import Encoder
 from mvrep.index.index import create_index
 from mvrep.explore.points import Points, pack_points, page_level
-from mvrep.learning.data import _Net
+from mvrep.learning.data import SyntheticNetwork
 from mvrep.explore.tsne import Map, _checks, _file, map_vectors
 
 def cast(n, parts, rng):
@@ -57,7 +57,7 @@ def made_up(n, k=6, parts=6, seed=0):
 
 def make_index(folder, n, parts=6, d=128, seed=0):
     "An index of `n` made-up videos in 40 groups, and a map of them"
-    rng,encoders = np.random.default_rng(seed), (Encoder('sound', 'audio', _Net(d)), Encoder('picture', 'video', _Net(d)))
+    rng,encoders = np.random.default_rng(seed), (Encoder('sound', 'audio', SyntheticNetwork(d)), Encoder('picture', 'video', SyntheticNetwork(d)))
     videos,g,starts = cast(n, parts, rng)
     ids,ix = videos.index.to_numpy(object), create_index(folder, ('sound', 'picture'), dict(audio='sound', video='picture'))
     for e in encoders: ix.store.add_column(e)

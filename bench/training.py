@@ -18,7 +18,7 @@ import torch
 from mvrep.core import atomic_write, seed_from
 from mvrep.encoders.registry import Encoder
 from mvrep.features.store import FeatureStore
-from mvrep.learning.training import Batches, Epochs, Training, _quiet, _trainer, history, make_model, RECIPES
+from mvrep.learning.training import Batches, EpochSampler, TrainingModule, quiet_lightning, make_trainer, run_history, make_model, RECIPES
 from mvrep.learning.data import training_data
 
 class Net:
@@ -65,7 +65,7 @@ def steps(train, opt, batches, n):
     return time.perf_counter()-t, got, time.process_time()-cpu
 
 def endless(data, config):
-    sampler,read = Epochs(data, config), Batches(data, config)
+    sampler,read = EpochSampler(data, config), Batches(data, config)
     for e in range(10**6):
         sampler.set_epoch(e)
         for at in sampler: yield read[at]
@@ -93,10 +93,10 @@ if __name__=='__main__':
         config = replace(RECIPES[a.recipe], passes=6, max_epochs=1)
         data = training_data(store, dict(audio='sound', video='picture'), videos)
         opened,after_open = time.perf_counter()-t, memory()
-        module = Training(make_model(config, data.dims), config, data).train()
+        module = TrainingModule(make_model(config, data.dims), config, data).train()
         opt = module.configure_optimizers()[0][0]
-        one,stream = repeat(Batches(data, config)[next(iter(Epochs(data, config)))]), endless(data, replace(config, fresh=True))
-        n = len(Epochs(data, config))
+        one,stream = repeat(Batches(data, config)[next(iter(EpochSampler(data, config)))]), endless(data, replace(config, fresh=True))
+        n = len(EpochSampler(data, config))
         each = a.steps
         steps(module, opt, one, 5), steps(module, opt, stream, 5)
         compute,read = [], []
@@ -106,7 +106,7 @@ if __name__=='__main__':
         compute,read = np.array(compute), np.array(read)
         t,cpu = time.perf_counter(), time.process_time()
         run = Path(tmp)/'run'
-        with _quiet(): _trainer(run, config, False, 1, accelerator='cpu').fit(Training(make_model(config, data.dims), config, data))
+        with quiet_lightning(): make_trainer(run, config, False, 1, accelerator='cpu').fit(TrainingModule(make_model(config, data.dims), config, data))
         epoch,cpu = time.perf_counter()-t, time.process_time()-cpu
         total = each*a.rounds
         res = dict(command=f'python bench/training.py --videos {a.videos} --recipe {a.recipe} --threads {a.threads} --rounds {a.rounds} --steps {a.steps}', recipe=a.recipe, seed=config.seed, cores=len(os.sched_getaffinity(0)), threads=a.threads,
@@ -115,7 +115,7 @@ if __name__=='__main__':
             compute_steps_a_second=total/compute[:, 0].sum(), read_steps_a_second=total/read[:, 0].sum(),
             compute_epoch_seconds=n*compute[:, 0].sum()/total, read_epoch_seconds=n*read[:, 0].sum()/total, best_round_epoch_seconds=n*read[:, 0].min()/each,
             best_round_compute_epoch_seconds=n*compute[:, 0].min()/each, compute_epoch_cpu_seconds=n*compute[:, 2].sum()/total, read_epoch_cpu_seconds=n*read[:, 2].sum()/total, read_rate_of_compute=compute[:, 0].sum()/read[:, 0].sum(), ms_of_reading_a_step=1000*read[:, 1].sum()/total,
-            lightning_epoch_with_validation_seconds=epoch, lightning_epoch_cpu_seconds=cpu, valid_median_rank=float(history(run).valid_median_rank[0]), valid_pool=int(len(np.unique(data.video[data.part('valid')]))),
+            lightning_epoch_with_validation_seconds=epoch, lightning_epoch_cpu_seconds=cpu, valid_median_rank=float(run_history(run).valid_median_rank[0]), valid_pool=int(len(np.unique(data.video_index[data.part('valid')]))),
             store_made_seconds=made, store_opened_seconds=opened, store_gigabytes=sum(o.stat().st_size for o in store.folder.rglob('*') if o.is_file())/1e9,
             anonymous_gigabytes_after_opening=after_open['RssAnon'], anonymous_gigabytes=max(mem['RssAnon'], memory()['RssAnon']), file_backed_gigabytes=mem['RssFile'], peak_of_both_gigabytes=memory()['VmHWM'])
     with atomic_write(a.dest) as f: f.write_text(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k,v in res.items()}, indent=1)+'\n')

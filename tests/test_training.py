@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 from mvrep.encoders.registry import Encoder
 from mvrep.features.store import FeatureStore
 from mvrep.media.segments import Segment
-from mvrep.learning.training import Batches, Training, train_model, history, make_model, RECIPES, run_name
+from mvrep.learning.training import Batches, TrainingModule, train_model, run_history, make_model, RECIPES, run_name
 from mvrep.learning.data import training_data
 
 COLUMNS = dict(audio='sound', video='picture')
@@ -37,7 +37,7 @@ def config_of(recipe): return replace(RECIPES[recipe], dropout=0., embed_dim=16,
 
 def make_step(data, config):
     "A trainer's module whose only chance is in the seed; its transformer has no dropout"
-    module = Training(make_model(config, data.dims), config, data).train()
+    module = TrainingModule(make_model(config, data.dims), config, data).train()
     for o in module.modules():
         if isinstance(o, torch.nn.Dropout): o.p = 0.
         if isinstance(o, torch.nn.MultiheadAttention): o.dropout = 0.
@@ -59,7 +59,7 @@ def worker(rank, world, meet, data, config, at, dest):
 def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path, recipe):
     data,config = make_data(tmp_path/'s', lengths=True), config_of(recipe)
     at = data.part('train')
-    at = at[np.unique(data.video[at], return_index=True)[1]][:24]
+    at = at[np.unique(data.video_index[at], return_index=True)[1]][:24]
     mp.spawn(worker, (2, tmp_path/'meet', data, config, at, tmp_path/'out'), nprocs=2)
     module = make_step(data, config)
     loss = module.compare(Batches(data, config)[at])[0]
@@ -81,7 +81,7 @@ def test_a_trainer_with_two_processes_learns_what_one_learns(tmp_path):
     data,config = make_data(tmp_path/'s'), replace(config_of('aligned'), max_epochs=2, weight_decay=0.)
     one = train_model(data, config, tmp_path/'one', accelerator='cpu')
     two = train_model(data, config, tmp_path/'two', accelerator='cpu', devices=2)
-    a,b = history(tmp_path/'one'/one.about['run']), history(tmp_path/'two'/two.about['run'])
+    a,b = run_history(tmp_path/'one'/one.about['run']), run_history(tmp_path/'two'/two.about['run'])
     np.testing.assert_allclose(a.train_loss, b.train_loss, rtol=1e-3)
     np.testing.assert_allclose(a.valid_loss, b.valid_loss, rtol=5e-3)
 
@@ -98,12 +98,12 @@ import mvrep.learning.training as t
 if {slow}:
     class Slow(L.Callback): # the epochs of so small a corpus are over before one can kill them
         def on_train_epoch_start(self, trainer, module): __import__('time').sleep(.5)
-    old = t._trainer
+    old = t.make_trainer
     def slow(*a, **k):
         tr = old(*a, **k)
         tr.callbacks.insert(0, Slow())
         return tr
-    t._trainer = slow
+    t.make_trainer = slow
 t.train_model(make_data(Path({folder!r})/'s'), replace(config_of('thesis'), dropout=.3, max_epochs=12, patience=100), Path({folder!r})/'runs', accelerator='cpu')
 """
 
@@ -129,7 +129,7 @@ def test_a_killed_training_goes_on_and_ends_where_it_would_have(tmp_path):
     after = train_model(data, config, tmp_path/'runs', accelerator='cpu')
     assert len(list((run/'csv').iterdir()))==2 # killed, resumed; the last call found it done
     for k,o in whole.state_dict().items(): assert torch.equal(o, after.state_dict()[k]), k
-    pd.testing.assert_frame_equal(history(run), history(tmp_path/'whole'/run.name))
+    pd.testing.assert_frame_equal(run_history(run), run_history(tmp_path/'whole'/run.name))
 
 def test_nothing_is_unpickled(tmp_path):
     data,config = make_data(tmp_path/'s'), replace(config_of('thesis'), max_epochs=1)

@@ -67,7 +67,7 @@ def evaluate(folder:Dir, json_:Json=False):
         ix = Index(folder)
         if ix.model is None: raise ValueError(f'{folder} has no trained model: mvrep train {folder}')
         data = training_data(ix.store, ix.columns, ix.videos)
-        r,genres = evaluate_model(ix.model, data, ix.videos.genre.reindex(data.ids).to_numpy())
+        r,genres = evaluate_model(ix.model, data, ix.videos.genre.reindex(data.video_ids).to_numpy())
     if json_: return print_json(dict(retrieval=r, genre_precision_at_5=records(genres)))
     names = ['median_rank', 'mean_rank', 'MRR', 'R@1', 'R@5', 'R@10']
     sides = dict(audio_to_video='sound → picture', video_to_audio='picture → sound')

@@ -92,7 +92,7 @@ def _clean(v):
 # %% ../../nbs/library/09_index/30_folder.ipynb #96d512f1
 def _tracks(model, side, scale, x, video_ids, start):
     "Vectors of videos from features of their segments: by the trained heads if there are any"
-    return model.tracks(side, x, video_ids, start) if model else pool_segments(standardise(x, scale), video_ids)
+    return model.embed_videos(side, x, video_ids, start) if model else pool_segments(standardise(x, scale), video_ids)
 
 def _pool(model, side, scale, x, keys, block=1024):
     "Vectors of the videos whose segments are the rows of `x`, some videos at a time"

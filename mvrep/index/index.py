@@ -65,7 +65,7 @@ def unit(self:Index,
     x:np.ndarray # Features of segments, shape (n, f)
 ) -> np.ndarray: # Unit vectors, shape (n, d); NaN where there are no features
     "Where segments are in this index's space"
-    return self.model.segments(side, x) if self.model else standardise(x, self.scale[side])
+    return self.model.embed_segments(side, x) if self.model else standardise(x, self.scale[side])
 
 @patch
 def embed(self:Index,

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 from ..core import atomic_write
-from .fusion import TrackTransformer, masked_mean, pad_tracks
+from .fusion import SegmentTransformer, masked_mean, pad_segments
 from .heads import TwoTowers
 from ..features.vectors import pool_segments
 
@@ -31,7 +31,7 @@ class JointModel(nn.Module):
         super().__init__()
         self.settings,self.about = dict(dims=dims, track=track, **heads), {}
         self.towers = TwoTowers(dims['audio'], dims['video'], **heads)
-        self.sequence = nn.ModuleDict({o: TrackTransformer(self.towers.embed_dim, self.towers.embed_dim) for o in dims} if track else {})
+        self.sequence = nn.ModuleDict({o: SegmentTransformer(self.towers.embed_dim, self.towers.embed_dim) for o in dims} if track else {})
         for o,n in dims.items(): self.register_buffer(f'{o}_scale', torch.stack([torch.zeros(n), torch.ones(n)]))
 
     def set_scale(self, side, scale): # From `fit_scale`, shape (2, f)
@@ -59,7 +59,7 @@ class JointModel(nn.Module):
 # %% ../../nbs/library/06_learning/50_model.ipynb #c5b5c807
 @patch
 @torch.inference_mode()
-def segments(self:JointModel,
+def embed_segments(self:JointModel,
     side:str, # 'audio' or 'video'
     x:np.ndarray, # Features, shape (n, f)
     block:int=4096 # Rows at a time
@@ -77,17 +77,17 @@ def segments(self:JointModel,
 # %% ../../nbs/library/06_learning/50_model.ipynb #aa1d21c9
 @patch
 @torch.inference_mode()
-def tracks(self:JointModel,
+def embed_videos(self:JointModel,
     side:str, # 'audio' or 'video'
     x:np.ndarray, # Features of segments, shape (n, f), those of one video side by side
     video_ids:np.ndarray, # Which video each row belongs to, shape (n,)
     start:np.ndarray # Where each segment begins, seconds, shape (n,)
 ) -> np.ndarray: # Unit vectors in order of appearance, shape (n_videos, d), float32; zeros where no segment has this modality
     "Where videos are in the joint space"
-    if not self.sequence: return pool_segments(self.segments(side, x), video_ids)
+    if not self.sequence: return pool_segments(self.embed_segments(side, x), video_ids)
     cuts = np.flatnonzero(video_ids[1:]!=video_ids[:-1])+1
-    rows,mask = pad_tracks(np.split(np.array(x, np.float32), cuts))
-    times,_ = pad_tracks(np.split(np.array(start, np.float32)[:, None], cuts))
+    rows,mask = pad_segments(np.split(np.array(x, np.float32), cuts))
+    times,_ = pad_segments(np.split(np.array(start, np.float32)[:, None], cuts))
     return self(side, rows, mask, times[..., 0]).numpy()
 
 # %% ../../nbs/library/06_learning/50_model.ipynb #eb9423c0

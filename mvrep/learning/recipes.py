@@ -16,7 +16,7 @@ from ..metrics.ranking import retrieval_metrics
 from ..corpus.folds import artist_folds
 from ..corpus.names import artist_groups
 from .data import TrainingData
-from .training import Batches, Epochs, TrainConfig, Training, _prepare, make_model
+from .training import Batches, EpochSampler, TrainConfig, TrainingModule, prepare_model, make_model
 
 # %% ../../nbs/library/06_learning/80_recipes.ipynb #b542ed2f
 def published_ranks(
@@ -52,8 +52,8 @@ def with_test(
     seed:int=0 # Of the choice of those to validate with
 ) -> TrainingData: # The same rows, in three parts that share no artist if `test` is a fold of `artist_folds`
     "Parts for training, validation and test"
-    rest = np.setdiff1d(np.arange(len(data.ids)), test)
-    split = np.full(len(data.ids), 'train')
+    rest = np.setdiff1d(np.arange(len(data.video_ids)), test)
+    split = np.full(len(data.video_ids), 'train')
     split[test] = 'test'
     split[rest[artist_folds(data.groups['artist'][rest], 9, seed)[0]]] = 'valid'
     return TrainingData(**{k: v for k,v in vars(data).items() if k!='split'}, split=split)
@@ -62,14 +62,14 @@ def with_test(
 def fit_in_memory(
     data:TrainingData, # From `with_test`
     config:TrainConfig # Such as `recipes['thesis']`
-) -> Training: # `model` and `loss` as they were at the best validation loss, and `best`: that loss, its epoch, and how many there were
+) -> TrainingModule: # `model` and `loss` as they were at the best validation loss, and `best`: that loss, its epoch, and how many there were
     "What `fit` does, without logs and checkpoints"
-    task = Training(make_model(config, data.dims), config, data)
-    _prepare(task.model, config, data)
+    task = TrainingModule(make_model(config, data.dims), config, data)
+    prepare_model(task.model, config, data)
     (opt,),(schedule,) = task.configure_optimizers()
-    batches,epochs,step = Batches(data, config), Epochs(data, config), 0
+    batches,epochs,step = Batches(data, config), EpochSampler(data, config), 0
     at = data.part('valid')
-    at = at[np.unique(data.video[at], return_index=True)[1]]
+    at = at[np.unique(data.video_index[at], return_index=True)[1]]
     valid,task.best = [batches[o] for o in np.array_split(at, -(-len(at)//config.batch_size))], (np.inf, 0, 0)
     with torch.random.fork_rng(devices=[]):
         for epoch in range(config.max_epochs):
@@ -97,15 +97,15 @@ def measure(
     return {f'published_{o}_median_rank': float(np.median(r)) for o,r in zip(('video_to_audio', 'audio_to_video'), wrong)} | retrieval_metrics(audio_emb, video_emb, n_boot=0)
 
 def score(
-    task:Training, # From `fit_in_memory`
+    task:TrainingModule, # From `fit_in_memory`
     data:TrainingData, # What it was trained on
     segments:str='first', # 'first' or 'all': which segments of a video stand for it; a model with a transformer wants 'all'
     part:str='test' # Of the videos
 ) -> dict: # `loss`, `loss_chance`, `loss_floor`, and as from `measure`
     "Loss and ranks over the gallery of one part"
     at = data.part(part)
-    if segments=='first': at = at[np.unique(data.video[at], return_index=True)[1]]
-    a,v = (task.model.tracks(o, data.load(o, at).numpy(), data.video[at], data.start[at]) for o in ('audio', 'video'))
+    if segments=='first': at = at[np.unique(data.video_index[at], return_index=True)[1]]
+    a,v = (task.model.embed_videos(o, data.load(o, at).numpy(), data.video_index[at], data.start[at]) for o in ('audio', 'video'))
     c,n = task.config, len(a)
     with torch.no_grad(): loss = task.loss(torch.from_numpy(a), torch.from_numpy(v)).item()
     positive = c.output=='sigmoid' and not c.track and not c.single_sided # no vector has negative entries
