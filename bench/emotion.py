@@ -42,8 +42,8 @@ def vectors(store, column, train):
     "Videos as unit vectors, standardised first over segments and then over videos of the training part"
     keys,x = store.keys(), store.matrix(column)
     v = pool_segments(standardise(x, fit_scale(x, np.flatnonzero(keys.video_id.isin(train)))), keys.video_id.to_numpy())
-    m,s = fit_scale(v, np.flatnonzero(np.isin(keys.video_id.unique(), train)))
-    return ((v-m)/s).astype(np.float32)
+    scale = fit_scale(v, np.flatnonzero(np.isin(keys.video_id.unique(), train)))
+    return ((v-scale.mean)/scale.std).astype(np.float32)
 
 def true_pairs(a, v, seed, steps=150):
     "Heads that learn which film belongs to which song, without any emotion"

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from .storage import as_kept, build_path, came_from, current, new_build, numbers, point, restore_table
 from ..core import atomic_write, sha256
 from ..features.store import FeatureStore, sql_quote, open_table
-from ..features.vectors import fit_scale, pool_segments, standardise
+from ..features.vectors import Scale, fit_scale, pool_segments, standardise
 
 # %% ../../nbs/library/09_index/30_folder.ipynb #5783d8d4
 _text = ['video_id', 'path', 'artist', 'title', 'genre', 'mood', 'emotion', 'release_date', 'origin', 'split', 'license', 'sha256']
@@ -92,7 +92,7 @@ def _clean(v):
 # %% ../../nbs/library/09_index/30_folder.ipynb #96d512f1
 def _tracks(model, side, scale, x, video_ids, start):
     "Vectors of videos from features of their segments: by the trained heads if there are any"
-    return model.embed_videos(side, x, video_ids, start) if model else pool_segments(standardise(x, scale), video_ids)
+    return model.embed_videos(side, x, video_ids, start) if model else pool_segments(standardise(x, Scale.from_array(scale)), video_ids)
 
 def _pool(model, side, scale, x, keys, block=1024):
     "Vectors of the videos whose segments are the rows of `x`, some videos at a time"
@@ -144,7 +144,8 @@ def build(self:Index,
     for side in column if new else ():
         keys,x = (self.store.keys(), self.store.matrix(column[side])) if not keep else self.store.read(column[side], new)
         if not (ok := keys.video_id.isin(new).to_numpy()).all(): keys,x = keys[ok], x[ok] # some could not be used
-        scale[side] = self.scale[side] if keep else fit_scale(x)
+        if keep: scale[side] = self.scale[side]
+        else: scale[side] = (fit_scale(x) if np.isfinite(x[:, 0]).any() else Scale.identity(x.shape[1])).to_array()
         t = _pool(model, side, scale[side], x, keys)
         tracks[side] = np.concatenate([tracks[side], t]) if keep else t
     self._save(np.r_[self.ids[keep], np.array(new, object)] if keep else np.array(new, object), done, tracks, scale or self.scale, made_by, encoded_by)

@@ -21,7 +21,7 @@ from ..core import atomic_write, cached, sha256
 from .exact import best_rows, joint_scores, row_scores
 from ..encoders.registry import PRESETS
 from .folder import Index, VIDEOS, _tracks, create_index
-from ..features.vectors import standardise
+from ..features.vectors import Scale, standardise, unit_norm
 
 # %% ../../nbs/library/09_index/40_index.ipynb #c93680fe
 def _make_tiny(folder):
@@ -65,7 +65,7 @@ def unit(self:Index,
     x:np.ndarray # Features of segments, shape (n, f)
 ) -> np.ndarray: # Unit vectors, shape (n, d); NaN where there are no features
     "Where segments are in this index's space"
-    return self.model.embed_segments(side, x) if self.model else standardise(x, self.scale[side])
+    return self.model.embed_segments(side, x) if self.model else standardise(x, Scale.from_array(self.scale[side]))
 
 @patch
 def embed(self:Index,
@@ -205,7 +205,7 @@ def _make_cells(self:Index, home, by, target, k, questions=200, seed=0):
     def blocks(size=8192):
         for i in range(0, len(self), size):
             x = np.concatenate([self.tracks[o][i:i+size] for o in sides], 1)
-            yield x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+            yield unit_norm(x)
     cells = make_cells(home, by, blocks, len(self), sum(self.tracks[o].shape[1] for o in sides))
     me = np.random.default_rng(seed).choice(rows, min(questions, len(rows)), replace=False)
     qs = [self.query(o) for o in self.ids[me]]

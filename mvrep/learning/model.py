@@ -34,9 +34,9 @@ class JointModel(nn.Module):
         self.sequence = nn.ModuleDict({o: SegmentTransformer(self.towers.embed_dim, self.towers.embed_dim) for o in dims} if track else {})
         for o,n in dims.items(): self.register_buffer(f'{o}_scale', torch.stack([torch.zeros(n), torch.ones(n)]))
 
-    def set_scale(self, side, scale): # From `fit_scale`, shape (2, f)
+    def set_scale(self, side, scale): # From `fit_scale`
         "Centre and scale the features of `side` from now on"
-        getattr(self, f'{side}_scale').copy_(torch.from_numpy(np.stack([scale[0], 1/scale[1]])))
+        getattr(self, f'{side}_scale').copy_(torch.from_numpy(np.stack([scale.mean, 1/scale.std])))
 
     def scaled(self, side, x):
         mean,factor = getattr(self, f'{side}_scale')

@@ -19,6 +19,7 @@ from ..core import atomic_write
 from ..corpus.muvi import MuViSync, read_artists
 from ..corpus.folds import artist_folds
 from ..corpus.names import artist_groups
+from ..features.vectors import unit_norm
 from .muvi_views import picture_views, sound_views
 import argparse
 from ..corpus.muvi import load_muvi, save_muvi
@@ -43,8 +44,6 @@ def cca(
     return *(solve_triangular(l, o[:,:k]*w, lower=True, trans=1) for l,o in zip(lows, (u, vt.T))), s[:k]
 
 # %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #33fdc4f0
-def _unit(x): return x/np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9)
-
 VIEWS = dict(style=dict(k=32, ridge=(2., 16.), power=.75), curves=dict(k=8), middle=dict(k=8), fast=dict(k=12, power=.5), scenes=dict(k=8, ridge=(1., 4.)))
 STRENGTHS = (.25, 1., 4.) # of the ridges; inner folds choose
 
@@ -69,7 +68,7 @@ def apply_view(
     "Carry one view of one side into the space where both can be compared"
     x = x-side['mean']
     if 'map' in side: x = x@side['map']
-    return _unit(x.reshape(len(x), -1)).astype(np.float32)
+    return unit_norm(x.reshape(len(x), -1)).astype(np.float32)
 
 # %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #83f73d61
 def fit_weights(
@@ -117,7 +116,7 @@ class MuViRetrieval:
     ) -> np.ndarray: # Unit vectors, shape (n, d)
         "All views of one side in one vector a video"
         parts = self.views(feats, side)
-        return _unit(np.concatenate([parts[k]*w**.5 for k,w in self.weights.items()], 1)).astype(np.float32)
+        return unit_norm(np.concatenate([parts[k]*w**.5 for k,w in self.weights.items()], 1)).astype(np.float32)
 
     def embed_audio(self,
         data:MuViSync # Any videos, of any length

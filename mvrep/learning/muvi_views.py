@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import rankdata
 
 from ..corpus.muvi import MuViSync, ROOTS
+from ..features.vectors import unit_norm
 
 # %% ../../nbs/library/06_learning/85_muvi_views.ipynb #54a0a41c
 QUALITIES = ('maj', 'min', '7', 'min7', 'maj7', 'sus4', 'sus2', 'dim', 'dim7', 'hdim7', 'aug', 'maj6', 'min6')
@@ -94,14 +95,13 @@ def picture_style(
         mood.mean(1), mood.std(1)].astype(np.float32)
 
 # %% ../../nbs/library/06_learning/85_muvi_views.ipynb #12cf48ec
-def _unit(x): return x/np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9)
 def _centre(x): return x-x.mean(1, keepdims=True)
 def _smooth(x, s): return gaussian_filter1d(x, s, axis=1, mode='nearest')
 def _tens(x): return x.reshape(len(x), -1, 10, x.shape[-1]).mean(2)
 def _alike(x):
     "Cosine of each window with each later one, shape (n, w·(w-1)/2)"
-    x = _unit(_centre(x))
-    return _unit(_centre((x@x.transpose(0, 2, 1))[:, *np.triu_indices(x.shape[1], 1)]))
+    x = unit_norm(_centre(x))
+    return unit_norm(_centre((x@x.transpose(0, 2, 1))[:, *np.triu_indices(x.shape[1], 1)]))
 
 def _bands(x, wide):
     "The views in time of curves `x`"

@@ -67,7 +67,7 @@ def emotion_folds(
 class EmotionNet(nn.Module):
     "From features of a video to logits of `classes`, with a hidden layer that describes; see `train_emotion`"
     def __init__(self,
-        scale:np.ndarray, # Mean and standard deviation of each input, from `fit_scale`, shape (2, f)
+        scale:np.ndarray, # Mean and standard deviation of each input, from `fit_scale(…).to_array()`, shape (2, f)
         classes:list, # Names, in the order of the logits
         hidden_dim:int=256, # Width of the description
         dropout:float=.5, # In training, of inputs and of hidden units
@@ -103,7 +103,7 @@ def train_emotion(
     ok = is_label(labels) & np.isfinite(x).all(1)
     classes = sorted(set(labels[ok]))
     if len(classes)<2: raise ValueError(f'{len(classes)} emotion{"s"*(len(classes)!=1)} among {ok.sum()} labelled videos: at least two are needed to tell them apart')
-    net = EmotionNet(fit_scale(x[ok]), classes, seed=seed)
+    net = EmotionNet(fit_scale(x[ok]).to_array(), classes, seed=seed)
     fit_classifier(net, torch.from_numpy(x[ok]), torch.tensor([classes.index(o) for o in labels[ok]]), epochs, lr, seed=seed)
     return net
 

@@ -25,6 +25,7 @@ from torch import nn
 from ..core import atomic_write
 from ..corpus.folds import artist_folds
 from ..corpus.folds import group_folds
+from ..features.vectors import unit_norm
 
 # %% ../../nbs/library/08_probing/20_probe.ipynb #736c7150
 def _finite(x):
@@ -124,8 +125,6 @@ def _mlp(p, z):
 # %% ../../nbs/library/08_probing/20_probe.ipynb #2458b22d
 NEIGHBOURS = (1, 3, 5, 9, 15, 25)
 
-def _unit(z): return z/np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
-
 def _votes(known, truth, z, k, tags):
     "Logits from the shares among neighbours, for each number of neighbours in `k`"
     near = NearestNeighbors(n_neighbors=min(max(k), len(known))).fit(known).kneighbors(z, return_distance=False)
@@ -134,14 +133,14 @@ def _votes(known, truth, z, k, tags):
 
 def _fit_knn(z, truth, folds, tags, seed):
     "What is known, and out-of-fold logits"
-    z,outs = _unit(z), np.full((len(NEIGHBOURS), *truth.shape), np.nan)
+    z,outs = unit_norm(z), np.full((len(NEIGHBOURS), *truth.shape), np.nan)
     for te in folds:
         tr = np.setdiff1d(np.arange(len(z)), te)
         outs[:,te] = _votes(z[tr], truth[tr], z[te], NEIGHBOURS, tags)
     best = int(np.argmin([_loss(o, truth, tags) for o in outs]))
     return dict(known=z, truth=truth.astype(np.uint8), k=np.array([NEIGHBOURS[best]])), outs[best]
 
-def _knn(p, z, tags=False): return _votes(p['known'], p['truth'].astype(bool), _unit(z), (int(p['k'][0]),), tags)[0]
+def _knn(p, z, tags=False): return _votes(p['known'], p['truth'].astype(bool), unit_norm(z), (int(p['k'][0]),), tags)[0]
 
 # %% ../../nbs/library/08_probing/20_probe.ipynb #024148db
 def best_threshold(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import seed_from
+from ..features.vectors import unit_norm
 from ..index.index import Index
 from ..metrics.intervals import bootstrap_interval
 from ..metrics.recommendation import recommendation_metrics
@@ -130,7 +131,7 @@ def item_vectors(
     if by not in ('audio', 'video', 'joint'): raise ValueError(f"by={by!r}: one of 'audio', 'video', 'joint'")
     if by!='joint': return np.array(index.tracks[by], np.float32)
     x = np.concatenate([np.asarray(index.tracks[o])*w**.5 for o,w in (('audio', weight), ('video', 1-weight))], 1)
-    return (x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return unit_norm(x).astype(np.float32)
 
 # %% ../../nbs/library/10_recommendation/60_interactions.ipynb #678ba90e
 def by_content(
