@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 from mvrep.media.read import probe
+from mvrep.media.synthetic import make_clip
 from mvrep.media.workers import _hold_interrupt, in_workers, outcome, worker_pool
 
 def new_workers(before):
@@ -47,9 +48,11 @@ def test_an_interrupt_waits_for_the_end_of_the_block():
     assert events==['started', 'interrupted']
 
 def test_results_carry_the_position_of_their_job(tmp_path):
-    files = [tmp_path/f'{i}.txt' for i in range(20)]
-    results = dict(in_workers(probe, [(o,) for o in files], 2, 30))
-    assert sorted(results)==list(range(20)) and set(results.values())=={'no such file: check the path'}
+    files = [str(make_clip(tmp_path/f'{i}.mp4', seconds=1+i/5, fps=5)) for i in range(5)]
+    results = dict(in_workers(probe, [(o,) for o in [*files, '/nowhere.mp4']], 2, 30))
+    assert [results[i].path for i in range(5)]==files
+    assert [round(results[i].video_end, 1) for i in range(5)]==[1, 1.2, 1.4, 1.6, 1.8]
+    assert results[5]=='no such file: check the path'
 
 def test_no_jobs_start_no_workers(): assert list(in_workers(len, [], 2, 30))==[]
 
