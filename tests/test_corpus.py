@@ -2,7 +2,7 @@
 import json, os, sys
 from pathlib import Path
 import av, numpy as np, pandas as pd, pytest
-from mvrep.core import seed_from, sha256
+from mvrep.core import sha256
 from mvrep.corpus.manifest import COLUMNS, CorpusError, SPLITS, read_manifest, save_manifest, scan_files, scan_folder, validate, make_video_ids
 from mvrep.corpus.duplicates import find_duplicates
 from mvrep.corpus.public import join_msd, read_msd
@@ -214,46 +214,6 @@ def test_every_problem_at_once():
     with pytest.raises(CorpusError) as e: validate(df)
     said = {o.split(':')[0] for o in e.value.problems}
     assert said==set(COLUMNS) and sum(o.startswith('path:') for o in e.value.problems)==2
-
-def corpus(n, seed):
-    rng = np.random.default_rng(seed_from('test corpus', seed))
-    return pd.DataFrame(dict(video_id=[f'v{i:05}' for i in range(n)], artist=[None if o>.95 else f'artist {int(rng.pareto(1)*n/20)%max(n//3, 1)}' for o in rng.random(n)], path=[f'{i}.mp4' for i in range(n)]))
-
-@pytest.mark.parametrize('split', [split_random, split_by_artist])
-@pytest.mark.parametrize('n', [1, 2, 3, 5, 12, 96, 1000])
-@pytest.mark.parametrize('seed', [0, 1, 2])
-def test_splits(split, n, seed):
-    df = corpus(n, seed)
-    s = split(df, seed=seed)
-    assert s.index.equals(df.index) and set(s)<=set(SPLITS)
-    assert split(df.sample(frac=1, random_state=seed), seed=seed).reindex(df.index).equals(s)
-    groups = df.artist.nunique()+df.artist.isna().sum() if split is split_by_artist else n
-    if groups>=3: assert set(s)==set(SPLITS)
-    if split is split_by_artist: assert validate(df.assign(split=s), check_files=False)==[]
-    share = s.value_counts(normalize=True).reindex(SPLITS).fillna(0)
-    if split is split_random and n>=96: assert np.allclose(share, (.78, .11, .11), atol=1/n+.005)
-    if n==1000: assert np.allclose(share, (.78, .11, .11), atol=.06)
-
-def test_shares_on_average():
-    many = [split_by_artist(corpus(500, 9), seed=o).value_counts(normalize=True).reindex(SPLITS) for o in range(20)]
-    assert np.allclose(np.mean(many, 0), (.78, .11, .11), atol=.02)
-
-def test_one_band_is_never_the_test():
-    df = pd.DataFrame(dict(video_id=[f'v{i}' for i in range(100)], artist=['Big']*60+[f'a{i}' for i in range(40)]))
-    for seed in range(10): assert set(split_by_artist(df, seed=seed)[:60])=={'train'}
-
-def test_growth_moves_at_most_two():
-    df = corpus(200, 3)
-    for i in range(20): assert (split_random(df.drop(i))!=split_random(df).drop(i)).sum()<=2
-
-def test_what_belongs_together_through_others():
-    h = ['1'*64, None, '1'*64, '2'*64, '2'*64, None]
-    df = pd.DataFrame(dict(video_id=list('abcdef'), artist=['A', 'A', 'B', 'The B', 'C', 'D'], sha256=h))
-    for seed in range(10): assert split_by_artist(df, seed=seed)[:5].nunique()==1
-
-@pytest.mark.parametrize('shares', [(.8, .1), (.8, .2, 0), (.5, .5, .5), (1.2, -.1, -.1)])
-def test_bad_shares(shares):
-    with pytest.raises(ValueError, match='shares'): split_random(corpus(9, 0), shares)
 
 def test_msd(tmp_path):
     (tmp_path/'ids.txt').write_bytes(b'TRCSCVP128F9342C96\r\nTRGXVIQ128E0792864\r\nTRCSCVP128F9342C96\r\n')

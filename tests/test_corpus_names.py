@@ -9,13 +9,15 @@ NINE = ['Beyoncé', 'Beyonce', 'Jay-Z', 'JAY Z', 'The Beatles', 'Beatles', 'Jay-
 @pytest.mark.parametrize('one, other', [
     ('The Beatles', 'beatles'), ('Beyoncé', 'BEYONCE'), ("Don't", 'Dont'), ('Don’t', "don't"), ('A & B', 'a and b'),
     ('Sugar (Official Music Video)', 'Sugar'), ('X [HD]', 'x'),
-    ('X ft. Y', 'X (feat. Z)'), ('X ft.Y', 'x'), ('X feat. "Y"', 'x'), ('Ｆｕｌｌ', 'full'), ('Levels - Radio Edit', 'Levels'), ('Jay-Z', 'JAY Z'), ('X ft. Y (Official Video)', 'x')])
+    ('X ft. Y', 'X (feat. Z)'), ('X ft.Y', 'x'), ('X feat. "Y"', 'x'),
+    ('Ｆｕｌｌ', 'full'), ('Levels - Radio Edit', 'Levels'), ('Jay-Z', 'JAY Z'), ('X ft. Y (Official Video)', 'x')])
 def test_same_name(one, other):
     assert name_key(one)==name_key(other)
 
 @pytest.mark.parametrize('one, other', [
     ('Song', 'Song (live)'), ('Song', 'Song (remix)'), ('The The', 'X'), ('!!!', '???'), ('Left', 'Le'),
-    ('Часы', 'Чаши'), ('Soft', 'So'), ('Video Games', 'Games'), ('Little Feat', 'Little'), ('Little Feat [HD]', 'Little')])
+    ('Часы', 'Чаши'), ('Soft', 'So'), ('Video Games', 'Games'),
+    ('Little Feat', 'Little'), ('Little Feat [HD]', 'Little')])
 def test_other_name(one, other):
     assert name_key(one)!=name_key(other)
 
@@ -39,7 +41,8 @@ def test_groups_through_duets():
     assert artist_groups(artists).tolist()==[0, 0, 0, 1, 1, 2, 3, 4]
 
 @pytest.mark.parametrize('credit', [
-    'A & B', 'A, B', 'A ft. B', 'A feat B', 'A (feat. B)', 'A [ft. B]', 'A x B', 'A X B', 'A vs. B', 'A y B', 'A and B', 'A with B',
+    'A & B', 'A, B', 'A ft. B', 'A feat B', 'A (feat. B)', 'A [ft. B]', 'A x B', 'A X B', 'A vs. B', 'A y B', 'A and B',
+    'A with B',
     'A; B', 'A / B', 'A + B', 'A featuring B', 'A ft. B [HD]'])
 def test_each_credit_names_both(credit):
     assert artist_names(credit)==['a', 'b']

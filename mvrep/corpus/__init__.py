@@ -8,14 +8,14 @@ __all__ = []
 # %% ../../nbs/library/03_corpus/00_corpus.ipynb #1d8d4a77
 from ..core import public_names
 
-# %% ../../nbs/library/03_corpus/00_corpus.ipynb #b53abb18
+# %% ../../nbs/library/03_corpus/00_corpus.ipynb #0724bd2e
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'names': ['plain_text', 'name_key', 'is_known', 'artist_key', 'artist_names', 'linked_groups', 'artist_groups'],
     'manifest': [
         'COLUMNS', 'SPLITS', 'EXTENSIONS', 'CorpusError', 'make_video_ids', 'scan_files', 'walk_folder', 'scan_folder',
-        'read_manifest', 'save_manifest', 'validate'],
+        'read_manifest', 'save_manifest', 'validate', 'is_missing', 'known_values', 'first_few'],
     'duplicates': ['find_duplicates'],
-    'folds': ['split_random', 'split_by_artist', 'artist_folds', 'group_folds'],
+    'folds': ['split_random', 'split_by_artist', 'artist_folds', 'group_folds', 'stratified_folds'],
     'public': [
         'read_msd', 'join_msd', 'read_msd_tracks', 'read_msd_summary', 'read_msd_csv', 'read_jamendo',
         'read_magnatagatune'],
@@ -31,6 +31,4 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'muvi': [
         'MuViSync', 'load_muvi', 'save_muvi', 'make_muvi', 'read_lab', 'load_public', 'read_titles', 'read_artists',
         'to_corpus', 'segment_features'],
-    'muvi_views': [
-        'sound_curves', 'picture_curves', 'windows', 'sound_style', 'picture_style', 'sound_views', 'picture_views'],
 })

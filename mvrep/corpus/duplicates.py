@@ -5,19 +5,19 @@
 # %% auto #0
 __all__ = ['find_duplicates']
 
-# %% ../../nbs/library/03_corpus/30_duplicates.ipynb #402cc317
+# %% ../../nbs/library/03_corpus/30_duplicates.ipynb #1e629e34
 import os
 import pandas as pd
 from pathlib import Path
 from ..core import sha256
-from .manifest import _missing
+from .manifest import is_missing
 
-# %% ../../nbs/library/03_corpus/30_duplicates.ipynb #38cc23d6
+# %% ../../nbs/library/03_corpus/30_duplicates.ipynb #6d735f40
 def find_duplicates(
     df:pd.DataFrame # A corpus; `sha256` is used where it is known
 ) -> pd.DataFrame: # Columns `sha256`, `video_id`, `path`: files with the same content, one group after the other
     "Files of a corpus that have the same content as another"
     known,size = df.get('sha256', pd.Series(None, df.index, dtype=object)), pd.Series([os.path.getsize(o) if os.path.isfile(o) else -1 for o in df.path], df.index)
-    known = pd.Series([sha256(p) if a and _missing(k) else k for p,k,a in zip(df.path, known, size.duplicated(keep=False)&(size>=0))], df.index, dtype=object)
+    known = pd.Series([sha256(p) if a and is_missing(k) else k for p,k,a in zip(df.path, known, size.duplicated(keep=False)&(size>=0))], df.index, dtype=object)
     out = df[['video_id', 'path']].assign(sha256=known)[known.notna() & known.duplicated(keep=False)]
     return out[['sha256', 'video_id', 'path']].sort_values(['sha256', 'video_id'], ignore_index=True)

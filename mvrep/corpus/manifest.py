@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'SPLITS', 'EXTENSIONS', 'READERS', 'CHECKS', 'CorpusError', 'make_video_ids', 'scan_files', 'walk_folder',
-           'scan_folder', 'read_manifest', 'save_manifest', 'validate']
+           'scan_folder', 'is_missing', 'read_manifest', 'save_manifest', 'first_few', 'known_values', 'validate']
 
 # %% ../../nbs/library/03_corpus/20_manifest.ipynb #c567598d
 import json
@@ -149,12 +149,12 @@ def _load(path):
         raise CorpusError(path, f'no column {" and ".join(gone)}; it has {", ".join(map(str, df.columns))}' + (' (separate columns by commas)' if len(df.columns)==1 else ''))
     return df
 
-# %% ../../nbs/library/03_corpus/20_manifest.ipynb #91c59a2e
-def _missing(v): return v is None or v is pd.NA or v is pd.NaT or (isinstance(v, Real) and v!=v) or (isinstance(v, str) and not v.strip())
+# %% ../../nbs/library/03_corpus/20_manifest.ipynb #782f507d
+def is_missing(v): return v is None or v is pd.NA or v is pd.NaT or (isinstance(v, Real) and v!=v) or (isinstance(v, str) and not v.strip())
 
 def _tags(v):
     if isinstance(v, str): return [o.strip() for o in v.split(';') if o.strip()]
-    return list(v) if isinstance(v, (list, tuple, np.ndarray)) else [] if _missing(v) else v
+    return list(v) if isinstance(v, (list, tuple, np.ndarray)) else [] if is_missing(v) else v
 
 def _number(v):
     try: return float(v) if isinstance(v, str) else v
@@ -166,7 +166,7 @@ def read_manifest(
 ) -> pd.DataFrame: # The corpus: absolute paths, tags as lists, missing values as None
     "Read a corpus; `CorpusError` if it cannot be read, is empty or lacks a required column"
     df = _load(path).astype(object)
-    df = df.where(~df.map(_missing), None)
+    df = df.where(~df.map(is_missing), None)
     for c,f in dict(tags=_tags, duration=_number, release_date=_date).items():
         if c in df: df[c] = pd.Series([f(o) for o in df[c]], df.index, dtype=object)
     if 'duration' in df and all(o is None or isinstance(o, Real) for o in df.duration): df['duration'] = df.duration.astype(float)
@@ -190,7 +190,7 @@ def save_manifest(
         elif kind=='.jsonl': df.to_json(tmp, orient='records', lines=True, force_ascii=False)
         else: (df.assign(tags=[';'.join(o) for o in df.tags]) if 'tags' in df else df).to_csv(tmp, index=False)
 
-# %% ../../nbs/library/03_corpus/20_manifest.ipynb #218810b1
+# %% ../../nbs/library/03_corpus/20_manifest.ipynb #be4c538c
 def _text(v): return isinstance(v, str)
 def _is_id(v): return _text(v) and v==v.strip() and v not in ('.', '..') and not any(c in '/\\' or unicodedata.category(c) in ('Cc', 'Cs') for c in v)
 
@@ -201,14 +201,14 @@ CHECKS = {o: (_text, 'want text') for o in COLUMNS} | dict(
     release_date=(_is_date, 'want 2004, 2004-05 or 2004-05-06'),
     split=(lambda v: _text(v) and v in SPLITS, f'want {", ".join(SPLITS)}'),
     sha256=(lambda v: _text(v) and re.fullmatch('[0-9a-f]{64}', v), 'want 64 digits of 0-9 a-f'))
-def _some(values, n=3): return ', '.join(map(repr, values[:n])) + (f' and {len(values)-n} more' if len(values)>n else '')
+def first_few(values, n=3): return ', '.join(map(repr, values[:n])) + (f' and {len(values)-n} more' if len(values)>n else '')
 
-def _column(df, name, key=lambda v: v):
-    return pd.Series([None if _missing(o) else key(o) for o in df[name]] if name in df else None, df.index, dtype=object)
+def known_values(df, name, key=lambda v: v):
+    return pd.Series([None if is_missing(o) else key(o) for o in df[name]] if name in df else None, df.index, dtype=object)
 
 def _leaks(df, column, key=lambda v: v):
     "Values of `column` that occur in more than one split, as written first"
-    d = pd.DataFrame(dict(key=_column(df, column, key), split=df.split, value=df[column])).dropna().groupby('key', sort=False)
+    d = pd.DataFrame(dict(key=known_values(df, column, key), split=df.split, value=df[column])).dropna().groupby('key', sort=False)
     return list(d.value.first()[d.split.nunique()>1])
 
 def validate(
@@ -218,14 +218,14 @@ def validate(
     "Check a corpus; raises `CorpusError` with every problem at once"
     wrong,notes = [f'{o}: no such column' for o in COLUMNS[:2] if o not in df], []
     for c in [o for o in COLUMNS if o in df]:
-        gone,(ok,want) = np.array([_missing(o) for o in df[c]], bool),CHECKS[c]
+        gone,(ok,want) = np.array([is_missing(o) for o in df[c]], bool),CHECKS[c]
         known = df[c][~gone]
-        if c in COLUMNS[:2] and gone.any(): wrong.append(f'{c}: missing in {gone.sum()} of {len(df)} rows (row {_some(np.flatnonzero(gone).tolist())}, counted from 0)')
-        if bad := [o for o in known if not ok(o)]: wrong.append(f'{c}: {_some(bad)}: {want}')
-        if c in COLUMNS[:2] and (twice := sorted({o for o,n in Counter(map(str, known)).items() if n>1})): wrong.append(f'{c}: {_some(twice)} used more than once')
-        if c=='path' and check_files and (lost := [o for o in known if _text(o) and not os.path.isfile(o)]): wrong.append(f'path: no such file ({len(lost)}): {_some(lost)}')
+        if c in COLUMNS[:2] and gone.any(): wrong.append(f'{c}: missing in {gone.sum()} of {len(df)} rows (row {first_few(np.flatnonzero(gone).tolist())}, counted from 0)')
+        if bad := [o for o in known if not ok(o)]: wrong.append(f'{c}: {first_few(bad)}: {want}')
+        if c in COLUMNS[:2] and (twice := sorted({o for o,n in Counter(map(str, known)).items() if n>1})): wrong.append(f'{c}: {first_few(twice)} used more than once')
+        if c=='path' and check_files and (lost := [o for o in known if _text(o) and not os.path.isfile(o)]): wrong.append(f'path: no such file ({len(lost)}): {first_few(lost)}')
     if 'split' in df and not any(o.startswith(('split:', 'sha256:', 'artist:')) for o in wrong):
-        if 'sha256' in df and (o := _leaks(df, 'sha256')): wrong.append(f'split: identical files in more than one split ({len(o)}), sha256 {_some(o)}: see find_duplicates')
-        if 'artist' in df and (o := _leaks(df, 'artist', name_key)): notes.append(f'artists in more than one split ({len(o)}): {_some(o)}')
+        if 'sha256' in df and (o := _leaks(df, 'sha256')): wrong.append(f'split: identical files in more than one split ({len(o)}), sha256 {first_few(o)}: see find_duplicates')
+        if 'artist' in df and (o := _leaks(df, 'artist', name_key)): notes.append(f'artists in more than one split ({len(o)}): {first_few(o)}')
     if wrong: raise CorpusError('corpus', wrong)
     return notes

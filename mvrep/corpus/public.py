@@ -6,7 +6,7 @@
 __all__ = ['KINDS', 'read_msd', 'join_msd', 'read_msd_tracks', 'read_msd_summary', 'read_msd_csv', 'read_jamendo',
            'read_magnatagatune']
 
-# %% ../../nbs/library/03_corpus/50_public.ipynb #b78d450c
+# %% ../../nbs/library/03_corpus/50_public.ipynb #daa17d13
 import sqlite3
 import numpy as np
 import pandas as pd
@@ -16,10 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from .manifest import COLUMNS
 from .manifest import CorpusError
-from .manifest import COLUMNS, CorpusError, _column, _some
+from .manifest import COLUMNS, CorpusError, known_values, first_few
 from .names import name_key
 
-# %% ../../nbs/library/03_corpus/50_public.ipynb #c3d47570
+# %% ../../nbs/library/03_corpus/50_public.ipynb #033ea180
 def read_msd(
     path:str|Path # Track ids, one a line, alone or as `track_id<SEP>song_id<SEP>artist<SEP>title`
 ) -> pd.DataFrame: # Columns `track_id`, `song_id`, `artist`, `title`, a row a line
@@ -27,10 +27,10 @@ def read_msd(
     try: rows = [[o.strip() for o in line.split('<SEP>')] for line in Path(path).read_text('utf-8-sig').rstrip('\n').split('\n')]
     except (OSError, UnicodeDecodeError) as e: raise CorpusError(path, f'cannot be read ({e})') from None
     bad = [i for i,r in enumerate(rows, 1) if len(r) not in (1, 4) or not re.fullmatch('TR[A-Z]{5}[0-9A-F]{11}', r[0])]
-    if bad: raise CorpusError(path, f'line {_some(bad)}: want a track id like TRAAAAW128F429D538')
+    if bad: raise CorpusError(path, f'line {first_few(bad)}: want a track id like TRAAAAW128F429D538')
     return pd.DataFrame([r+[None]*(4-len(r)) for r in rows], columns=['track_id', 'song_id', 'artist', 'title'], dtype=object)
 
-# %% ../../nbs/library/03_corpus/50_public.ipynb #4db3c2a3
+# %% ../../nbs/library/03_corpus/50_public.ipynb #f178b61c
 def join_msd(
     df:pd.DataFrame, # A corpus with `msd_id`, or with `artist` and `title`
     tracks:pd.DataFrame # Tracks with `track_id`, and with `artist` and `title` unless the corpus has `msd_id`
@@ -40,7 +40,7 @@ def join_msd(
     mine,theirs,key = (['msd_id'], ['track_id'], str) if 'msd_id' in df else (['artist', 'title'], ['artist', 'title'], name_key)
     gone = [f'{where} {o}' for where,d,cols in (('corpus', df, mine), ('tracks', t, theirs)) for o in cols if o not in d or d[o].isna().all()]
     if gone: raise CorpusError('join_msd', f'nothing to join by: no {", no ".join(gone)}; give the corpus a column msd_id')
-    keys = [list(zip(*(_column(d, o, key) for o in cols))) for d,cols in ((df, mine), (t, theirs))]
+    keys = [list(zip(*(known_values(d, o, key) for o in cols))) for d,cols in ((df, mine), (t, theirs))]
     found = {}
     for k,o in zip(keys[1], t.track_id):
         if None not in k: found.setdefault(k, []).append(o)
