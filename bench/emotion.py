@@ -10,7 +10,7 @@ import numpy as np, pandas as pd, torch
 from mvrep.core import atomic_write
 from mvrep.corpus.manifest import read_manifest
 from mvrep.corpus.demo import demo_corpus
-from mvrep.metrics.intervals import artist_interval
+from mvrep.metrics.intervals import bootstrap_interval, paired_difference
 from mvrep.probing.emotion import emotion_folds, late_fusion, nearest_music, pick, train_emotion, usable_labels
 from mvrep.features.extraction import extract
 from mvrep.encoders.registry import PRESETS
@@ -88,10 +88,10 @@ class Notes:
         "One line a way: means over videos and seeds, and intervals over artists; and recall by emotion"
         out,notes = [], pd.concat(self.rows)
         for (task,way),o in notes.groupby(['task', 'way'], sort=False):
-            low,high = artist_interval(o.right, o.artist)
+            low,high = bootstrap_interval(o.right, groups=o.artist)
             row = dict(task=task, way=way, accuracy=o.right.mean(), low=low, high=high, sd_over_seeds=o.groupby('seed').right.mean().std(ddof=0), chance=o.chance.mean(), n=o.video.nunique(), artists=o.artist.nunique(), seeds=o.seed.nunique())
             if task!='classify':
-                low,high = artist_interval(o.others, o.artist)
+                low,high = bootstrap_interval(o.others, groups=o.artist)
                 row |= dict(pool=o.pool.mean(), others=o.others.mean(), others_low=low, others_high=high, others_chance=o.others_chance.mean(), median_rank=o['rank'].median(), chance_median_rank=(o.pool.mean()+1)/2)
                 row |= {f'R@{k}': (o['rank']<=k).mean() for k in (1, 5)} | {f'chance_R@{k}': (k/o.pool).mean() for k in (1, 5)}
             out.append(row)
@@ -106,8 +106,10 @@ class Notes:
             for measure,o in (('accuracy', 'right'), ('others', 'others')):
                 d = a[o]-b[o]
                 if d.isna().all(): continue # a classifier has no songs to choose from
-                low,high = artist_interval(d, a.artist)
-                out.append(dict(task=a.task.iloc[0], way=way, than=than, measure=measure, difference=d.mean(), low=low, high=high, seeds_above=int((d.groupby('seed').mean()>0).sum())))
+                paired = paired_difference(a[o], b[o], groups=a.artist)
+                seeds_above = int((d.groupby('seed').mean()>0).sum())
+                out.append(dict(task=a.task.iloc[0], way=way, than=than, measure=measure, difference=paired.mean, low=paired.low, high=paired.high,
+                                seeds_above=seeds_above))
         return pd.DataFrame(out)
 
 def save(df, name, **kwargs):
@@ -178,7 +180,7 @@ def mel(epochs=4, n_patches=3, folds=5):
 def save_mel(rows, **how):
     out = []
     for o in ('patch', 'song'):
-        low,high = artist_interval(rows[o], rows.artist)
+        low,high = bootstrap_interval(rows[o], groups=rows.artist)
         out.append(dict(way=f'mel CNN from nothing, by {o}', accuracy=rows[o].mean(), low=low, high=high, chance=rows.chance.mean(), n=len(rows), seeds=1)|how)
     save(pd.DataFrame(out), 'emotion_mel.csv', index=False)
 

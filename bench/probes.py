@@ -23,7 +23,7 @@ from mvrep.corpus.names import artist_groups
 from mvrep.corpus.muvi import load_muvi, read_artists
 from mvrep.learning.muvi_views import picture_style, sound_style
 from mvrep.probing.cross_validation import chance, cross_validate, fold_measures, index_inputs, measures, predict_folds, probe_index
-from mvrep.metrics.intervals import jackknife_interval
+from mvrep.metrics.intervals import jackknife_interval, jackknife_weights
 from mvrep.probing.tags import tag_catalogue
 
 OUT = Path(__file__).parents[1]/'results'
@@ -43,7 +43,7 @@ def zero_shot(ix):
     "AUC of musicnn's own tags for the genres and tags that have the same name: nothing is learned; without one artist at a time"
     said,v = tag_catalogue(ix, labels=True), ix.videos
     g = artist_groups(list(v.artist))
-    weight = np.r_[np.ones((1, len(g))), np.arange(g.max()+1)[:,None]!=g]
+    weight = jackknife_weights(g)
     out = []
     for target,have in dict(genre=[{o} for o in v.genre], tags=[set(o) for o in v.tags]).items():
         names = sorted(set(said.columns) & set().union(*have))

@@ -10,7 +10,8 @@ from ..core import public_names
 
 # %% ../../nbs/library/05_metrics/00_metrics.ipynb #9e3ac9b4
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'intervals': ['bootstrap_interval', 'jackknife_interval', 'artist_interval'],
+    'intervals': ['bootstrap_interval', 'bootstrap_counts', 'percentile_interval', 'PairedDifference', 'paired_difference',
+        'jackknife_weights', 'jackknife_interval'],
     'ranking': ['ranks', 'embedding_ranks', 'retrieval_metrics', 'precision_at_k', 'modality_gap', 'alignment', 'uniformity'],
     'classification': ['tag_metrics', 'FoldRanking', 'rank_within_folds', 'MEASURES', 'CLASS_MEASURES', 'ClassifierMeasures',
                        'classifier_measures', 'chance_measures', 'chance_average_precision'],

@@ -45,7 +45,7 @@ def tag_metrics(
     res = {f'macro_{k}':o for k,o in zip(keys, each[keep].mean(0).tolist())} | {f'chance_{k}':o for k,o in zip(keys, chance[keep].mean(0).tolist())}
     if n_boot:
         means = lambda i: np.nanmean(_per_tag(s[i][:,keep], t[i][:,keep], d[i][:,keep]), 0) # a tag may vanish from a resample
-        for end,o in zip(('low', 'high'), bootstrap_interval(np.arange(len(s)), means, n_boot, seed=seed)): res |= {f'macro_{k}_{end}':x for k,x in zip(keys, o.tolist())}
+        for end,o in zip(('low', 'high'), bootstrap_interval(np.arange(len(s)), means, n_boot=n_boot, seed=seed)): res |= {f'macro_{k}_{end}':x for k,x in zip(keys, o.tolist())}
     tags = {o:dict(zip(keys, each[i].tolist()))|dict(positives=int(t[:,i].sum()), chance_ap=p[i].item(), chance_f1=chance[i,2].item()) for i,o in enumerate(names) if keep[i]}
     return res | dict(n_items=len(s), n_tags=int(keep.sum()), left_out={o:int(t[:,i].sum()) for i,o in enumerate(names) if not keep[i]}, tags=tags)
 

@@ -73,7 +73,7 @@ def retrieval_metrics(
     for side,r in zip(('audio_to_video', 'video_to_audio'), embedding_ranks(audio_emb, video_emb)):
         res |= {f'{side}_{k}':o for k,o in zip(names, _rank_summary(r, ks).tolist())}
         if not n_boot: continue
-        for end,o in zip(('low', 'high'), bootstrap_interval(r, lambda x: _rank_summary(x, ks), n_boot, seed=seed)):
+        for end,o in zip(('low', 'high'), bootstrap_interval(r, lambda x: _rank_summary(x, ks), n_boot=n_boot, seed=seed)):
             res |= {f'{side}_{k}_{end}':x for k,x in zip(names, o.tolist())}
     chance = [(n+1)/2, (n+1)/2, (1/np.arange(1, n+1)).mean().item(), *(min(k, n)/n for k in ks)]
     return res | {f'chance_{k}':o for k,o in zip(names, chance)} | dict(pool_size=n)

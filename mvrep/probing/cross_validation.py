@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from .probe import Probe
 from ..corpus.folds import group_folds
 from .labels import _clean, doubtful_labels, label_table, together
-from ..metrics.intervals import jackknife_interval
+from ..metrics.intervals import jackknife_interval, jackknife_weights
 
 # %% ../../nbs/library/08_probing/30_cross_validation.ipynb #dabdb7ed
 def fold_measures(
@@ -146,9 +146,8 @@ def predict_folds(
 def _evaluate(p, decided, truth, at, groups, tags, names):
     "Means with intervals over groups, and a row a class, of the items that have an opinion"
     ok = ~np.isnan(p[0]).any(1)
-    p,decided,truth,at,g = p[:,ok], decided[:,ok], truth[ok], at[:,ok], np.unique(groups[ok], return_inverse=True)[1]
-    b = min(g.max()+1, 200) # blocks; of one group each unless there are more
-    weight = np.r_[np.ones((1, len(g))), np.arange(b)[:,None]!=np.random.default_rng(0).permutation(g.max()+1)[g]%b] # the first is the sample itself
+    p,decided,truth,at = p[:,ok], decided[:,ok], truth[ok], at[:,ok]
+    weight = jackknife_weights(groups[ok]) # the first row is the sample itself
     means,each = (np.mean(o, 0) for o in zip(*(measures(a, d, truth, f, tags, weight) for a,d,f in zip(p, decided, at))))
     low,high = jackknife_interval(means)
     luck = np.mean([chance_precision(a, truth, f) for a,f in zip(p, at)], 0)

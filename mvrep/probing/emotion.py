@@ -19,7 +19,6 @@ from ..metrics.intervals import bootstrap_interval
 from ..metrics.ranking import ranks
 from ..encoders.weights import load_exactly, read_net, save_net
 from ..features.vectors import fit_scale
-from ..metrics.intervals import artist_interval
 
 # %% ../../nbs/library/08_probing/50_emotion.ipynb #b6fb86a2
 def is_label(
@@ -151,7 +150,7 @@ def emotion_report(
     truth, # Emotion of each video, shape (n,); missing ones are left out
     answer:pd.DataFrame, # Shares, one column a class, shape (n, k); rows of NaN are left out
     chance:np.ndarray|None=None, # How often a blind answer would be right, shape (n,); by the mixture of `truth` if not given
-    artists=None, # Artist of each, shape (n,), for `artist_interval`
+    artists=None, # Artist of each, shape (n,), for the interval
     n_boot:int=1000, # Resamples for the interval
     seed:int=0 # Of the bootstrap
 ) -> dict: # `accuracy`, `low`, `high`, `chance`, `n`, `left_out`; `recall`: Series; `table`: rows truth, columns answer; `unseen`: classes that no answer could name
@@ -165,7 +164,7 @@ def emotion_report(
     right = share.to_numpy()[np.arange(ok.sum()), [classes.index(o) for o in truth[ok]]]
     if chance is None: chance = pd.Series(truth).map(pd.Series(truth[ok]).value_counts(normalize=True)).to_numpy()
     table = share.groupby(truth[ok]).sum().reindex(classes, fill_value=0.)
-    low,high = artist_interval(right, _groups(artists, len(ok))[ok], n_boot, seed)
+    low,high = map(float, bootstrap_interval(right, groups=_groups(artists, len(ok))[ok], n_boot=n_boot, seed=seed))
     recall = pd.Series(np.diag(table)/table.sum(axis=1).where(lambda o: o>0), classes, name='recall')
     return dict(accuracy=right.mean().item(), low=low, high=high, chance=np.asarray(chance, float)[ok].mean().item(), n=int(ok.sum()), left_out=int((~ok).sum()),
                 recall=recall, table=table, unseen=sorted(set(truth[ok])-set(answer.columns)))
@@ -193,7 +192,7 @@ def nearest_music(
 def nearest_report(
     distance:np.ndarray, # From each video to each song, the same order, shape (n, n)
     emotions, # Of both, shape (n,)
-    artists=None, # Artist of each, shape (n,), for `artist_interval`
+    artists=None, # Artist of each, shape (n,), for the interval
     seed:int=0 # Of the bootstrap
 ) -> dict: # As from `emotion_report`; also `others`, `others_low`, `others_high` and `others_chance`, the same without the own song; `pool`; `R@1`, `R@5`, `median_rank` of the own song, and chance of each
     "Judge a matrix of distances by the emotion of the nearest song, and by the rank of the true one"

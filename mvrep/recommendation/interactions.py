@@ -209,7 +209,7 @@ def evaluate_recommenders(
             pools.append(int(ok.sum()))
         r = recommendation_metrics([at[o] for o in lists], list(wanted), pools, ks, n_boot, seed)
         cover,each = _beyond(lists, information, vectors, free.sum())
-        low,high = bootstrap_interval(each, lambda o: np.nanmean(o, 0), n_boot, seed=seed)
+        low,high = bootstrap_interval(each, lambda o: np.nanmean(o, 0), n_boot=n_boot, seed=seed)
         more = dict(zip(('novelty', 'diversity'), zip(np.nanmean(each, 0), low, high)))
         rows[name] = r|dict(coverage=cover)|{k+end: v for k,o in more.items() for end,v in zip(('', '_low', '_high'), o)}
     return pd.DataFrame.from_dict(rows, orient='index')

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.stats import rankdata
 from sklearn.feature_extraction.text import TfidfVectorizer
 from ..index.index import Index
+from ..metrics.intervals import bootstrap_interval
 from .words import plain
 
 # %% ../../nbs/library/10_recommendation/55_metadata.ipynb #9a22e207
@@ -69,14 +70,10 @@ def agreement(
     if not 0<k<n-1: raise ValueError(f'k={k}: between 1 and {n-2} for {n} items')
     ok = ~np.isnan(one)&~np.isnan(other)&~np.eye(n, dtype=bool)
     share = (_nearest(np.where(ok, one, np.nan), k)*_nearest(np.where(ok, other, np.nan), k)).sum(1)/k
-    rng,rows = np.random.default_rng(seed), []
     def rho(i):
         m = np.triu(ok[np.ix_(i, i)]&(i[:, None]!=i), 1)
         return _correlation(one[np.ix_(i, i)][m], other[np.ix_(i, i)][m])
-    for _ in range(n_boot):
-        i = rng.integers(0, n, n)
-        rows.append((rho(i), share[i].mean()))
-    low,high = np.quantile(rows, [.025, .975], axis=0)
+    low,high = bootstrap_interval(np.arange(n), lambda i: np.array([rho(i), share[i].mean()]), n_boot=n_boot, seed=seed)
     res = dict(spearman=rho(np.arange(n)), overlap=share.mean())
     return {k+e: float(v[j]) for j,k in enumerate(res) for e,v in zip(('', '_low', '_high'), (list(res.values()), low, high))}|dict(chance_overlap=(k/np.maximum(ok.sum(1), k)).mean().item(), pairs=int(ok.sum()//2), pool=ok.sum(1).mean().item())
 
@@ -99,7 +96,6 @@ def predict_field(
     for name,s in similarities.items():
         s = np.where(ok, np.nan_to_num(s, nan=-9.), np.nan) # nothing known: behind all others, ties shared
         each = ((_nearest(s, k)*t).sum(1)/k)[asked]
-        rng = np.random.default_rng(seed)
-        low,high = np.quantile([each[rng.integers(0, len(each), len(each))].mean() for _ in range(n_boot)], [.025, .975])
+        low,high = bootstrap_interval(each, n_boot=n_boot, seed=seed)
         rows.append(dict(by=name, found=each.mean(), low=low, high=high, chance=chance, pool=ok.sum(1)[asked].mean(), n=int(asked.sum())))
     return pd.DataFrame(rows)
