@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/03_corpus/00_corpus.ipynb #1d8d4a77
 from ..core import public_names
 
-# %% ../../nbs/library/03_corpus/00_corpus.ipynb #0724bd2e
+# %% ../../nbs/library/03_corpus/00_corpus.ipynb #293d70c5
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'names': ['plain_text', 'name_key', 'is_known', 'artist_key', 'artist_names', 'linked_groups', 'artist_groups'],
     'manifest': [
@@ -22,12 +22,17 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'exploration': [
         'check_columns', 'release_years', 'density', 'compare_densities', 'tag_lists', 'tag_counts', 'top',
         'nearest_country', 'side_by_side', 'plot_densities', 'plot_top'],
-    'demo_audio': [
-        'Genre', 'Causes', 'draw_causes', 'signature', 'sustained', 'pluck', 'struck', 'note', 'drum', 'bar_levels',
-        'song'],
-    'demo_video': ['palette', 'as_rgb', 'film'],
+    'demo_causes': ['GENRES', 'Genre', 'Causes', 'draw_causes', 'signature', 'bar_levels'],
+    'demo_instruments': [
+        'INSTRUMENTS', 'DRUMS', 'Sustained', 'Drum', 'sustained_note', 'plucked_note', 'struck_note', 'guitar_note',
+        'note', 'drum_hit'],
+    'demo_looks': ['LOOKS', 'Look', 'palette'],
+    'demo_performers': ['PERFORMERS', 'performer'],
+    'demo_scenes': ['SCENES', 'Scene', 'arrange_scene'],
+    'demo_audio': ['PATTERNS', 'PatternNote', 'MelodyNote', 'song'],
+    'demo_video': ['render_video', 'as_rgb'],
     'demo': [
-        'EMOTIONS', 'video_causes', 'emotion_of', 'describe', 'encode', 'make_demo', 'demo_corpus', 'tiny_corpus'],
+        'EMOTIONS', 'video_causes', 'emotion_of', 'describe', 'write_video', 'make_demo', 'demo_corpus', 'tiny_corpus'],
     'muvi': [
         'MuViSync', 'load_muvi', 'save_muvi', 'make_muvi', 'read_lab', 'load_public', 'read_titles', 'read_artists',
         'to_corpus', 'segment_features'],

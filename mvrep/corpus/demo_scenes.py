@@ -14,8 +14,9 @@ from .demo_causes import Causes
 from .demo_looks import LOOKS
 from .demo_performers import performer
 
-# %% ../../nbs/library/03_corpus/58_demo_scenes.ipynb #6ab0c25d
-WIDTH, HEIGHT = 320, 180 # Size of a frame, pixels
+# %% ../../nbs/library/03_corpus/58_demo_scenes.ipynb #ae25f229
+WIDTH = 320 # of a frame, pixels
+HEIGHT = 180 # of a frame, pixels
 _ROW, _COLUMN = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32) # pixels
 _X, _Y = (_COLUMN-WIDTH/2)/HEIGHT, (_ROW-HEIGHT/2)/HEIGHT # from the middle, in frame heights
 _RADIUS, _TURN = np.hypot(_X, _Y), np.arctan2(_Y, _X)/2/np.pi # polar, in frame heights and turns
