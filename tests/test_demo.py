@@ -18,7 +18,8 @@ from mvrep.corpus.demo_looks import LOOKS, palette
 from mvrep.corpus.demo_performers import PERFORMERS
 from mvrep.corpus.demo_scenes import HEIGHT, SCENES, WIDTH, arrange_scene
 from mvrep.corpus.demo_video import FPS, as_rgb, render_video
-from mvrep.corpus.manifest import read_manifest, scan_folder, validate
+from mvrep.corpus.manifest import read_manifest, validate
+from mvrep.corpus.scan import scan_folder
 from mvrep.media.read import probe, read_audio, read_frames
 
 COLUMNS = ('video_id', 'path', 'artist', 'title', 'genre', 'tags', 'mood', 'emotion', 'release_date', 'origin',

@@ -42,9 +42,9 @@ def _read_corpus(src, manifest=None, label_from_folder=None):
 
 def _scan(folder, label_from_folder=None):
     "As `scan_folder`, with a note on the files that it does not look at"
-    from mvrep.corpus.manifest import walk_folder, scan_folder
+    from mvrep.corpus.scan import scan_folder, walk_folder
     res = scan_folder(folder, label_from_folder=label_from_folder)
-    kinds = Counter(o.suffix.lower() or 'no ending' for o in walk_folder(folder)[2])
+    kinds = Counter(o.suffix.lower() or 'no ending' for o in walk_folder(folder).other_files)
     if kinds: say(f'note: {kinds.total()} files are no videos by their names ({", ".join(plain(o) for o,_ in kinds.most_common(5))}): left alone', err)
     return res
 
@@ -155,7 +155,8 @@ def add(
     Example: `mvrep add ~/videos.mvrep new1.mp4 new2.mp4`"""
     with plain_errors():
         import pandas as pd
-        from mvrep.corpus.manifest import READERS, read_manifest, scan_files
+        from mvrep.corpus.manifest import READERS, read_manifest
+        from mvrep.corpus.scan import scan_files
         from mvrep.index.index import Index
         Index(folder) # or say that there is none
         with alone(folder):

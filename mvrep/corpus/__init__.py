@@ -8,12 +8,13 @@ __all__ = []
 # %% ../../nbs/library/03_corpus/00_corpus.ipynb #1d8d4a77
 from ..core import public_names
 
-# %% ../../nbs/library/03_corpus/00_corpus.ipynb #293d70c5
+# %% ../../nbs/library/03_corpus/00_corpus.ipynb #0f6c3c16
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'names': ['plain_text', 'name_key', 'is_known', 'artist_key', 'artist_names', 'linked_groups', 'artist_groups'],
     'manifest': [
-        'COLUMNS', 'SPLITS', 'EXTENSIONS', 'CorpusError', 'make_video_ids', 'scan_files', 'walk_folder', 'scan_folder',
-        'read_manifest', 'save_manifest', 'validate', 'is_missing', 'known_values', 'first_few'],
+        'COLUMNS', 'COLUMN_RULES', 'SPLITS', 'READERS', 'Column', 'CorpusError', 'read_manifest', 'save_manifest',
+        'validate', 'is_missing', 'known_values', 'first_few', 'is_date', 'parse_date'],
+    'scan': ['EXTENSIONS', 'FolderContent', 'make_video_ids', 'walk_folder', 'scan_files', 'scan_folder'],
     'duplicates': ['find_duplicates'],
     'folds': ['split_random', 'split_by_artist', 'artist_folds', 'group_folds', 'stratified_folds'],
     'public': [

@@ -90,7 +90,11 @@ def artist_folds(
     fold = fold_of_group[group]
     return [np.flatnonzero(fold==i) for i in range(k)]
 
-# %% ../../nbs/library/03_corpus/40_folds.ipynb #2bf9722c
+# %% ../../nbs/library/03_corpus/40_folds.ipynb #aac7f94a
+def _as_groups(groups, n):
+    "Groups as an array; each item is a group of its own if there are none"
+    return np.asarray(groups) if groups is not None else np.arange(n)
+
 def _class_of(truth, k):
     "Class of each item; one class for all if every class is smaller than `k`, which scikit-learn refuses"
     classes = truth.argmax(1)
@@ -104,7 +108,7 @@ def _stratified_tests(classes, groups, k, seed):
         warnings.simplefilter('ignore', UserWarning) # a class with fewer than k items: callers report it
         return [test for _, test in splitter.split(classes, classes, groups)]
 
-# %% ../../nbs/library/03_corpus/40_folds.ipynb #27109992
+# %% ../../nbs/library/03_corpus/40_folds.ipynb #a0a8174e
 def group_folds(
     truth:np.ndarray, # Which classes each item has, shape (n, k), bool
     groups:np.ndarray|None=None, # Group of each item, shape (n,); None if no two items share one
@@ -112,7 +116,7 @@ def group_folds(
     seed:int=0 # Of the shuffle
 ) -> list[np.ndarray]: # Positions of the items of each fold
     "Folds that share no group, with classes in proportion. Raises `ValueError` if there is only one group."
-    groups = np.arange(len(truth)) if groups is None else np.asarray(groups)
+    groups = _as_groups(groups, len(truth))
     n_groups = len(np.unique(groups))
     if n_groups<2:
         seen = f'{count_of(len(truth), "item")} in {count_of(n_groups, "group")}'
@@ -122,16 +126,16 @@ def group_folds(
     folds = _stratified_tests(_class_of(truth, k), groups, k, seed) if has_one_class else artist_folds(groups, k, seed)
     return [o for o in folds if len(o)]
 
-# %% ../../nbs/library/03_corpus/40_folds.ipynb #d25b4af2
+# %% ../../nbs/library/03_corpus/40_folds.ipynb #2cf61045
 def stratified_folds(
     labels, # Label of each item, all known, shape (n,)
     groups=None, # Group of each item, shape (n,); None if no two items share one
     k:int=5, # Number of folds
     seed:int=0 # Of the shuffle
 ) -> list: # For each fold, the positions to train on and the positions to test on
-    "Pairs of train and test that share no group, labels in proportion. Raises `ValueError` for fewer groups than folds."
+    "Pairs of train and test that share no group, labels in proportion. Raises `ValueError` for too few groups."
     labels = np.asarray(labels, str)
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    groups = _as_groups(groups, len(labels))
     n_groups = len(np.unique(groups))
     if n_groups<k: raise ValueError(f'{count_of(n_groups, "artist")} cannot fill {k} folds: use fewer folds')
     truth = labels[:, None]==np.unique(labels)
