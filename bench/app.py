@@ -14,12 +14,9 @@ import httpx
 import numpy as np
 import pandas as pd
 import psutil
-import pyarrow as pa
 from mvrep.core import atomic_write, seed_from
-from mvrep.features.store import KEYS, _vectors
 from mvrep.encoders.registry import load_encoder
 from mvrep.index.index import create_index
-from mvrep.media.segments import Segment
 
 WORDS = 'river night glass fire paper moon steel garden winter echo golden city thunder velvet ocean mirror shadow summer engine orchard'.split()
 
@@ -45,20 +42,13 @@ def fill(store, ids, tracks, block=2000):
     "Six segments around each video's vector, written in bulk"
     nets = {e.modality: e for e in map(load_encoder, ('musicnn_mtt', 'efficientnet_lite0'))}
     for e in nets.values(): store.add_column(e)
-    schema = store.segments.schema
     noise = {o: .02*np.random.default_rng(seed_from('bench_app', 'segments', o)).standard_normal((6*block, x.shape[1]), dtype=np.float32) for o,x in tracks.items()}
-    def batches():
-        for i in range(0, len(ids), block):
-            some = [Segment(j, 40.*j, 5.) for _ in ids[i:i+block] for j in range(6)]
-            owner = np.repeat(ids[i:i+block], 6)
-            cols = dict(segment_id=[f'{v}_{o.index}' for v,o in zip(owner, some)], video_id=owner.tolist(), segment=[o.index for o in some], start=[o.start for o in some],
-                length=[o.length for o in some], split=['']*len(some), source=['x']*len(some))
-            t = pa.table(cols, schema=KEYS)
-            for o,e in nets.items():
-                x = np.repeat(tracks[o][i:i+block], 6, axis=0)+noise[o][:len(some)]
-                t = t.append_column(e.column, _vectors(x, len(x), schema.field(e.column).type)).append_column(f'{e.column}_made_by', pa.array([e.made_by]*len(x)))
-            yield from t.select(schema.names).cast(schema).to_batches()
-    store.segments.add(pa.RecordBatchReader.from_batches(schema, batches()))
+    for i in range(0, len(ids), block):
+        owner = np.repeat(ids[i:i+block], 6)
+        number = np.tile(np.arange(6), len(owner)//6)
+        keys = pd.DataFrame(dict(segment_id=[f'{v}_{j}' for v,j in zip(owner, number)], video_id=owner, segment=number, start=40.*number,
+                                 length=5., split='', source='x'))
+        store.append(keys, {e: np.repeat(tracks[o][i:i+block], 6, axis=0)+noise[o][:len(keys)] for o,e in nets.items()})
 
 @contextmanager
 def server(folder):

@@ -17,12 +17,11 @@ would be drawn by `fit_tsne`: see bench/tsne.py). Timed are `Points` (which read
 import argparse, json, os, shutil, tempfile, time
 from pathlib import Path
 from urllib.parse import quote
-import numpy as np, pandas as pd, pyarrow as pa
+import numpy as np, pandas as pd
 from playwright.sync_api import sync_playwright
 from safetensors.numpy import save_file
 from mvrep.core import atomic_write
 from mvrep.explore.explorer import _name, render_page
-from mvrep.features.store import KEYS, _vectors
 from mvrep.encoders.registry import Encoder
 from mvrep.index.index import create_index
 from mvrep.explore.points import Points, pack_points, page_level
@@ -62,19 +61,17 @@ def make_index(folder, n, parts=6, d=128, seed=0):
     ids,ix = videos.index.to_numpy(object), create_index(folder, ('sound', 'picture'), dict(audio='sound', video='picture'))
     for e in encoders: ix.store.add_column(e)
     ix.put_videos(videos.reset_index().assign(path=[f'/nowhere/{v}.mp4' for v in ids]))
-    schema,tracks = ix.store.segments.schema, {}
+    tracks = {}
     for e in encoders:
         x = rng.standard_normal((40, d), dtype=np.float32)[g]+.9*rng.standard_normal((n, d), dtype=np.float32)
         tracks[e.modality] = x/np.linalg.norm(x, axis=1, keepdims=True)
     for i in range(0, n, 10_000):
         some = ids[i:i+10_000]
         m = len(some)*parts
-        t = pa.table(dict(segment_id=[f'{v}_{j}' for v in some for j in range(parts)], video_id=np.repeat(some, parts), segment=np.tile(np.arange(parts), len(some)),
-            start=starts[i:i+10_000].ravel(), length=np.full(m, 5.), split=['']*m, source=['x']*m), schema=KEYS)
-        for e in encoders:
-            x = np.repeat(tracks[e.modality][i:i+10_000], parts, 0)+.05*rng.standard_normal((m, d), dtype=np.float32)
-            t = t.append_column(e.column, _vectors(x, m, schema.field(e.column).type)).append_column(f'{e.column}_made_by', pa.array([e.made_by]*m))
-        ix.store.segments.add(t.select(schema.names).cast(schema))
+        keys = pd.DataFrame(dict(segment_id=[f'{v}_{j}' for v in some for j in range(parts)], video_id=np.repeat(some, parts), segment=np.tile(np.arange(parts), len(some)),
+            start=starts[i:i+10_000].ravel(), length=5., split='', source='x'))
+        noise = {e: .05*rng.standard_normal((m, d), dtype=np.float32) for e in encoders}
+        ix.store.append(keys, {e: np.repeat(tracks[e.modality][i:i+10_000], parts, 0)+noise[e] for e in encoders})
     ix._save(ids, dict.fromkeys(ids, 'x'), tracks, {o: np.stack([np.zeros(d), np.ones(d)]) for o in tracks}, '')
     keys,x = map_vectors(ix)
     xy = (rng.normal(scale=40, size=(40, 2))[g]+rng.normal(scale=4, size=(n, 2))).astype(np.float32)

@@ -13,7 +13,6 @@ from pathlib import Path
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # threads that wait leave their core to other programs
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
 from mvrep.core import atomic_write, seed_from
 from mvrep.encoders.registry import Encoder
@@ -43,13 +42,8 @@ def fill(store, n, k=6, chunk=5000):
         ids = [f'v{j:06d}' for j in range(i, min(i+chunk, n)) for _ in range(k)]
         seg = np.tile(np.arange(k, dtype=np.int32), len(ids)//k)
         z = np.repeat(rng.standard_normal((len(ids)//k, 16), np.float32), k, axis=0)
-        t = pa.table(dict(segment_id=[f'{v}_{s}' for v,s in zip(ids, seg)], video_id=ids, segment=seg, start=5.*seg, length=np.full(len(ids), 5.),
-                          split=['']*len(ids), source=['bench']*len(ids)))
-        for o,m in mix.items():
-            x = (z@m+2*rng.standard_normal((len(ids), o.dim), np.float32)).astype(np.float16)
-            kind = store.segments.schema.field(o.column).type
-            t = t.append_column(o.column, pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), kind.list_size)).append_column(f'{o.column}_made_by', pa.array([o.made_by]*len(ids)))
-        store.segments.add(t)
+        keys = pd.DataFrame(dict(segment_id=[f'{v}_{s}' for v,s in zip(ids, seg)], video_id=ids, segment=seg, start=5.*seg, length=5., split='', source='bench'))
+        store.append(keys, {o: z@m+2*rng.standard_normal((len(ids), o.dim), np.float32) for o,m in mix.items()})
     return videos
 
 def steps(train, opt, batches, n):

@@ -1,8 +1,20 @@
 "Feature store, vectors and extraction"
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
+import mvrep.features.store as store_module
+from mvrep.features.store import FeatureStore, sql_in, sql_quote, table_errors
 from mvrep.features.vectors import Scale, fit_scale, pool_segments, standardise, unit_norm
+from mvrep.media.segments import Segment
 
 # Vectors
 
@@ -76,3 +88,254 @@ def test_pooled_segments_are_normalised_means():
 
 def test_pooling_refuses_scattered_rows():
     with pytest.raises(ValueError, match='adjacent'): pool_segments(np.eye(3), np.array(list('aba')))
+
+# Store
+
+Encoder = namedtuple('Encoder', 'column made_by dim dtype', defaults=['float32'])
+AUDIO, VIDEO = Encoder('audio', 'audio/1', 5), Encoder('video', 'video/1', 3)
+TWO = [Segment(0, 0., 5.), Segment(1, 5., 5.)]
+
+def random_feats(encoder, seed): return np.random.default_rng(seed).normal(size=(2, encoder.dim)).astype(np.float32)
+
+A1 = random_feats(AUDIO, 0)
+V1 = random_feats(VIDEO, 1)
+V2 = random_feats(VIDEO, 2)
+
+@pytest.fixture
+def store(tmp_path):
+    "Video a has both modalities, b is silent; b was stored first"
+    store = FeatureStore(tmp_path/'ix')
+    for o in (AUDIO, VIDEO): store.add_column(o)
+    store.put('b', TWO, 'file-1', {AUDIO: None, VIDEO: V2})
+    store.put('a', TWO, 'file-1', {AUDIO: A1, VIDEO: V1}, split='train')
+    return store
+
+def test_a_new_store_is_empty_and_opening_it_again_changes_nothing(tmp_path):
+    store = FeatureStore(tmp_path)
+    assert (len(store), store.columns, len(store.errors()), len(store.done()))==(0, {}, 0, 0)
+    assert len(FeatureStore(tmp_path))==0
+
+def test_what_was_put_is_read(store):
+    assert len(store)==4 and store.columns=={'audio': 5, 'video': 3}
+    assert FeatureStore(store.folder).columns==store.columns
+    done = store.done().loc['a']
+    assert (done.source, done.split, done.audio_made_by, done.video_made_by)==('file-1', 'train', 'audio/1', 'video/1')
+    np.testing.assert_array_equal(store.read('audio', ['a'])[1], A1)
+
+def test_rows_are_in_order_of_video_and_segment(store):
+    assert list(store.keys().segment_id)==['a_0', 'a_1', 'b_0', 'b_1']
+    x = store.matrix('audio')
+    assert isinstance(x, np.memmap) and x.shape==(4, 5)
+    np.testing.assert_array_equal(x[:2], A1)
+
+def test_a_missing_modality_is_nan(store):
+    assert np.isnan(store.matrix('audio')[2:]).all()
+    store.put('b', TWO, 'file-2', {AUDIO: None, VIDEO: V1}) # a silent video that changed stays silent
+    assert len(store)==4
+    assert np.isnan(store.read('audio', ['b'])[1]).all()
+    np.testing.assert_array_equal(store.read('video', ['b'])[1], V1)
+
+def test_a_changed_file_replaces_its_rows_and_forgets_other_columns(store):
+    store.put('a', TWO[:1], 'file-2', {VIDEO: V1[:1]})
+    assert len(store)==3
+    assert np.isnan(store.read('audio', ['a'])[1]).all()
+    store.put('a', TWO, 'file-3', {AUDIO: A1, VIDEO: V1})
+    assert len(store)==4
+
+def test_a_stored_video_leaves_the_errors(store):
+    store.put_errors([('a', 'a.mp4', 'first'), ('x', 'x.mp4', 'other')])
+    store.put_errors([('a', 'a.mp4', 'cut short')])
+    assert list(store.errors().reason)==['cut short', 'other']
+    store.put('a', TWO, 'file-2', {AUDIO: A1, VIDEO: V1})
+    assert list(store.errors().video_id)==['x']
+
+def test_errors_are_cleared_by_path(store):
+    store.put_errors([('a', 'a.mp4', 'first'), ("it's", "it's.mp4", 'other')])
+    store.clear_errors([])
+    assert len(store.errors())==2
+    store.clear_errors(["it's.mp4"])
+    assert list(store.errors().video_id)==['a']
+    store.clear_errors()
+    assert not len(store.errors())
+
+def test_ids_are_data_and_not_code(store):
+    odd = "o'brien; drop table"
+    store.put(odd, TWO[:1], 'file-1', {AUDIO: A1[:1], VIDEO: V1[:1]})
+    assert odd in store.done().index
+    np.testing.assert_array_equal(store.read('video', [odd])[1], V1[:1])
+    store.set_splits({odd: "d'oh"})
+    assert store.done().split[odd]=="d'oh"
+    store.remove([odd])
+    assert len(store)==4 and sql_quote(odd)=="'o''brien; drop table'"
+
+def test_nothing_is_in_an_empty_list(store):
+    assert sql_in('video_id', [])=='false'
+    keys, x = store.read('audio', [])
+    assert len(keys)==len(x)==0
+
+def test_removed_videos_can_come_back(store):
+    store.put_errors([('b', 'b.mp4', 'reason')])
+    store.remove(['b', 'unknown'])
+    assert list(store.done().index)==['a'] and not len(store.errors())
+    store.put('b', TWO, 'file-1', {VIDEO: V2})
+    np.testing.assert_array_equal(store.read('video', ['b'])[1], V2)
+
+def test_a_new_encoder_fills_its_column_only(store):
+    third = Encoder('third', 'third/1', 3)
+    store.add_column(third)
+    store.put('a', TWO, 'file-1', {third: V2})
+    np.testing.assert_array_equal(store.read('third', ['a'])[1], V2)
+    assert np.isnan(store.read('third', ['b'])[1]).all()
+    np.testing.assert_array_equal(store.read('audio', ['a'])[1], A1)
+
+def test_recent_work_survives_the_process_that_did_it(store):
+    third = Encoder('third', 'third/1', 3)
+    store.add_column(third)
+    store.put('a', TWO, 'file-1', {third: V2}) # and the process ends here
+    again = FeatureStore(store.folder)
+    again.merge_recent()
+    np.testing.assert_array_equal(again.read('third', ['a'])[1], V2)
+    np.testing.assert_array_equal(again.read('audio', ['a'])[1], A1)
+    before = again.segments.version
+    again.merge_recent() # twice changes nothing
+    assert again.segments.version==before and len(again)==4
+
+def test_the_same_video_twice_in_recent_work(store):
+    store.put('c', TWO, 'file-1', {AUDIO: A1, VIDEO: V1})
+    store.put('c', TWO[:1], 'file-2', {AUDIO: A1[1:], VIDEO: V2[1:]})
+    assert len(store)==5
+    np.testing.assert_array_equal(store.read('video', ['c'])[1], V2[1:])
+
+def test_many_rows_are_merged_on_the_way(store, monkeypatch):
+    monkeypatch.setattr('mvrep.features.store.MERGE_ROWS', 4)
+    for i in range(5): store.put(f'c{i}', TWO, 'file-1', {AUDIO: A1, VIDEO: V1})
+    assert store.segments.count_rows()==12 # the last video is not merged yet
+    assert len(store)==14
+
+def test_a_table_whose_making_was_interrupted_is_made_again(store):
+    store.merge_recent()
+    shutil.rmtree(store.folder/'store'/'recent.lance'/'_versions') # killed before its first version was complete
+    store = FeatureStore(store.folder)
+    store.merge_recent()
+    store.put('a', TWO, 'file-1', {VIDEO: V2})
+    assert len(store)==4
+    np.testing.assert_array_equal(store.read('video', ['a'])[1], V2)
+
+def test_recent_work_of_older_columns_makes_room(store):
+    store.merge_recent()
+    store.add_column(Encoder('third', 'third/1', 3)) # the table of recent work on disk lacks it
+    again = FeatureStore(store.folder)
+    again.put('c', TWO, 'file-1', {AUDIO: A1})
+    np.testing.assert_array_equal(again.read('audio', ['c'])[1], A1)
+
+def test_splits_move_videos_with_their_features(store):
+    store.set_splits(dict(b='test', a='valid'))
+    assert list(store.keys().split)==['valid', 'valid', 'test', 'test']
+    np.testing.assert_array_equal(store.read('video', ['b'])[1], V2)
+
+def test_a_column_belongs_to_one_version_of_an_encoder(store):
+    other = VIDEO._replace(made_by='video/2')
+    with pytest.raises(ValueError, match='made by video/1, not by video/2: index the videos again'):
+        store.add_column(other)
+    store.add_column(other, renew=True)
+    assert np.isnan(store.matrix('video')).all()
+    wider = AUDIO._replace(dim=6)
+    with pytest.raises(ValueError, match='width 5, not 6'): store.add_column(wider)
+
+def test_a_matrix_is_written_once_for_each_state(store):
+    def files(): return [o.name for o in (store.folder/'cache').iterdir()]
+    store.matrix('audio')
+    before = files()
+    store.matrix('audio')
+    assert files()==before
+    store.put('c', TWO, 'file-1', {AUDIO: A1, VIDEO: V1})
+    assert len(store.matrix('audio'))==6
+    assert len(files())==1 and files()!=before
+
+def test_unknown_columns_are_named(store):
+    with pytest.raises(ValueError, match="no column 'vggish' .*: there are audio, video"): store.matrix('vggish')
+    with pytest.raises(ValueError, match="no column 'vggish'"): store.read('vggish', ['a'])
+
+def test_float16_keeps_what_fits_and_refuses_the_rest(store):
+    half = Encoder('half', 'half/1', 5, 'float16')
+    store.add_column(half)
+    store.put('d', TWO, 'file-1', {half: A1})
+    assert store.matrix('half').dtype==np.float16
+    np.testing.assert_array_equal(store.read('half', ['d'])[1], A1.astype(np.float16))
+    with pytest.raises(ValueError, match='65504'): store.put('e', TWO, 'file-1', {half: A1+1e5})
+    assert 'e' not in store.done().index
+
+def test_many_videos_at_once(store):
+    names = dict(segment_id=['d_0', 'e_0'], video_id=['d', 'e'])
+    keys = pd.DataFrame(dict(names, segment=0, start=0., length=5., split='', source='x'))
+    store.append(keys, {VIDEO: V1})
+    assert len(store)==6 and store.done().source['e']=='x'
+    np.testing.assert_array_equal(store.read('video', ['d', 'e'])[1], V1)
+    assert np.isnan(store.read('audio', ['d'])[1]).all()
+
+def test_compaction_keeps_everything(store, monkeypatch):
+    monkeypatch.setattr('mvrep.features.store.MAX_FRAGMENTS', 0)
+    before = store.matrix('video').copy()
+    store.compact()
+    np.testing.assert_array_equal(store.matrix('video'), before)
+
+def test_another_process_sees_all_of_a_video_or_nothing(store):
+    store.merge_recent()
+    reader = FeatureStore(store.folder)
+    store.put('c', TWO, 'file-1', {AUDIO: A1, VIDEO: V1})
+    assert len(reader)==4 # committed, but not merged
+    store.merge_recent()
+    reader.segments.checkout_latest()
+    assert list(reader.keys().video_id)==['a', 'a', 'b', 'b', 'c', 'c']
+
+def test_a_damaged_table_is_named_with_a_remedy(store):
+    store.merge_recent()
+    for o in (store.folder/'store'/'segments.lance'/'data').iterdir(): o.write_bytes(b'')
+    again = FeatureStore(store.folder)
+    for use in (again.keys, again.done, lambda: again.read('audio', ['a']), lambda: again.matrix('audio')):
+        with pytest.raises(OSError, match="table 'segments' of .*: restore it from a copy, or index"): use()
+    for o in (store.folder/'store'/'segments.lance'/'_versions').glob('*.manifest'): o.write_bytes(b'xx')
+    with pytest.raises(OSError, match="table 'segments'"): FeatureStore(store.folder)
+
+def test_engine_errors_become_errors_of_python():
+    def refused(error):
+        with table_errors("table 'x'", 'do this'): raise error
+    with pytest.raises(OSError, match="^table 'x': Not found: 1.lance: do this$"):
+        refused(RuntimeError('lance error: LanceError(IO): Not found: 1.lance, /core/src/result.rs:1896:29\nmore'))
+    with pytest.raises(ValueError, match="^table 'x': No field named nope: do this$"):
+        refused(ValueError('No field named nope'))
+    with pytest.raises(OSError, match='No space left on device: make room'): refused(OSError('No space left on device'))
+    with pytest.raises(OSError, match="^table 'x': : do this$"): refused(RuntimeError())
+    with pytest.raises(ZeroDivisionError): refused(ZeroDivisionError())
+
+WRITER = """
+import sys
+from test_features import *
+store = FeatureStore(sys.argv[1])
+for o in (AUDIO, VIDEO): store.add_column(o)
+store_module.MERGE_ROWS = 6
+for i in range(1000):
+    store.put(f'v{i%7}', TWO, f'{i}', {AUDIO: np.full((2, 5), i), VIDEO: np.full((2, 3), i)})
+    print(i, flush=True)
+"""
+
+def test_a_killed_writer_leaves_whole_videos(tmp_path):
+    rng = random.Random(0)
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    for _ in range(3):
+        p = subprocess.Popen([sys.executable, '-c', WRITER, tmp_path], stdout=subprocess.PIPE, text=True, env=env)
+        printed = [p.stdout.readline() for _ in range(rng.randint(3, 30))]
+        p.kill()
+        printed += p.communicate()[0].splitlines()
+        committed = int(printed[-1])
+        store = FeatureStore(tmp_path)
+        store.merge_recent()
+        keys, done = store.keys(), store.done()
+        audio, video = store.matrix('audio'), store.matrix('video')
+        for i in range(len(keys)):
+            version = int(done.source[keys.video_id[i]])
+            assert (audio[i]==version).all() and (video[i]==version).all() # features of one commit
+        assert (keys.groupby('video_id').size()==2).all()
+        last = {f'v{i%7}': i for i in range(committed+1)}
+        for video_id,i in last.items():
+            assert int(done.source[video_id]) in (i, committed+1) # the next one may be committed, too

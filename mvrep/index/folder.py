@@ -16,7 +16,7 @@ import pyarrow as pa
 from fastcore.basics import patch
 from .storage import as_kept, build_path, came_from, current, new_build, numbers, point, restore_table
 from ..core import atomic_write, sha256
-from ..features.store import FeatureStore, sql_quote, open_table
+from ..features.store import FeatureStore, open_table, sql_in
 from ..features.vectors import Scale, fit_scale, pool_segments, standardise
 
 # %% ../../nbs/library/09_index/30_folder.ipynb #5783d8d4
@@ -261,10 +261,8 @@ def delete(self:Index,
     known = set(self.ids) | set(self.table.search().select(['video_id']).to_arrow()['video_id'].to_pylist())
     if wrong := [o for o in video_ids if o not in known]: raise KeyError(f'no video {wrong[0]!r} in {self.folder}')
     if not len(video_ids): return
-    where = f'video_id IN ({", ".join(map(sql_quote, video_ids))})'
-    self.store.merge_recent()
-    for o in (self.store.segments, self.store.failed, self.table): o.delete(where)
-    self.store._sources = None
+    self.store.remove(video_ids)
+    self.table.delete(sql_in('video_id', video_ids))
     keep = ~self._row.isin(video_ids)
     if keep.all(): self.reload()
     else: self._save(self.ids[keep], dict(zip(self.ids, self.sources)), {o: self.tracks[o][keep] for o in self.tracks}, self.scale, self.made_by, self.encoded_by, same=True)
