@@ -4,7 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 import av, numpy as np, pytest
 from mvrep.core import MediaError
-from mvrep.media.read import contact_sheet, probe, read_audio, read_frames, write_clip
+from mvrep.media import contact_sheet, probe, read_audio, read_frames, write_clip
 
 def picture(i, h, w):
     "Picture `i`: its number in ten blocks of the top row, and a gradient below"
@@ -150,8 +150,8 @@ def test_two_sounds_uses_the_first(tmp_path):
 def test_one_stream_only(tmp_path):
     v,a = make(tmp_path/'v.mp4', audio=None),make(tmp_path/'a.m4a', codec=None, format='ipod')
     assert probe(v).has_video and not probe(v).has_audio and probe(a).has_audio and not probe(a).has_video
-    with pytest.raises(MediaError, match='no sound'): read_audio(v)
-    with pytest.raises(MediaError, match='no picture'): read_frames(a)
+    with pytest.raises(MediaError, match='no audio'): read_audio(v)
+    with pytest.raises(MediaError, match='no video'): read_frames(a)
     assert [o.suffix for o in write_clip(v, tmp_path/'w1')]==['.mp4'] and [o.suffix for o in write_clip(a, tmp_path/'w2.mp4')]==['.wav']
 
 def test_streams_of_different_length(tmp_path):

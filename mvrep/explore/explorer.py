@@ -15,7 +15,7 @@ import pandas as pd
 import traitlets as tr
 from fastcore.basics import patch
 from markupsafe import Markup
-from ..media.clips import cut_clip, write_clips
+from ..media.clips import cut_clip, cut_clips
 from ..core import MediaError, atomic_write
 from ..index.index import Index
 from .points import Points, page_level, pack_points
@@ -238,7 +238,7 @@ def _media(points, dest, size):
         jobs += [(path, *o, size) for o in spans]
         files += [dest/f'{media[-1][0]}-{j}.mp4' for j in range(len(spans))]
         owner += [(i, j) for j in range(len(spans))]
-    failed = write_clips(jobs, files)
+    failed = cut_clips(jobs, files)
     for n in failed: media[owner[n][0]][4][owner[n][1]] = None
     for o in media: o[1],o[4] = o[1]*any(s is not None for s in o[4]), None if o[4]==o[3] else o[4]
     return media, [f'{points.index.ids[owner[n][0]]}: {why}' for n,why in sorted(failed.items())]

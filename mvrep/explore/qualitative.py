@@ -16,7 +16,8 @@ from ..media.clips import cut_clip
 from ..core import MediaError, atomic_write, seed_from
 from ..index.index import Index
 from ..index.exact import joint_scores
-from ..media.read import contact_sheet, read_frames
+from ..media.images import contact_sheet
+from ..media.read import read_frames
 from ..metrics.intervals import bootstrap_interval
 
 # %% ../../nbs/library/11_explore/50_qualitative.ipynb #29c1116e

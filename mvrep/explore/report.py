@@ -16,7 +16,7 @@ from .. import __version__
 from ..core import atomic_write
 from ..corpus.names import name_key
 from ..index.index import Index
-from ..media.read import contact_sheet
+from ..media.images import contact_sheet
 from ..metrics.ranking import precision_at_k
 from ..recommendation.neighbours import similar
 
