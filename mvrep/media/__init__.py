@@ -8,14 +8,14 @@ __all__ = []
 # %% ../../nbs/library/01_media/00_media.ipynb #9f783660
 from ..core import public_names
 
-# %% ../../nbs/library/01_media/00_media.ipynb #e229c32a
+# %% ../../nbs/library/01_media/00_media.ipynb #29dea533
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'workers': ['worker_pool', 'outcome', 'in_workers'],
     'synthetic': ['numbered_frame', 'frame_number', 'rising_tone', 'tone_second', 'make_clip', 'TONE_SR'],
     'decoding': ['OpenMedia', 'DecodedFrame', 'open_media', 'decode_from', 'frame_rate'],
     'read': ['MediaInfo', 'probe', 'iter_frames', 'read_frames', 'read_audio'],
-    'segments': ['PLANS', 'Segment', 'plan_segments', 'stratified', 'middle', 'whole',
-                 'synchronous_crop', 'spatial_crop'],
+    'segments': ['PLANS', 'Segment', 'plan_segments', 'stratified', 'middle', 'whole'],
+    'crops': ['synchronous_crop', 'spatial_crop'],
     'clips': ['CLIP_SECONDS', 'cut_clip', 'cut_clips', 'write_clip'],
     'images': ['contact_sheet', 'mel_image'],
 })
