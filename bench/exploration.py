@@ -1,51 +1,119 @@
-"""Appendix A on real metadata: `MVREP_SHARED=DIR python bench/exploration.py` writes results/exploration.csv
+"""Appendix A of the thesis on real metadata
 
-DIR holds `metadata/msd_10k_subset.csv` and `muvi_sync/`. What is written are counts and densities, nothing of a single song."""
-import argparse, os
+`MVREP_SHARED=DIR python bench/exploration.py` writes results/exploration.csv. DIR holds `metadata/msd_10k_subset.csv`
+and `muvi_sync/`. Only counts and densities are written, nothing about a single song.
+"""
+import argparse
+import os
+from itertools import chain
 from pathlib import Path
-import numpy as np, pandas as pd
+
+import pandas as pd
 from mvrep.core import atomic_write
-from mvrep.corpus.public import read_msd_csv
-from mvrep.corpus.exploration import COUNTRIES, GENRES, check_columns, compare_densities, nearest_country, tag_counts, tag_lists, top
+from mvrep.corpus.exploration import (COUNTRY_TAGS, GENRE_TAGS, check_columns, compare_densities, most_common,
+                                      nearest_country, tag_counts, tag_lists)
 from mvrep.corpus.muvi import load_muvi
+from mvrep.corpus.public import read_msd_csv
 
-def muvi(folder):
-    "What is known of MuVi-Sync's videos: length from the features, year from the charts, tags of the artist from Last.fm"
+MSD, MUVI = 'MSD subset', 'MuVi-Sync'
+
+class Table:
+    "Rows of the result"
+    def __init__(self): self.rows = []
+
+    def add(self, corpus, what, key, value='', n='', note=''):
+        value = f'{value:.6g}' if isinstance(value, float) else value
+        self.rows.append(dict(corpus=corpus, what=what, key=key, value=value, n=n, note=note))
+
+    def write(self, path):
+        with atomic_write(path) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
+
+def read_muvi(folder):
+    "Metadata of MuVi-Sync: duration from the features, year from the charts, tags of the artist from Last.fm"
     data = load_muvi(next(folder.glob('*.npz')))
-    labels = {o: pd.read_csv(folder/'labels'/f'{o}.csv', dtype=str, keep_default_na=False) for o in ('spotify_tophits_join', 'lastfm_hetrec_artist_tags')}
-    year = labels['spotify_tophits_join'].set_index('id').year
-    tags = labels['lastfm_hetrec_artist_tags'].groupby('id').tagValue.agg(list)
-    return pd.DataFrame(dict(video_id=data.ids, duration=data.n_seconds.astype(float), release_date=[year.get(o) for o in data.ids], tags=[tags.get(o, []) for o in data.ids]))
+    charts, lastfm = (read_labels(folder, o) for o in ('spotify_tophits_join', 'lastfm_hetrec_artist_tags'))
+    year = charts.set_index('id').year
+    tags = lastfm.groupby('id').tagValue.agg(list)
+    return pd.DataFrame(dict(
+        video_id=data.ids,
+        duration=data.n_seconds.astype(float),
+        release_date=[year.get(o) for o in data.ids],
+        tags=[tags.get(o, []) for o in data.ids]))
 
-def summary(seconds):
-    s = seconds.dropna()
-    return {'mean (s)': s.mean(), 'standard deviation (s)': s.std(), 'median (s)': s.median(), 'relative spread': s.std()/s.mean(), 'over 10 min (%)': 100*(s>600).mean(), 'under 2 min (%)': 100*(s<120).mean()}
+def read_labels(folder, name): return pd.read_csv(folder/'labels'/f'{name}.csv', dtype=str, keep_default_na=False)
+
+def add_columns(table, csv):
+    "Distinct values and share of the most common one, for each column of the subset"
+    for column, row in check_columns(pd.read_csv(csv, dtype=str, keep_default_na=False)).iterrows():
+        note = f'most common: {row.common}' if row.share>.3 else ''
+        table.add(MSD, 'column', column, float(row.share), int(row.distinct), note)
+
+def add_known(table, corpus, df, n_origins):
+    "How many rows have a value"
+    counts = dict(rows=len(df), release=df.release_date.notna().sum(), duration=df.duration.notna().sum(),
+                  origin=n_origins, tags=df.tags.map(bool).sum())
+    for key, n in counts.items(): table.add(corpus, 'known', key, n=int(n))
+
+def add_durations(table, corpus, df):
+    "Mean, spread and tails of the durations"
+    s = df.duration.dropna()
+    summary = {
+        'mean (s)': s.mean(), 'standard deviation (s)': s.std(), 'median (s)': s.median(),
+        'relative spread': s.std()/s.mean(), 'over 10 min (%)': 100*(s>600).mean(),
+        'under 2 min (%)': 100*(s<120).mean()}
+    for key, value in summary.items(): table.add(corpus, 'duration summary', key, float(value))
+
+def add_shares(table, corpus, what, shares):
+    "The most common countries or genres"
+    for name, row in shares.iterrows(): table.add(corpus, what, name, float(row.share), int(row.n), row.tag)
+
+def add_densities(table, corpora, what):
+    "Densities of release years or durations"
+    for at, row in compare_densities(corpora, what).iterrows():
+        for corpus, value in zip(corpora, row): table.add(corpus, what, f'{at:.2f}', float(value))
+
+def add_overlap(table, muvi):
+    "Genres of MuVi-Sync that never occur without a more common one"
+    counts = tag_counts(tag_lists(muvi), GENRE_TAGS)
+    for name, row in counts[counts.kept_as!=''].iterrows():
+        table.add(MUVI, 'genre overlap', name, n=int(row.n), note=f'never without {row.kept_as}')
+
+def add_rock(table, msd):
+    "What one term per artist does to a genre"
+    term = msd.tags.map(lambda o: o[0] if o else '')
+    counts = {'term is rock': (term=='rock').sum(), 'term has the word rock': term.str.contains(r'\brock\b').sum(),
+              'different terms': term.nunique()}
+    for key, n in counts.items(): table.add(MSD, 'rock', key, n=int(n))
+
+def countries(msd, muvi):
+    "Countries of both corpora, and how many videos of MuVi-Sync have one"
+    names = {o: (o.casefold(),) for o in msd.origin.dropna().unique()}
+    tags = set(chain.from_iterable(COUNTRY_TAGS.values()))
+    has_country = tag_lists(muvi).map(lambda o: bool(set(o)&tags))
+    by_tags = most_common(muvi[has_country], 'tags', COUNTRY_TAGS, overlap=2.)
+    return {MSD: most_common(msd, 'origin', names), MUVI: by_tags}, has_country.sum()
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'exploration.csv')
-    out,shared,rows = p.parse_args().out, Path(os.environ['MVREP_SHARED']), []
-    def add(corpus, what, key, value='', n='', note=''): rows.append(dict(corpus=corpus, what=what, key=key, value=f'{value:.6g}' if isinstance(value, float) else value, n=n, note=note))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'exploration.csv')
+    out = parser.parse_args().out
+    shared = Path(os.environ['MVREP_SHARED'])
     csv = shared/'metadata'/'msd_10k_subset.csv'
-    for c,r in check_columns(pd.read_csv(csv, dtype=str, keep_default_na=False)).iterrows(): add('MSD subset', 'column', c, float(r.share), int(r.distinct), f'most common: {r.common}' if r.share>.3 else '')
-    msd,mv = read_msd_csv(csv), muvi(shared/'muvi_sync')
+    table = Table()
+    add_columns(table, csv)
+    msd, muvi = read_msd_csv(csv), read_muvi(shared/'muvi_sync')
     msd['origin'] = nearest_country(msd.latitude, msd.longitude)
-    with_country = tag_lists(mv).map(lambda o: bool(set(o)&set(sum(COUNTRIES.values(), ()))))
-    both = {'MSD subset': msd, 'MuVi-Sync': mv}
-    origins = {'MSD subset': top(msd, 'origin', {o: (o.casefold(),) for o in msd.origin.dropna().unique()}), 'MuVi-Sync': top(mv[with_country], 'tags', COUNTRIES, overlap=2.)}
-    genres = {k: top(d, 'tags', GENRES) for k,d in both.items()}
-    for k,d in both.items():
-        for what,n in dict(rows=len(d), release=d.release_date.notna().sum(), duration=d.duration.notna().sum(), origin=d.origin.notna().sum() if 'origin' in d else with_country.sum(), tags=d.tags.map(bool).sum()).items(): add(k, 'known', what, n=int(n))
-        for what,v in summary(d.duration).items(): add(k, 'duration summary', what, float(v))
-        for what,t in (('origin', origins[k]), ('genre', genres[k])):
-            for name,r in t.iterrows(): add(k, what, name, float(r.share), int(r.n), r.tag)
-    for what in ('release', 'duration'):
-        for x,r in compare_densities(both, what).iterrows():
-            for k,v in zip(both, r): add(k, what, f'{x:.2f}', float(v))
-    c = tag_counts(tag_lists(mv), GENRES)
-    for name,r in c[c.kept_as!=''].iterrows(): add('MuVi-Sync', 'genre overlap', name, n=int(r.n), note=f'said by {r.kept_as}')
-    term = msd.tags.map(lambda o: o[0] if o else '')
-    for what,n in {'term is rock': (term=='rock').sum(), 'term has the word rock': term.str.contains(r'\brock\b').sum(), 'different terms': term.nunique()}.items(): add('MSD subset', 'rock', what, n=int(n))
-    with atomic_write(out) as tmp: pd.DataFrame(rows).to_csv(tmp, index=False)
+    origins, n_muvi = countries(msd, muvi)
+    n_origins = {MSD: msd.origin.notna().sum(), MUVI: n_muvi}
+    corpora = {MSD: msd, MUVI: muvi}
+    for corpus, df in corpora.items():
+        add_known(table, corpus, df, n_origins[corpus])
+        add_durations(table, corpus, df)
+        add_shares(table, corpus, 'origin', origins[corpus])
+        add_shares(table, corpus, 'genre', most_common(df, 'tags', GENRE_TAGS))
+    for what in ('release', 'duration'): add_densities(table, corpora, what)
+    add_overlap(table, muvi)
+    add_rock(table, msd)
+    table.write(out)
 
 if __name__=='__main__': main()

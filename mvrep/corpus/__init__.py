@@ -20,9 +20,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'public': [
         'read_msd', 'join_msd', 'read_msd_tracks', 'read_msd_summary', 'read_msd_csv', 'read_jamendo',
         'read_magnatagatune'],
-    'exploration': [
-        'check_columns', 'release_years', 'density', 'compare_densities', 'tag_lists', 'tag_counts', 'top',
-        'nearest_country', 'side_by_side', 'plot_densities', 'plot_top'],
     'demo_causes': ['GENRES', 'Genre', 'Causes', 'draw_causes', 'signature', 'bar_levels'],
     'demo_instruments': [
         'INSTRUMENTS', 'DRUMS', 'Sustained', 'Drum', 'sustained_note', 'plucked_note', 'struck_note', 'guitar_note',
@@ -34,6 +31,9 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'demo_video': ['render_video', 'as_rgb'],
     'demo': [
         'EMOTIONS', 'video_causes', 'emotion_of', 'describe', 'write_video', 'make_demo', 'demo_corpus', 'tiny_corpus'],
+    'exploration': [
+        'COUNTRY_TAGS', 'GENRE_TAGS', 'check_columns', 'release_years', 'density', 'compare_densities', 'plot_densities',
+        'tag_lists', 'tag_counts', 'most_common', 'nearest_country', 'compare_shares', 'plot_shares'],
     'muvi': [
         'MuViSync', 'load_muvi', 'save_muvi', 'make_muvi', 'read_lab', 'load_public', 'read_titles', 'read_artists',
         'to_corpus', 'segment_features'],
