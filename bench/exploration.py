@@ -13,7 +13,7 @@ from mvrep.core import atomic_write
 from mvrep.corpus.exploration import (COUNTRY_TAGS, GENRE_TAGS, check_columns, compare_densities, most_common,
                                       nearest_country, tag_counts, tag_lists)
 from mvrep.corpus.muvi import load_muvi
-from mvrep.corpus.public import read_msd_csv
+from mvrep.corpus.msd import read_msd_csv
 
 MSD, MUVI = 'MSD subset', 'MuVi-Sync'
 
