@@ -24,7 +24,7 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from ..index.storage import build_path, current
-from ..features.extraction import _start, _work
+from ..features.extraction import encode_in_worker, load_worker
 from ..index.index import Index
 from ..recommendation.words import plain
 from ..recommendation.neighbours import _arrange, explain, similar
@@ -97,13 +97,13 @@ class Visitors:
         with self.lock:
             if self.pool and self.pool.active and self.specs==specs: return self.pool
             self.close()
-            self.pool,self.specs = worker_pool(1, _start, (specs,)), specs
+            self.pool,self.specs = worker_pool(1, load_worker, (specs,)), specs
             return self.pool
 
     def encode(self, index, path):
         "Segments and vectors of a file, or the reason why not"
         c = index.config
-        job = self._ready(c['specs']).schedule(_work, (path, 'visitor', list(index.columns.values()), c['plan'], c['seed']), timeout=self.timeout)
+        job = self._ready(c['specs']).schedule(encode_in_worker, (path, 'visitor', list(index.columns.values()), c['plan'], c['seed']), timeout=self.timeout)
         try: return outcome(job, self.timeout)
         except BrokenProcessPool: return 'the networks cannot be loaded here: `mvrep doctor` says which weights are missing'
 

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pandas as pd
 from ..core import MediaError, atomic_write
-from ..features.extraction import _read
+from ..features.extraction import read_segment
 from ..encoders.registry import load_encoder
 from ..index.index import Index
 from ..media.read import iter_frames, probe, read_audio
@@ -57,7 +57,7 @@ def windows(
     size = 15. if index.config['plan']=='middle' else 5.
     e = next(o for o in map(load_encoder, index.config['specs']) if o.column==index.columns[side])
     at = np.arange(0., max(end-start-size, 0)+1e-9, step)
-    return at, np.stack([e(_read(info, Segment(i, start+t, min(size, end-start)), e)) for i,t in enumerate(at)]), end-start
+    return at, np.stack([e(read_segment(info, Segment(i, start+t, min(size, end-start)), e)) for i,t in enumerate(at)]), end-start
 
 # %% ../../nbs/library/10_recommendation/40_matching.ipynb #7e0b99b0
 def match(
