@@ -223,7 +223,7 @@ def prepare_model(model, config, data):
         head = getattr(model.towers, side)
         if config.autoencoder and isinstance(head, ProjectionHead):
             some = np.sort(np.random.default_rng(config.seed).permutation(at)[:20_000])
-            autoencoder_init(head, model.scaled(side, data.load(side, some)), config.autoencoder, seed=config.seed)
+            autoencoder_init(head, model.apply_scale(side, data.load(side, some)), config.autoencoder, seed=config.seed)
 
 def make_trainer(run, config, progress, devices, **kwargs):
     "A trainer that keeps logs and checkpoints in the folder of the run"
