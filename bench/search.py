@@ -14,7 +14,7 @@ from pathlib import Path
 import lancedb
 import numpy as np
 from mvrep.core import atomic_write, seed_from
-from mvrep.index.index import Query
+from mvrep.index.build import Query
 from mvrep.index.index import create_index
 
 def vectors(path, n, d, block=50_000):

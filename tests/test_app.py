@@ -12,7 +12,7 @@ HOSTILE = ['<img src=x onerror="document.title=\'hacked\'">', '</script><script>
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     "Twelve videos: hostile metadata, an id that looks like a path, a file that is gone"
-    from mvrep.index.index import tiny_index
+    from mvrep.index.indexing import tiny_index
     ix = tiny_index(tmp_path_factory.mktemp('app'))
     v = ix.videos.reset_index()
     v.loc[1:4, 'title'] = HOSTILE

@@ -15,7 +15,7 @@ def made(tmp_path_factory):
     "An index with a hostile title and one long video, whose second of three segments is like v0003; and its page"
     from mvrep.corpus.demo import make_demo
     from mvrep.explore.explorer import write_page
-    from mvrep.index.index import tiny_index
+    from mvrep.index.indexing import tiny_index
     from mvrep.media.segments import Segment
     tmp = tmp_path_factory.mktemp('explorer')
     index = tiny_index(tmp)

@@ -4,7 +4,7 @@ from test_site import browser_test, chromium, flags
 
 @pytest.fixture(scope='module')
 def report(tmp_path_factory):
-    from mvrep.index.index import tiny_index
+    from mvrep.index.indexing import tiny_index
     from mvrep.explore.report import neighbour_precision, write_report
     tmp = tmp_path_factory.mktemp('report')
     index = tiny_index(tmp)
