@@ -58,17 +58,17 @@ def demo_index(folder):
     corpus = read_manifest(demo_corpus(192)/'manifest.csv')
     ix = create_index(folder, PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
     ix.put_videos(corpus)
-    extract(corpus, ix.store, ix.config['specs'], progress=False)
-    ix.build()
+    extract(corpus, ix.store, ix.build.specs, progress=False)
+    ix.make_build()
     return ix
 
 def demo(folder):
     ix = demo_index(folder)
-    if ix.model is None:
+    if ix.build.model is None:
         from mvrep.learning.training import train_model, RECIPES
         from mvrep.learning.data import training_data
-        train_model(training_data(ix.store, ix.columns, ix.videos), RECIPES['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
-        ix.build()
+        train_model(training_data(ix.store, ix.build.columns, ix.videos), RECIPES['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
+        ix.make_build()
     zero_shot(ix)
     means,classes = [], []
     for kind,by,targets in (('linear', 'all', ('genre', 'tags', 'emotion', 'mood')), ('knn', 'both', ('genre', 'tags')), ('mlp', 'both', ('genre', 'tags'))):

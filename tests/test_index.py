@@ -42,7 +42,9 @@ def put_clustered(index, n, seed=0):
 def index(tmp_path):
     "An index with the metadata of 3,000 videos and no build"
     index = create_index(tmp_path/'ix', ('musicnn_mtt', 'efficientnet_lite0'), COLUMNS)
-    def genre(i): return 'rock' if i%2 else 'soul' if i%50 else 'rare'
+    def genre(i):
+        if i%2: return 'rock'
+        return 'soul' if i%50 else 'rare'
     index.put_videos(pd.DataFrame([dict(video_id=f'v{i:04}', path=f'{i}.mp4', genre=genre(i)) for i in range(3000)]))
     return index
 
@@ -72,8 +74,9 @@ print(n_rounds, len(seen), index.build.number==first)
 '''
 
 def start_reader(index, stop):
-    return subprocess.Popen([sys.executable, '-c', READER, str(index.folder), str(stop)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
+    command = [sys.executable, '-c', READER, str(index.folder), str(stop)]
+    env = dict(os.environ, OMP_NUM_THREADS='1')
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
 def wait_until_seen(reader, number):
     "Read what a reader prints until it has seen a build"
@@ -136,7 +139,8 @@ def test_many_queries_have_the_results_of_each_alone(index):
     build = index.build
     queries = [build.query(o) for o in ids[:5]]
     together = build.search_many(queries, 4, exclude=[(o,) for o in ids[:5]])
-    for found, query, video_id in zip(together, queries, ids): assert found.equals(build.search(query, 4, exclude=(video_id,)))
+    for found, query, video_id in zip(together, queries, ids):
+        assert found.equals(build.search(query, 4, exclude=(video_id,)))
     for by, weight in dict(audio=1., video=0.).items():
         assert build.search(queries[0], 4, weight=weight).equals(build.search(queries[0], 4, by))
     with pytest.raises(ValueError, match='between 0 and 1'): index.search(queries[0], weight=1.5)
@@ -157,7 +161,8 @@ def test_conditions_come_before_an_approximate_search(index):
     for where in (None, "genre = 'rock'", "genre = 'rare'"):
         for video_id in ids[1:60:3]:
             query = index.build.query(video_id)
-            found, exact = (index.search(query, 10, where=where, exclude=(video_id,), approximate=o) for o in (True, False))
+            found = index.search(query, 10, where=where, exclude=(video_id,), approximate=True)
+            exact = index.search(query, 10, where=where, exclude=(video_id,), approximate=False)
             assert len(found)==10 and video_id not in found.index and found.score.is_monotonic_decreasing
             assert where is None or set(index.videos.genre[found.index])=={where.split("'")[1]}
             both = found.index.intersection(exact.index)
@@ -170,7 +175,8 @@ def test_approximate_search_by_one_modality(index):
     put_clustered(index, 3000)
     index.prepare_approximate(n_queries=100)
     query = index.build.query('v0042')
-    with pytest.raises(ValueError, match=r"index.prepare_approximate\('audio'\)"): index.search(query, weight=1, approximate=True)
+    with pytest.raises(ValueError, match=r"index.prepare_approximate\('audio'\)"):
+        index.search(query, weight=1, approximate=True)
     index.prepare_approximate('audio', n_queries=100)
     found = index.search(query, 10, weight=1, approximate=True)
     assert found.equals(index.search(query, 10, 'audio', approximate=True))
@@ -243,10 +249,12 @@ def test_hubs_of_a_build_without_enough_videos(index):
     with pytest.raises(ValueError, match="by='text'"): index.build.hubness('text')
 
 def test_embeddings_that_are_given_are_checked(index):
-    with pytest.raises(ValueError, match='2 rows of audio embeddings for 1 video'): index.put_embeddings(['a'], dict(audio=np.eye(2), video=np.eye(1)))
+    with pytest.raises(ValueError, match='2 rows of audio embeddings for 1 video'):
+        index.put_embeddings(['a'], dict(audio=np.eye(2), video=np.eye(1)))
     with pytest.raises(ValueError, match='video embedding 1 has norm 3'):
         index.put_embeddings(['a', 'b'], dict(audio=np.eye(2), video=np.diag([1., 3.])))
-    with pytest.raises(ValueError, match='norm nan'): index.put_embeddings(['a'], dict(audio=np.array([[np.nan, 0]]), video=np.eye(1)))
+    with pytest.raises(ValueError, match='norm nan'):
+        index.put_embeddings(['a'], dict(audio=np.array([[np.nan, 0]]), video=np.eye(1)))
     assert len(index)==0
 
 # Indexes of generated features
@@ -319,18 +327,22 @@ def test_refitting_changes_the_scale(changing):
     assert changing.ids==['a', 'b', 'c', 'd', 'e', 'f', 'silent']
     assert not np.allclose(changing.index.build.embeddings['video'][0], before.embeddings['video'][0])
 
-@pytest.mark.parametrize('text, reason', [('{"format": 1, "sp', 'mvrep.json is damaged'), ('{"format": 2}', 'not written by this version'),
-                                          ('[]', 'not written by this version')])
+@pytest.mark.parametrize('text, reason', [
+    ('{"format": 1, "sp', 'mvrep.json is damaged'),
+    ('{"format": 2}', 'not written by this version'),
+    ('[]', 'not written by this version')])
 def test_damaged_configuration(changing, text, reason):
     path = changing.index.folder/'mvrep.json'
     path.write_text(text)
     with pytest.raises(ValueError, match=reason): Index(changing.index.folder)
-    with pytest.raises(ValueError, match=reason): create_index(changing.index.folder, ('loudness', 'colour'), dict(audio='loudness', video='colour'))
+    with pytest.raises(ValueError, match=reason):
+        create_index(changing.index.folder, ('loudness', 'colour'), dict(audio='loudness', video='colour'))
 
 def test_a_folder_with_other_files_is_not_taken(tmp_path):
     (tmp_path/'letters').mkdir()
     (tmp_path/'letters'/'a.txt').write_text('Dear')
-    with pytest.raises(ValueError, match='has files in it and is not an index'): create_index(tmp_path/'letters', ('a', 'b'), COLUMNS)
+    with pytest.raises(ValueError, match='has files in it and is not an index'):
+        create_index(tmp_path/'letters', ('a', 'b'), COLUMNS)
 
 def test_a_model_embeds_the_videos_of_the_next_build(changing):
     index = changing.index
@@ -361,8 +373,9 @@ def test_rollback_restores_model_metadata_features_and_embeddings(changing):
     assert (index.build.number, index.build.sources[row], index.videos.title['a'])==(3, 'wrong', 'wrong')
     index.rollback()
     index.rollback()
-    assert (index.build.number, index.build.model_hash, index.videos.title['a'])==(1, '', 'A') and not index.model_file.exists()
-    assert np.array_equal(index.build.embeddings['audio'], first.embeddings['audio']) and index.store.done().source['a']=='first'
+    assert (index.build.number, index.build.model_hash, index.videos.title['a'])==(1, '', 'A')
+    assert not index.model_file.exists() and index.store.done().source['a']=='first'
+    assert np.array_equal(index.build.embeddings['audio'], first.embeddings['audio'])
     index.make_build(refit=False)
     assert index.build.number==1 # nothing to do
     assert index.builds().in_use.to_dict()=={1: True, 2: False, 3: False}
@@ -421,10 +434,12 @@ def test_an_interrupted_change_of_encoders(changing):
     index = changing.index
     index.remove(['a']) # by the encoders of the build in use
     assert changing.ids==['b', 'c', 'silent'] and index.build.columns['audio']=='loudness'
-    with pytest.raises(ValueError, match='3 of 3 videos have not been encoded by pitch and colour yet'): index.make_build(refit=False)
+    with pytest.raises(ValueError, match='3 of 3 videos have not been encoded by pitch and colour yet'):
+        index.make_build(refit=False)
     index.store.add_column(pitch)
     changing.put('b', encoders=[pitch])
-    with pytest.raises(ValueError, match="2 of 3 videos .* such as 'c': finish `mvrep index` first"): index.make_build(refit=False)
+    with pytest.raises(ValueError, match="2 of 3 videos .* such as 'c': finish `mvrep index` first"):
+        index.make_build(refit=False)
     index.remove(['c'])
     assert changing.ids==['b', 'silent'] and list(index.videos.title)==['B', 'SILENT']
     for m in before.embeddings: assert np.array_equal(index.build.embeddings[m], before.embeddings[m][[1, 3]])
@@ -432,7 +447,7 @@ def test_an_interrupted_change_of_encoders(changing):
     index.make_build()
     assert changing.ids==['b'] and index.build.embeddings['audio'].shape==(1, 5)
     index.rollback()
-    assert changing.ids==['b', 'silent'] and (index.build.columns['audio'], index.config.columns['audio'])==('loudness', 'loudness')
+    assert changing.ids==['b', 'silent'] and index.build.columns['audio']==index.config.columns['audio']=='loudness'
 
 def test_other_weights_under_the_same_name_embed_everything_again(changing):
     "Interrupted after the last video and before the build: the next `make_build` notices"
@@ -504,7 +519,9 @@ def test_a_model_embeds_a_file_as_it_embeds_the_index(real):
 def test_index_folder_takes_a_tuple_of_encoders_and_refuses_others(tmp_path):
     from mvrep.index.indexing import EncodersError
     source = tiny_corpus()/'manifest.csv'
-    with pytest.raises(EncodersError, match='one encoder for audio and one for video'): index_folder(source, tmp_path/'ix', encoders=('musicnn_mtt',))
-    with pytest.raises(EncodersError, match='unknown encoder'): index_folder(source, tmp_path/'ix', encoders=('smell', 'efficientnet_lite0'))
+    with pytest.raises(EncodersError, match='one encoder for audio and one for video'):
+        index_folder(source, tmp_path/'ix', encoders=('musicnn_mtt',))
+    with pytest.raises(EncodersError, match='unknown encoder'):
+        index_folder(source, tmp_path/'ix', encoders=('smell', 'efficientnet_lite0'))
     with pytest.raises(FileNotFoundError, match='no such file or folder'): index_folder(tmp_path/'none', tmp_path/'ix')
     assert not (tmp_path/'ix'/'mvrep.json').exists()

@@ -10,7 +10,8 @@ import pytest
 from mvrep.features.vectors import unit_norm
 from mvrep.index.approximate import find_candidates, make_cells, tune_cells
 from mvrep.index.exact import best_rows, joint_scores
-from mvrep.index.storage import build_folder, build_numbers, current_number, is_unchanged, new_build, previous_number, restore_table, use_build
+from mvrep.index.storage import (build_folder, build_numbers, current_number, is_unchanged, new_build, previous_number,
+                                 restore_table, use_build)
 
 # Exact search
 
@@ -46,7 +47,8 @@ def test_a_factor_multiplies_each_row(matrix):
     factor = np.random.default_rng(2).uniform(.1, 1, len(matrix)).astype(np.float32)
     (rows, scores), = best_rows([(matrix, matrix[:1])], 5, factor)
     expected = (matrix@matrix[0])*factor
-    assert np.array_equal(rows, np.argsort(-expected)[:5]) and np.allclose(scores, np.sort(expected)[::-1][:5], atol=1e-6)
+    assert np.array_equal(rows, np.argsort(-expected)[:5])
+    assert np.allclose(scores, np.sort(expected)[::-1][:5], atol=1e-6)
 
 def test_two_modalities_are_added(matrix):
     other = unit_norm(np.random.default_rng(3).standard_normal((20000, 8)))
@@ -55,12 +57,14 @@ def test_two_modalities_are_added(matrix):
     assert np.array_equal(rows, np.argsort(-expected)[:3])
 
 def test_joint_scores_where_a_modality_is_missing():
-    cosines, has = dict(audio=np.array([1., .5]), video=np.array([1., np.nan])), dict(audio=np.array([True, True]), video=np.array([True, False]))
+    cosines = dict(audio=np.array([1., .5]), video=np.array([1., np.nan]))
+    has = dict(audio=np.array([True, True]), video=np.array([True, False]))
     only_video = joint_scores(cosines, has, dict(audio=False, video=True))
     assert np.isnan(only_video).tolist()==[False, True]
     video_counts = joint_scores(cosines, has, dict(audio=True, video=True), weight=0)
     assert np.isnan(video_counts).tolist()==[False, True]
-    with pytest.raises(ValueError, match='between 0 and 1'): joint_scores(cosines, has, dict(audio=True, video=True), weight=2)
+    with pytest.raises(ValueError, match='between 0 and 1'):
+        joint_scores(cosines, has, dict(audio=True, video=True), weight=2)
 
 MEMORY = '''
 import sys, threading, time
@@ -93,7 +97,8 @@ print(peak[0]-before)
 
 def test_memory_does_not_grow_with_the_index(tmp_path):
     "A search of 400 queries in 100 MB of embeddings; all scores at once would take 160 MB"
-    result = subprocess.run([sys.executable, '-c', MEMORY, str(tmp_path/'x.npy')], capture_output=True, text=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
+    command = [sys.executable, '-c', MEMORY, str(tmp_path/'x.npy')]
+    result = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
     assert result.returncode==0, result.stderr
     assert int(result.stdout)<90, result.stdout
 
@@ -122,9 +127,10 @@ def test_tuned_settings_find_more_than_a_single_cell(tmp_path, clusters):
     tuned = tune_cells(table, n_cells, x[chosen], neighbours)
     single = np.mean([np.isin(o, find_candidates(table, q, 10, 1)).mean() for o, q in zip(neighbours, x[chosen])])
     assert single<.9<tuned.recall # .95 was reached on the half that chose
-    assert tuned.low<tuned.recall<=tuned.high and tuned.high-tuned.low>.003 # an interval has a width even if all were found
+    assert tuned.low<tuned.recall<=tuned.high and tuned.high-tuned.low>.003 # a width even if all were found
     assert (tuned.n_queries, tuned.k, tuned.target, tuned.n_cells)==(100, 10, .95, n_cells)
-    with pytest.raises(ValueError, match='search exactly'): tune_cells(table, n_cells, x[chosen], neighbours, lengths=(12,))
+    with pytest.raises(ValueError, match='search exactly'):
+        tune_cells(table, n_cells, x[chosen], neighbours, lengths=(12,))
 
 # Builds on disk
 
@@ -160,7 +166,8 @@ def test_a_kept_table_is_linked_and_restored(tmp_path):
     home, store = tmp_path/'index', tmp_path/'store'
     db = lancedb.connect(store)
     x = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(8, dtype=np.float32)), 4)
-    table = db.create_table('segments', pa.table(dict(id=['a', 'b', 'c'], x=pa.concat_arrays([x, pa.nulls(1, x.type)]))))
+    x = pa.concat_arrays([x, pa.nulls(1, x.type)])
+    table = db.create_table('segments', pa.table(dict(id=['a', 'b', 'c'], x=x)))
     before = table.to_arrow()
     number = new_build(home, writer('a'), {'segments.lance': store/'segments.lance'})
     kept = build_folder(home, number)/'segments.lance'

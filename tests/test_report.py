@@ -8,8 +8,8 @@ def report(tmp_path_factory):
     from mvrep.explore.report import neighbour_precision, write_report
     tmp = tmp_path_factory.mktemp('report')
     index = tiny_index(tmp)
-    index.videos.loc[index.ids[0], 'title'] = '<img src=x onerror="document.title=\'hacked\'">'
-    return write_report(index, tmp/'report.html', neighbour_precision(index), [index.ids[0]], k=2)
+    index.videos.loc[index.build.video_ids[0], 'title'] = '<img src=x onerror="document.title=\'hacked\'">'
+    return write_report(index, tmp/'report.html', neighbour_precision(index), [index.build.video_ids[0]], k=2)
 
 @browser_test
 def test_report_plays(report):

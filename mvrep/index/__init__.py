@@ -12,11 +12,11 @@ from ..core import public_names
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'exact': ['modality_weights', 'joint_scores', 'row_scores', 'best_rows', 'hubness'],
     'approximate': ['make_cells', 'find_candidates', 'TunedCells', 'tune_cells'],
-    'storage': ['build_numbers', 'current_number', 'build_folder', 'previous_number', 'use_build', 'new_build', 'is_unchanged',
-                'restore_table', 'one_writer'],
+    'storage': ['build_numbers', 'current_number', 'build_folder', 'previous_number', 'use_build', 'new_build',
+                'is_unchanged', 'restore_table', 'one_writer'],
     'build': ['Query', 'CellSearch', 'Build', 'empty_build', 'write_build', 'read_build', 'LARGE'],
     'index': ['VIDEOS', 'IndexConfig', 'read_config', 'write_config', 'Index', 'model_name', 'create_index'],
-    'indexing': ['EncodersError', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder', 'add_videos', 'tiny_index',
-                 'study_index'],
+    'indexing': ['EncodersError', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder', 'add_videos',
+                 'tiny_index', 'study_index'],
     'joint_space': ['train', 'evaluate'],
 })

@@ -37,7 +37,8 @@ def make_cells(
     n:int, # How many embeddings there are
     d:int # Their width
 ) -> int: # Number of cells, about √n/2
-    "Sort embeddings into cells, in a LanceDB table that `find_candidates` searches. Raises `OSError` if it cannot be written."
+    """Sort embeddings into cells, in a LanceDB table that `find_candidates` searches. Raises `OSError` if it cannot be
+    written."""
     kind = pa.list_(pa.float16(), d+-d%8)
     schema = pa.schema([('row', pa.int32()), ('x', kind)])
     reader = pa.RecordBatchReader.from_batches(schema, _record_batches(blocks, kind))
@@ -81,11 +82,12 @@ def _recall_interval(found, k):
 
 # %% ../../nbs/library/09_index/20_approximate.ipynb #5035941b
 def _choose(recall_of, n_cells, lengths, target, k):
-    "The first settings `(cells, candidates)` whose recall is above the target beyond doubt; None and the best recall otherwise"
+    """The first settings `(cells, candidates)` whose recall is above the target beyond doubt; None and the best recall
+    otherwise"""
     cells, best = 1, 0.
     while True:
         previous = 0.
-        for candidates in lengths: # each measured by a search of its own: an engine finds other rows if fewer are wanted
+        for candidates in lengths: # each by a search of its own: an engine finds other rows if fewer are wanted
             found = recall_of(cells, candidates)
             if _recall_interval(found, k)[0]>=target: return (cells, candidates), best
             best = max(best, found.mean())
@@ -109,6 +111,7 @@ def tune_cells(
         return np.array(found)
     settings, best = _choose(lambda *o: recall_of(range(half), *o), n_cells, lengths, target, k)
     if settings is None:
-        raise ValueError(f'recall {target} was not reached beyond doubt, at most {best:.3f} on {count_of(half, "query", "queries")}: search exactly')
+        raise ValueError(f'recall {target} was not reached beyond doubt, at most {best:.3f} on '
+                         f'{count_of(half, "query", "queries")}: search exactly')
     found = recall_of(range(half, len(queries)), *settings)
     return TunedCells(*settings, float(found.mean()), *_recall_interval(found, k), len(found), k, target, n_cells)

@@ -129,8 +129,9 @@ def read_build(
     has = np.load(folder/'has.npy')
     embeddings = {m: np.load(folder/f'{m}.npy', mmap_mode='r') for m in MODALITIES}
     scale = {m: Scale.from_array(np.load(folder/f'{m}-scale.npy')) for m in MODALITIES}
-    return Build(folder, int(folder.name), np.array(header['ids'], object), header['sources'], dict(zip(MODALITIES, has.T)), embeddings,
-                 scale, tuple(header['specs']), header['columns'], header.get('encoded_by', {}), model, header['made_by'], _read_cells(folder/'cells'))
+    return Build(folder, int(folder.name), np.array(header['ids'], object), header['sources'],
+                 dict(zip(MODALITIES, has.T)), embeddings, scale, tuple(header['specs']), header['columns'],
+                 header.get('encoded_by', {}), model, header.get('made_by', ''), _read_cells(folder/'cells'))
 
 # %% ../../nbs/library/09_index/30_build.ipynb #942f0a13
 @patch
@@ -170,7 +171,8 @@ def embed(self:Build,
     def embed_one(modality):
         x = feats.get(self.columns[modality])
         if x is None: return None
-        return self.embed_videos(modality, x, np.zeros(len(x)), np.zeros(len(x)) if starts is None else np.asarray(starts))[0]
+        one_video = np.zeros(len(x))
+        return self.embed_videos(modality, x, one_video, one_video if starts is None else np.asarray(starts))[0]
     return Query(**{m: embed_one(m) for m in MODALITIES})
 
 # %% ../../nbs/library/09_index/30_build.ipynb #0fb4f0bb
@@ -201,7 +203,8 @@ class _Search:
 
 @patch
 def _comparable_rows(self:Build, modalities, search):
-    "Rows that share one of `modalities` with the query, and what their products are multiplied by; None for all, and for 1"
+    """Rows that share one of `modalities` with the query, and what their products are multiplied by; None for all, and
+    for 1"""
     if self.is_complete: return None if search.allowed is None else np.flatnonzero(search.allowed), None
     key = modalities, tuple(search.weights.items())
     if search.allowed is None and key in self._comparable: return self._comparable[key]
@@ -224,15 +227,22 @@ def _by_modalities(queries, weights):
     return groups
 
 @patch
+def _parts(self:Build, queries, modalities, search):
+    "`(matrix, weighted queries)` of each modality, whose products are added"
+    norm, parts = sum(search.weights[m] for m in modalities)**.5, []
+    for m in modalities:
+        embeddings = np.stack([q[m] for q in queries])
+        parts.append((self.embeddings[m], embeddings*np.float32(search.weights[m]/norm)))
+    return parts
+
+@patch
 def _search_group(self:Build, queries, modalities, search, k):
     "Rows and scores of the nearest videos of queries that have the same modalities"
     if not modalities: return [(np.zeros(0, int), np.zeros(0))]*len(queries)
     rows, factor = self._comparable_rows(modalities, search)
-    norm = sum(search.weights[m] for m in modalities)**.5
-    parts = [(self.embeddings[m], np.stack([q[m] for q in queries])*np.float32(search.weights[m]/norm)) for m in modalities]
+    parts = self._parts(queries, modalities, search)
     if not search.use_cells: return best_rows(parts, k, factor, rows, self.video_ids)
-    one_by_one = [[(matrix, x[i:i+1]) for matrix, x in parts] for i in range(len(queries))]
-    return [self._search_cells(q, part, search, k, rows, factor) for q, part in zip(queries, one_by_one)]
+    return [self._search_cells(q, self._parts([q], modalities, search), search, k, rows, factor) for q in queries]
 
 @patch
 def _result(self:Build, query, rows, scores):
@@ -240,7 +250,9 @@ def _result(self:Build, query, rows, scores):
     columns = dict(score=scores.astype(np.float64))
     for m in MODALITIES:
         if query[m] is None or not len(rows): columns[m] = np.full(len(rows), np.nan)
-        else: columns[m] = np.where(self.has[m][rows], row_scores([(self.embeddings[m], query[m][None])], 0, rows), np.nan)
+        else:
+            cosines = row_scores([(self.embeddings[m], query[m][None])], 0, rows)
+            columns[m] = np.where(self.has[m][rows], cosines, np.nan)
     return pd.DataFrame(columns, index=pd.Index(self.video_ids[rows], name='video_id'))
 
 # %% ../../nbs/library/09_index/30_build.ipynb #d73dd1e1
@@ -250,7 +262,7 @@ LARGE = 1_000_000 # videos; beyond, a search is approximate if the build was pre
 def _uses_cells(self:Build, by, weight, approximate):
     "Is this search approximate?"
     if approximate and by not in self.cells:
-        raise ValueError(f'this build is not prepared for approximate search: index.prepare_approximate({by!r}) prepares it')
+        raise ValueError(f'approximate search is not ready: index.prepare_approximate({by!r}) prepares it')
     if approximate is not None: return approximate
     return by in self.cells and len(self)>LARGE and (by!='joint' or weight==.5)
 
@@ -264,8 +276,8 @@ def search_many(self:Build,
     exclude:list|None=None, # For each query the video ids to leave out
     approximate:bool|None=None # Search cells only; if None, for more than `LARGE` videos where cells are ready
 ) -> list[pd.DataFrame]: # For each query a table as from `search`
-    """Nearest videos of many queries, in one pass over the embeddings. Raises `ValueError` for another `by`, a weight outside [0, 1],
-    or `approximate=True` where the build was not prepared for it."""
+    """Nearest videos of many queries, in one pass over the embeddings. Raises `ValueError` for another `by`, a weight
+    outside [0, 1], or `approximate=True` where the build was not prepared for it."""
     weights = modality_weights(by, weight)
     if len(weights)==1: by, = weights # 'joint' with all the weight on one modality
     use_cells = self._uses_cells(by, weight, approximate)
@@ -297,8 +309,8 @@ def search(self:Build,
 @patch
 def _concatenated(self:Build, query, weights):
     "A query as one vector, whose product with concatenated embeddings is its score"
-    parts = [np.zeros(self.embeddings[m].shape[1], np.float32) if query[m] is None else w*query[m] for m, w in weights.items()]
-    return np.concatenate(parts)
+    missing = {m: np.zeros(self.embeddings[m].shape[1], np.float32) for m in weights}
+    return np.concatenate([missing[m] if query[m] is None else w*query[m] for m, w in weights.items()])
 
 @patch
 def _candidate_rows(self:Build, query, search, n, n_cells):
@@ -341,7 +353,8 @@ def make_cell_search(self:Build,
     n_queries:int=200, # Videos it is tuned and measured on
     seed:int=0 # Seed of the choice of these videos
 ) -> CellSearch: # Written to `folder`
-    "Sort the embeddings into cells and tune the search. Raises `ValueError` if the target is not reached or the videos are too few."
+    """Sort the embeddings into cells and tune the search. Raises `ValueError` if the target is not reached or the
+    videos are too few."""
     modalities = list(modality_weights(by))
     rows = np.flatnonzero(np.logical_or.reduce([self.has[m] for m in modalities]))
     if len(rows)<=k: raise ValueError(f'{count_of(len(rows), "video")} to search: too few to leave any out')
@@ -364,7 +377,9 @@ def _tune(self:Build, table, n_cells, by, rows, target, k, n_queries, seed):
     queries = [self.query(o) for o in ids]
     exact = self.search_many(queries, k, by, exclude=[(o,) for o in ids], approximate=False)
     complete = [i for i, found in enumerate(exact) if len(found)==k]
-    if len(complete)<2: raise ValueError(f'{count_of(len(complete), "video")} with {count_of(k, "neighbour")}: too few to tune a search on')
+    if len(complete)<2:
+        found = f'{count_of(len(complete), "video")} with {count_of(k, "neighbour")}'
+        raise ValueError(f'{found}: too few to tune a search on')
     vectors = np.stack([self._concatenated(queries[i], modality_weights(by)) for i in complete])
     neighbours = [self.rows.get_indexer(exact[i].index) for i in complete]
     return tune_cells(table, n_cells, vectors, neighbours, target)

@@ -29,7 +29,8 @@ def joint_scores(
     query_has:dict, # {modality: whether the query has it}
     weight:float=.5 # Weight of the audio, 0 to 1
 ) -> np.ndarray: # Shape (n,); NaN where query and candidate have no modality in common that counts
-    "Cosines of concatenated embeddings, from the cosines of each modality. Raises `ValueError` for a weight outside [0, 1]."
+    """Cosines of concatenated embeddings, from the cosines of each modality. Raises `ValueError` for a weight outside
+    [0, 1]."""
     weights = modality_weights('joint', weight)
     squared_norm = sum(w*has[m] for m, w in weights.items())*sum(w*query_has[m] for m, w in weights.items())
     comparable = np.logical_or.reduce([has[m] & query_has[m] for m in weights])
@@ -89,7 +90,8 @@ def row_scores(
     for start in range(0, len(rows), block):
         at = rows[start:start+block]
         for matrix, queries in parts:
-            scores[start:start+block] += np.einsum('ij,j->i', matrix[at].astype(np.float64), queries[query].astype(np.float64))
+            embeddings, q = matrix[at].astype(np.float64), queries[query].astype(np.float64)
+            scores[start:start+block] += np.einsum('ij,j->i', embeddings, q)
     return scores if factor is None else scores*factor[rows]
 
 def _rank(parts, query, rows, k, factor, ties):
@@ -129,19 +131,23 @@ def best_rows(
         if factor is not None: scores *= factor[where]
         if allowed is not None: scores[:, ~allowed] = -np.inf
         top.add(row_numbers, scores)
-    nothing = np.zeros(0, int), np.zeros(0)
-    return [_rank(parts, i, np.concatenate(found), k, factor, ties) if found else nothing for i, found in enumerate(top.rows)]
+    found = [np.concatenate([np.zeros(0, int), *o]) for o in top.rows]
+    return [_rank(parts, query, rows, k, factor, ties) for query, rows in enumerate(found)]
 
 # %% ../../nbs/library/09_index/10_exact.ipynb #18486282
 def hubness(
     neighbours:np.ndarray # Rows of the `k` nearest other videos of each video, shape (n, k)
 ) -> dict: # `skewness`, `never`, `largest`, `chance_skewness`, `chance_never`, `k`, `pool`
-    """How unevenly lists of `k` neighbours are spread over the videos: skewness of the number of lists that a video is in, share of videos
-    in no list (`never`), share of all lists that the largest hub is in (`largest`). Raises `ValueError` for `k` videos or fewer."""
+    """How unevenly lists of `k` neighbours are spread over the videos: skewness of the number of lists that a video is
+    in, share of videos in no list (`never`), share of all lists that the largest hub is in (`largest`). Raises
+    `ValueError` for `k` videos or fewer."""
     n, k = neighbours.shape
     if n<=k: raise ValueError(f'{count_of(n, "video")} cannot have {count_of(k, "neighbour")} each')
     count = np.bincount(neighbours.ravel(), minlength=n)
     p = k/(n-1)
     std, chance_std = count.std(), ((n-1)*p*(1-p))**.5
-    return dict(skewness=float(((count-k)**3).mean()/std**3) if std else 0., chance_skewness=(1-2*p)/chance_std if chance_std else 0.,
-                never=float((count==0).mean()), chance_never=(1-p)**(n-1), largest=float(count.max()/(n-1)), k=k, pool=n)
+    skewness = float(((count-k)**3).mean()/std**3) if std else 0.
+    chance_skewness = (1-2*p)/chance_std if chance_std else 0.
+    never, chance_never = float((count==0).mean()), (1-p)**(n-1)
+    return dict(skewness=skewness, chance_skewness=chance_skewness, never=never, chance_never=chance_never,
+                largest=float(count.max()/(n-1)), k=k, pool=n)

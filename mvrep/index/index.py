@@ -20,10 +20,12 @@ from ..core import MODALITIES, atomic_write, count_of, sha256
 from ..features.store import FeatureStore, open_table, sql_quote
 from ..features.vectors import Scale, fit_scale
 from .build import Build, Query, empty_build, read_build, write_build
-from .storage import build_folder, build_numbers, current_number, is_unchanged, new_build, one_writer, previous_number, restore_table, use_build
+from .storage import build_folder, build_numbers, current_number, previous_number, use_build
+from .storage import is_unchanged, new_build, one_writer, restore_table
 
 # %% ../../nbs/library/09_index/40_index.ipynb #1ac47129
-_TEXTS = ['video_id', 'path', 'artist', 'title', 'genre', 'mood', 'emotion', 'release_date', 'origin', 'split', 'license', 'sha256']
+_TEXTS = ['video_id', 'path', 'artist', 'title', 'genre', 'mood', 'emotion', 'release_date', 'origin', 'split',
+          'license', 'sha256']
 VIDEOS = pa.schema([(o, pa.string()) for o in _TEXTS]+[('tags', pa.list_(pa.string())), ('duration', pa.float64())])
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def read_config(
     "Read the configuration of an index. Raises `ValueError` if it is damaged or of another version."
     try: stored = json.loads(path.read_text())
     except ValueError as e:
-        raise ValueError(f'{path} is damaged ({e}): restore a copy of it, or index the videos into a new folder') from None
+        raise ValueError(f'{path} is damaged ({e}): restore a copy, or index into a new folder') from None
     if not isinstance(stored, dict) or stored.get('format')!=1:
         raise ValueError(f'{path} was not written by this version of mvrep: index the videos into a new folder')
     return IndexConfig(tuple(stored['specs']), stored['columns'], stored['plan'], stored['seed'])
@@ -68,7 +70,8 @@ class Index:
         "Open an index. Raises `FileNotFoundError` if the folder holds none, and `ValueError` if it is damaged."
         self.folder = Path(folder)
         path = self.folder/'mvrep.json'
-        if not path.is_file(): raise FileNotFoundError(f'{self.folder} holds no index (no mvrep.json): make one with `mvrep index`')
+        if not path.is_file():
+            raise FileNotFoundError(f'{self.folder} holds no index (no mvrep.json): make one with `mvrep index`')
         self.config = read_config(path)
         self._open_tables()
         self.reload()
@@ -82,7 +85,8 @@ class Index:
     def __repr__(self):
         encoders = ', '.join(self.build.specs)
         model = f', model {self.model_name}' if self.build.model else ''
-        return f'Index({str(self.folder)!r}): {count_of(len(self), "video")}, {encoders}{model}, build {self.build.number}'
+        n_videos = count_of(len(self), 'video')
+        return f'Index({str(self.folder)!r}): {n_videos}, {encoders}{model}, build {self.build.number}'
 
     @property
     def home(self) -> Path: # Folder of the builds
@@ -103,20 +107,27 @@ def model_name(
     file:Path # A saved `JointModel`
 ) -> str: # Name of its training run, or the beginning of its hash
     "Name of a trained model. Raises `OSError` if the file cannot be read."
-    with safe_open(file, framework='numpy') as f: about = json.loads((f.metadata() or {}).get('mvrep', '{}')).get('about', {})
+    with safe_open(file, framework='numpy') as f:
+        about = json.loads((f.metadata() or {}).get('mvrep', '{}')).get('about', {})
     return about.get('run') or sha256(file)[:12]
 
 # %% ../../nbs/library/09_index/40_index.ipynb #804f5ac7
+@patch
+def _read(self:Index, number):
+    "A build by its number, or an empty one for 0"
+    if number: return read_build(build_folder(self.home, number))
+    return empty_build(self.config.specs, self.config.columns)
+
 @patch
 def reload(self:Index):
     "Use the newest build, and read the metadata of its videos. Raises `ValueError` if the build is damaged."
     while True:
         number = current_number(self.home)
-        try: self.build = read_build(build_folder(self.home, number)) if number else empty_build(self.config.specs, self.config.columns)
+        try: self.build = self._read(number)
         except (OSError, EOFError, KeyError, ValueError) as e:
             if current_number(self.home)!=number: continue # replaced while it was read
-            folder = build_folder(self.home, number)
-            raise ValueError(f'{folder} is damaged ({e}): remove {self.home} and run `mvrep index` again; nothing is encoded again') from None
+            raise ValueError(f'{build_folder(self.home, number)} is damaged ({e}): remove {self.home} and run '
+                             '`mvrep index` again; nothing is encoded again') from None
         break
     self.store.segments.checkout_latest()
     self.table.checkout_latest()
@@ -135,7 +146,8 @@ def create_index(
     if (folder/'mvrep.json').is_file():
         old = read_config(folder/'mvrep.json')
         if (old.plan, old.seed)!=(plan, seed):
-            raise ValueError(f'{folder} was made with plan {old.plan} and seed {old.seed}: choose another folder for {plan}, {seed}')
+            raise ValueError(f'{folder} was made with plan {old.plan} and seed {old.seed}: choose another folder for '
+                             f'{plan}, {seed}')
     elif folder.exists() and any(o.name!='store' and not o.name.startswith('.tmp-') for o in folder.iterdir()):
         raise ValueError(f'{folder} has files in it and is not an index: choose another folder')
     write_config(config, folder/'mvrep.json')
@@ -174,15 +186,17 @@ def put_videos(self:Index,
 @patch
 def _encoded(self:Index):
     "`(sources by video id, {column: provenance})` of the videos that all encoders of the next build have seen"
-    done, failed, columns = self.store.done(), self.store.errors(), list(self.config.columns.values())
+    done, failed = self.store.done(), self.store.errors()
+    columns = list(self.config.columns.values())
     is_missing = done.reindex(columns=[f'{o}_made_by' for o in columns]).isna().any(axis=1)
     missing = done.index[is_missing]
     if len(missing):
         path = self.table.search().select(['video_id', 'path']).to_pandas().set_index('video_id').path.reindex(missing)
         unseen = sorted(missing[~(missing.isin(failed.video_id) | path.isin(failed.path))])
         if unseen:
-            raise ValueError(f'{len(unseen)} of {count_of(len(done), "video")} have not been encoded by {" and ".join(columns)} yet, such as '
-                             f'{unseen[0]!r}: finish `mvrep index` first, on all files, or remove them with `mvrep remove`')
+            raise ValueError(f'{len(unseen)} of {count_of(len(done), "video")} have not been encoded by '
+                             f'{" and ".join(columns)} yet, such as {unseen[0]!r}: finish `mvrep index` first, on all '
+                             'files, or remove them')
     done = done.drop(missing)
     return done.source, {o: done[f'{o}_made_by'].iloc[0] for o in columns if len(done)}
 
@@ -190,26 +204,33 @@ def _encoded(self:Index):
 def _checked_model(self:Index, model_hash):
     "The trained model of the next build; `ValueError` if it was trained on other features"
     from mvrep.learning.model import load_model # imports torch, which an index without a model does without
-    model, widths, columns = load_model(self.model_file), self.store.columns, self.config.columns
-    in_use = self.build.columns if model_hash==self.build.model_hash else columns # a model that does not tell fits the build that has it
-    trained_on = model.about.get('columns') or in_use
-    expected = model.settings['dims']
+    model, columns = load_model(self.model_file), self.config.columns
+    trained_on, expected = model.about.get('columns'), model.settings['dims']
+    if not trained_on: # it does not tell: it fits the build that has it
+        trained_on = self.build.columns if model_hash==self.build.model_hash else columns
+    widths = self.store.columns
     if trained_on!=columns or any(widths.get(columns[m], expected[m])!=expected[m] for m in columns):
         found = {m: widths.get(o) for m, o in columns.items()}
-        raise ValueError(f'{self.model_file} was trained on {_describe(trained_on, expected)}, but the index is made of '
-                         f'{_describe(columns, found)}: move the model away, repeat this command, and train again')
+        raise ValueError(f'{self.model_file} was trained on {_describe(trained_on, expected)}, but the index is made '
+                         f'of {_describe(columns, found)}: move it away, repeat this command, and train again')
     return model
 
-def _describe(columns, widths): return ' and '.join(f'{column} (width {widths.get(m)})' for m, column in columns.items())
+def _describe(columns, widths):
+    return ' and '.join(f'{column} (width {widths.get(m)})' for m, column in columns.items())
 
 # %% ../../nbs/library/09_index/40_index.ipynb #4ad8677c
 @patch
 def _stored_features(self:Index, column, video_ids, read_all):
-    "Keys and features of the segments of some videos; with `read_all` from the matrix of all, which is mapped from disk"
+    """Keys and features of the segments of some videos; with `read_all` from the matrix of all, which is mapped from
+    disk"""
     if not read_all: return self.store.read(column, video_ids)
     keys, feats = self.store.keys(), self.store.matrix(column)
     wanted = keys.video_id.isin(video_ids).to_numpy()
     return (keys, feats) if wanted.all() else (keys[wanted], feats[wanted])
+
+def _fit_scale(feats):
+    "The scale of the features; one that changes nothing where no video has the modality"
+    return fit_scale(feats) if np.isfinite(feats[:, 0]).any() else Scale.identity(feats.shape[1])
 
 def _embed_in_blocks(build, modality, keys, feats, block=1024):
     "Embeddings of the videos whose segments are the rows of `feats`, some videos at a time"
@@ -221,13 +242,14 @@ def _embed_in_blocks(build, modality, keys, feats, block=1024):
 
 @patch
 def _embed_videos(self:Index, build, kept, new_ids):
-    "`(embeddings, scale)` of a new build: those of the `kept` videos as they are, and those of `new_ids` from their features"
+    """`(embeddings, scale)` of a new build: those of the `kept` videos as they are, and those of `new_ids` from their
+    features"""
     embeddings, scale = {}, dict(self.build.scale)
     for m in MODALITIES:
         embeddings[m] = self.build.embeddings[m][kept]
         if not new_ids: continue
         keys, feats = self._stored_features(build.columns[m], new_ids, read_all=not kept.any())
-        if not kept.any(): scale[m] = fit_scale(feats) if np.isfinite(feats[:, 0]).any() else Scale.identity(feats.shape[1])
+        if not kept.any(): scale[m] = _fit_scale(feats)
         new = _embed_in_blocks(replace(build, scale=scale), m, keys, feats)
         embeddings[m] = np.concatenate([embeddings[m], new]) if kept.any() else new
     return embeddings, scale
@@ -237,8 +259,9 @@ def _embed_videos(self:Index, build, kept, new_ids):
 def make_build(self:Index,
     refit:bool=True # Fit the scale and embed all videos; otherwise only those that are new or changed
 ):
-    """Make a build from the stored features, by the trained model if there is one, and use it. Without `refit`, nothing is done if
-    nothing changed. Raises `ValueError` if videos have not been encoded yet, or if the model was trained on other features."""
+    """Make a build from the stored features, by the trained model if there is one, and use it. Without `refit`, nothing
+    is done if nothing changed. Raises `ValueError` if videos have not been encoded yet, or if the model was trained
+    on other features."""
     self.store.merge_recent()
     sources, encoded_by = self._encoded()
     model_hash = sha256(self.model_file) if self.model_file.is_file() else ''
@@ -247,7 +270,7 @@ def make_build(self:Index,
     kept = np.array([not refit and sources.get(v)==source for v, source in zip(old.video_ids, old.sources)], bool)
     new_ids = sorted(set(sources.index)-set(old.video_ids[kept]))
     if not refit and not new_ids and kept.all(): return
-    build = replace(empty_build(self.config.specs, self.config.columns), encoded_by=encoded_by, model=model, model_hash=model_hash)
+    build = replace(self._read(0), encoded_by=encoded_by, model=model, model_hash=model_hash)
     embeddings, scale = self._embed_videos(build, kept, new_ids)
     ids = np.r_[old.video_ids[kept], np.array(new_ids, object)]
     has = {m: e.any(axis=1) for m, e in embeddings.items()}
@@ -271,18 +294,21 @@ def _save(self:Index, build, model_file):
 @patch
 def put_embeddings(self:Index,
     video_ids:list[str], # Ids of the videos
-    embeddings:dict # {modality: unit-norm embeddings, shape (n_videos, d)}; a row of zeros where a video lacks the modality
+    embeddings:dict # {modality: unit-norm embeddings, shape (n_videos, d)}; zeros where a video lacks the modality
 ):
     "Make a build of embeddings that are given, and use it. Raises `ValueError` if their rows are not of norm 1 or 0."
     ids = np.array(list(video_ids), object)
     for m in MODALITIES:
-        if len(embeddings[m])!=len(ids): raise ValueError(f'{len(embeddings[m])} rows of {m} embeddings for {count_of(len(ids), "video")}')
+        if len(embeddings[m])!=len(ids):
+            raise ValueError(f'{len(embeddings[m])} rows of {m} embeddings for {count_of(len(ids), "video")}')
         for start in range(0, len(ids), 8192):
             norm = np.linalg.norm(embeddings[m][start:start+8192], axis=1)
             wrong = np.flatnonzero((norm!=0) & ~(np.abs(norm-1)<1e-3))
-            if len(wrong): raise ValueError(f'{m} embedding {start+wrong[0]} has norm {norm[wrong[0]]:.3g}: want 1, or 0 where it is missing')
+            if len(wrong):
+                row = wrong[0]
+                raise ValueError(f'{m} embedding {start+row} has norm {norm[row]:.3g}: want 1, or 0 if missing')
     has = {m: np.asarray(e.any(axis=1)) for m, e in embeddings.items()}
-    build = replace(empty_build(self.config.specs, self.config.columns), video_ids=ids, sources=['']*len(ids), has=has, embeddings=embeddings)
+    build = replace(self._read(0), video_ids=ids, sources=['']*len(ids), has=has, embeddings=embeddings)
     self._save(build, self.model_file)
 
 # %% ../../nbs/library/09_index/40_index.ipynb #7e0a37f6
@@ -335,9 +361,10 @@ def _is_changed(self:Index):
 
 @patch
 def rollback(self:Index,
-    number:int|None=None # Build to return to; if None, the one in use if anything was done since, and otherwise the one before
+    number:int|None=None # Build to return to; if None, the one in use if anything was done since, else the one before
 ):
-    "Make everything what it was when a build was made. Raises `ValueError` if the build does not exist, or another process writes."
+    """Make everything what it was when a build was made. Raises `ValueError` if the build does not exist, or another
+    process writes."""
     with one_writer(self.folder):
         self.store.merge_recent()
         self.reload()
@@ -367,7 +394,8 @@ def _restore(self:Index, folder):
 def remove(self:Index,
     video_ids:list[str] # Ids of videos in the index
 ):
-    "Remove videos. Raises `KeyError` if one is not in the index, and then removes none; `ValueError` if another process writes."
+    """Remove videos. Raises `KeyError` if one is not in the index, and then removes none; `ValueError` if another
+    process writes."""
     with one_writer(self.folder):
         self.reload()
         stored = self.table.search().select(['video_id']).to_arrow()['video_id'].to_pylist()
@@ -377,9 +405,11 @@ def remove(self:Index,
         self.store.remove(video_ids)
         self.table.delete(f'video_id IN ({", ".join(map(sql_quote, video_ids))})')
         stays, old = ~self.build.rows.isin(video_ids), self.build
-        if stays.all(): return self.reload()
-        sources = [source for source, s in zip(old.sources, stays) if s]
-        new = replace(old, video_ids=old.video_ids[stays], sources=sources, has={m: h[stays] for m, h in old.has.items()},
+        if stays.all():
+            self.reload() # it was in the tables only
+            return
+        new = replace(old, video_ids=old.video_ids[stays], sources=[o for o, s in zip(old.sources, stays) if s],
+                      has={m: h[stays] for m, h in old.has.items()},
                       embeddings={m: e[stays] for m, e in old.embeddings.items()})
         self._save(new, build_folder(self.home, old.number)/'model.safetensors')
 
@@ -392,8 +422,8 @@ def prepare_approximate(self:Index,
     n_queries:int=200, # Videos it is tuned and measured on
     seed:int=0 # Seed of the choice of these videos
 ): # `TunedCells`: the settings and the recall they reach
-    """Prepare this build, and later ones, for approximate search. Raises `ValueError` if the target is not reached, and then the search
-    stays exact, or if another process writes."""
+    """Prepare this build, and later ones, for approximate search. Raises `ValueError` if the target is not reached, and
+    then the search stays exact, or if another process writes."""
     with one_writer(self.folder):
         self.build.cells.pop(by, None)
         folder = build_folder(self.home, self.build.number)/'cells'

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 import pandas as pd
@@ -30,7 +31,8 @@ class EncodersError(ValueError):
 def encoder_columns(
     specs:tuple # Encoders by name, as for `load_encoder`
 ) -> dict: # {modality: column of the feature store}
-    "Load encoders and tell which modality each encodes. Raises `EncodersError` if they are not one per modality, `WeightsError` if weights are missing."
+    """Load encoders and tell which modality each encodes. Raises `EncodersError` if they are not one per modality,
+    `WeightsError` if weights are missing."""
     try: encoders = [load_encoder(o) for o in specs]
     except ValueError as e: raise EncodersError(str(e)) from None
     columns = {o.modality: o.column for o in encoders}
@@ -53,7 +55,8 @@ def _scan(folder, label_from_folder, on_note):
     endings = Counter(o.suffix.lower() or 'no ending' for o in walk_folder(folder)[2])
     if endings:
         common = ', '.join(ending for ending, _ in endings.most_common(5))
-        on_note(f'skipped {count_of(endings.total(), "file")} that {"is not a video" if endings.total()==1 else "are not videos"} ({common})')
+        what = 'is not a video' if endings.total()==1 else 'are not videos'
+        on_note(f'skipped {count_of(endings.total(), "file")} that {what} ({common})')
     return found
 
 def _read_corpus(src, manifest, label_from_folder, on_note):
@@ -72,7 +75,8 @@ def _with_known_ids(index, corpus):
     ids = []
     for video_id, path in zip(corpus.video_id, corpus.path):
         if path in id_of: video_id = id_of[path]
-        elif video_id in ids or os.path.exists(path_of.get(video_id, '')): video_id = f'{video_id[:71]}-{seed_from(path):016x}'[:80]
+        elif video_id in ids or os.path.exists(path_of.get(video_id, '')):
+            video_id = f'{video_id[:71]}-{seed_from(path):016x}'[:80]
         ids.append(video_id)
     return corpus.assign(video_id=ids)
 
@@ -98,7 +102,8 @@ def _encode_and_build(index, corpus, unusable, workers, refit, renew, strict, pr
     index.put_videos(corpus, renew)
     index.store.put_errors([(o.path, o.path, o.reason) for o in unusable.itertuples()])
     config = index.config
-    count = extract(corpus, index.store, config.specs, config.plan, config.seed, workers, renew=refit, strict=strict, progress=progress)
+    count = extract(corpus, index.store, config.specs, config.plan, config.seed, workers, renew=refit, strict=strict,
+                    progress=progress)
     index.make_build(refit)
     return count
 
@@ -120,23 +125,27 @@ def index_folder(
     progress:bool=True, # Show a progress bar
     on_note=_ignore # Called with each remark, a text, as soon as there is one
 ) -> IndexReport: # The index, and what happened to each file
-    """Index a folder of videos, or continue: only what is missing or changed is encoded, and a video whose file is gone stays.
+    """Index a folder of videos, or continue: only what is missing or changed is encoded, and a video whose file is gone
+    stays.
 
-    Raises `FileNotFoundError` if `src` does not exist, `CorpusError` for a manifest that cannot be used, `EncodersError` and
-    `WeightsError` for the encoders, `MediaError` for the first bad file if `strict`, `ValueError` if `out` cannot become an index."""
+    Raises `FileNotFoundError` if `src` does not exist, `CorpusError` for a manifest that cannot be used,
+    `EncodersError` and `WeightsError` for the encoders, `MediaError` for the first bad file if `strict`,
+    `ValueError` if `out` cannot become an index."""
     src, out = Path(src), Path(out)
     check_not_nested(out)
     if not src.exists(): raise FileNotFoundError(f'{src}: no such file or folder')
     has_table = bool(manifest) or src.is_file()
-    table = _read_corpus(src, manifest, label_from_folder, on_note) if has_table else None # its faults are known before encoders load
+    read = partial(_read_corpus, src, manifest, label_from_folder, on_note)
+    table = read() if has_table else None # its faults are known before encoders load
     specs = PRESETS[encoders] if isinstance(encoders, str) else tuple(encoders)
     columns = encoder_columns(specs)
-    corpus, unusable = table or _read_corpus(src, manifest, label_from_folder, on_note)
+    corpus, unusable = table or read()
     if strict and len(unusable): raise MediaError(unusable.path[0], unusable.reason[0])
     with one_writer(out):
         index = create_index(out, specs, columns, plan)
         if not has_table: corpus = _with_known_ids(index, corpus)
-        count = _encode_and_build(index, corpus, unusable, workers, True, has_table or bool(label_from_folder), strict, progress)
+        renew = has_table or bool(label_from_folder)
+        count = _encode_and_build(index, corpus, unusable, workers, True, renew, strict, progress)
         groups = find_duplicates(corpus).groupby('sha256').video_id
         return _report(index, count, unusable, index.store.errors(), [list(ids) for _, ids in groups])
 
@@ -150,8 +159,8 @@ def add_videos(
 ) -> IndexReport: # About these files only
     """Add videos to an index. A video that is in it is encoded again if its file changed.
 
-    Raises `FileNotFoundError` if there is no index, `CorpusError` for a path or manifest that cannot be used, `ValueError` if another
-    process writes."""
+    Raises `FileNotFoundError` if there is no index, `CorpusError` for a path or manifest that cannot be used,
+    `ValueError` if another process writes."""
     folder, paths = Path(folder), [Path(o) for o in paths]
     Index(folder) # raises if there is none, before a lock is made
     with one_writer(folder):
@@ -185,6 +194,7 @@ def tiny_index(
     return Index(Path(folder)/'ix')
 
 def study_index() -> Index: # Not to be changed
-    "The index that the studies look at: `MVREP_INDEX`, or 96 synthetic videos. Raises `FileNotFoundError` if `MVREP_INDEX` is no index."
+    """The index that the studies look at: `MVREP_INDEX`, or 96 synthetic videos. Raises `FileNotFoundError` if
+    `MVREP_INDEX` is no index."""
     own = os.environ.get('MVREP_INDEX')
     return Index(own or cached(_make_study, 'study-index', *_code_versions())/'ix')

@@ -14,7 +14,7 @@ from .storage import one_writer
 # %% ../../nbs/library/09_index/60_joint_space.ipynb #6bd60ad3
 def train(
     folder:str|Path, # Folder of the index
-    recipe:str='aligned', # A key of `RECIPES`: 'aligned' (one segment at a time), 'track' (all segments of a video), 'thesis'
+    recipe:str='aligned', # 'aligned' (one segment at a time), 'track' (all segments) or 'thesis', see `RECIPES`
     epochs:int|None=None, # At most; training ends earlier when validation does not improve
     seed:int=0, # Seed of the model, the batches, and the split where the videos have none
     accelerator:str='auto', # 'auto', 'cpu' or 'gpu'
@@ -24,8 +24,8 @@ def train(
 ) -> Index: # The index, opened, in the space of the model; `index.build.model.about` tells how training went
     """Train a joint space of audio and video, and put the index into it. A training that was interrupted is continued.
 
-    Raises `FileNotFoundError` if there is no index, `ModuleNotFoundError` without the packages of `mvrep[train]`, `ValueError` for an
-    unknown recipe, for too few videos, or if another process writes."""
+    Raises `FileNotFoundError` if there is no index, `ModuleNotFoundError` without the packages of `mvrep[train]`,
+    `ValueError` for an unknown recipe, for too few videos, or if another process writes."""
     from mvrep.learning.data import training_data
     from mvrep.learning.training import RECIPES, train_model # imports lightning
     folder = Path(folder)
@@ -45,11 +45,13 @@ def train(
 # %% ../../nbs/library/09_index/60_joint_space.ipynb #c5371efc
 def evaluate(
     index:Index # With a trained model
-): # Retrieval metrics of the test part (dict, see `retrieval_metrics`), and precision of genres before and after training (DataFrame)
-    """Measure a trained model on the videos that were kept out of training: how well audio finds its video, and video its audio.
+) -> tuple: # Metrics of the test part, see `retrieval_metrics`; precision of genres before and after training, a table
+    """Measure a trained model on the videos that were kept out of training: how well audio finds its video, and video
+    its audio.
 
     Raises `ValueError` if the index has no trained model, or too few test videos."""
-    if index.build.model is None: raise ValueError(f'{index.folder} has no trained model: train one with `mvrep train {index.folder}`')
+    if index.build.model is None:
+        raise ValueError(f'{index.folder} has no trained model: train one with `mvrep train {index.folder}`')
     from mvrep.learning.data import training_data
     from mvrep.learning.training import evaluate_model # imports lightning
     data = training_data(index.store, index.build.columns, index.videos)

@@ -105,7 +105,8 @@ def is_unchanged(
 ) -> bool: # False if there was any commit since
     "Is a table as it was kept?"
     restored = kept.with_suffix('.version') # its version after it was put back
-    version = int(restored.read_text()) if restored.exists() else lancedb.connect(kept.parent).open_table(kept.stem).version
+    if restored.exists(): version = int(restored.read_text())
+    else: version = lancedb.connect(kept.parent).open_table(kept.stem).version
     return db.open_table(kept.stem).version==version
 
 def restore_table(
@@ -134,12 +135,14 @@ def one_writer(
     folder:Path # Folder of an index; created if missing
 ): # Nothing; the folder is held until the block ends
     "Be the only process that writes to an index. Raises `ValueError` if another one does, or if `folder` is a file."
-    if folder.exists() and not folder.is_dir(): raise ValueError(f'{folder} is a file, not a folder: choose another name')
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f'{folder} is a file, not a folder: choose another name')
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         try: fcntl.flock(handle, fcntl.LOCK_EX|fcntl.LOCK_NB)
-        except BlockingIOError: raise ValueError(f'{folder} is being written by another process: wait until it is done') from None
+        except BlockingIOError:
+            raise ValueError(f'{folder} is being written by another process: wait until it is done') from None
         _remove_leftovers(folder)
         yield
     finally: os.close(handle)

@@ -14,9 +14,9 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'neighbours': ['Seed', 'segment_embeddings', 'find_seed', 'explain', 'similarities', 'similar'],
     'likes': ['combine', 'freshness', 'recommend'],
     'matching': ['align', 'Stretch', 'read_stretch', 'match_stretch', 'match', 'find_file', 'preview'],
-    'words': ['search_text'],
+    'words': ['search'],
     'metadata': ['metadata_similarity', 'agreement', 'predict_field'],
-    'interactions': ['InteractionError', 'read_interactions', 'simulate_log', 'leave_last', 'hold_out', 'cold_items', 'item_vectors',
-                     'by_content', 'by_popularity', 'by_chance', 'evaluate_recommenders'],
+    'interactions': ['InteractionError', 'read_interactions', 'simulate_log', 'leave_last', 'hold_out', 'cold_items',
+                     'item_vectors', 'by_content', 'by_popularity', 'by_chance', 'evaluate_recommenders'],
     'exchange': ['write_recbole', 'read_atomic', 'write_cornac', 'write_parquet'],
 })

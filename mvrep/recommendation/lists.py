@@ -23,7 +23,8 @@ class ListRules:
 
     def __post_init__(self):
         if self.k<1: raise ValueError(f'k={self.k}: want at least 1')
-        if self.max_per_artist is not None and self.max_per_artist<1: raise ValueError(f'max_per_artist={self.max_per_artist}: want at least 1')
+        if self.max_per_artist is not None and self.max_per_artist<1:
+            raise ValueError(f'max_per_artist={self.max_per_artist}: want at least 1')
         if not 0<=self.diversity<=1: raise ValueError(f'diversity={self.diversity}: want a value between 0 and 1')
 
 def takes_list_rules(
@@ -71,7 +72,7 @@ def arrange(
     ranked:pd.DataFrame, # Videos by id, best first, with a column `score`
     artists:pd.Series, # Artist by video id
     rules:ListRules, # The rules; `where` was applied before
-    similarity_of # Function from video ids to their similarities to each other, shape (n, n), on the scale of the scores
+    similarity_of # Function from video ids to their similarities, shape (n, n), on the scale of the scores
 ) -> pd.DataFrame: # At most `rules.k` rows of `ranked`
     "The first `k` videos of a ranking under the rules of a list."
     if rules.max_per_artist:

@@ -36,7 +36,7 @@ def segment_embeddings(
     index:Index, # The index
     video_ids:list[str], # Videos of the index
     modality:str # 'audio' or 'video'
-) -> tuple[pd.DataFrame, np.ndarray]: # Keys of the segments, see `FeatureStore.keys`, and unit-norm embeddings, shape (n, d)
+) -> tuple[pd.DataFrame, np.ndarray]: # Keys, see `FeatureStore.keys`, and unit-norm embeddings, shape (n, d)
     "Embeddings of the segments of some videos. Raises `OSError` if the store cannot be read."
     keys, feats = index.store.read(index.build.columns[modality], list(video_ids))
     return keys, index.build.embed_segments(modality, feats)
@@ -60,8 +60,8 @@ def find_seed(
     index:Index, # The index
     video:str|Path # Id of a video of the index, or a file
 ) -> Seed: # Its embeddings and segments
-    """A seed from an id or a file. Raises `KeyError` if it is neither, `MediaError` if the file cannot be used, `ValueError` if the index
-    is empty."""
+    """A seed from an id or a file. Raises `KeyError` if it is neither, `MediaError` if the file cannot be used,
+    `ValueError` if the index is empty."""
     if not len(index): raise ValueError(f'{index.folder} has no videos: add some with `mvrep add`')
     rows, path = index.build.rows, os.path.abspath(video)
     if str(video) in rows: return _stored_seed(index, str(video))
@@ -76,7 +76,7 @@ def explain(
     index:Index, # Where the neighbours are
     segments:dict, # {modality: (starts in seconds, unit-norm embeddings)} of the seed
     video_ids:list[str] # The neighbours
-) -> pd.DataFrame: # One row per neighbour and modality: `video_id`, `modality`, `seed_start`, `start`, `length` (seconds), `score` (cosine)
+) -> pd.DataFrame: # One row per neighbour and modality, columns `REASONS`; times in seconds, `score` is a cosine
     "The moment of the seed and the moment of each neighbour that are most alike."
     rows = []
     for modality, (starts, emb) in segments.items():
@@ -103,7 +103,8 @@ def similarities(
     cosines = {m: build.embeddings[m][rows]@build.embeddings[m][rows].T for m in MODALITIES}
     if by!='joint': return cosines[by]
     has = {m: build.has[m][rows] for m in MODALITIES}
-    joint = [joint_scores({m: cosines[m][i] for m in MODALITIES}, has, {m: has[m][i] for m in MODALITIES}, weight) for i in range(len(rows))]
+    def of_row(values, i): return {m: values[m][i] for m in MODALITIES}
+    joint = [joint_scores(of_row(cosines, i), has, of_row(has, i), weight) for i in range(len(rows))]
     return np.nan_to_num(np.stack(joint))
 
 @takes_list_rules
@@ -113,14 +114,15 @@ def similar(
     by:str='joint', # What is compared: 'audio', 'video' or 'joint'
     weight:float=.5, # Weight of the audio in 'joint', 0 to 1
     **kwargs # Fields of `ListRules`
-) -> tuple[pd.DataFrame, pd.DataFrame]: # Neighbours by `video_id`, best first: `score`, `audio`, `video`, metadata; and their reasons, see `explain`
+) -> tuple[pd.DataFrame, pd.DataFrame]: # Neighbours by `video_id`, with scores and metadata; reasons, see `explain`
     """The videos most similar to a seed, and the moments that make them so.
 
-    Raises `KeyError` if the seed is neither an id nor a file, `MediaError` if the file cannot be used, `ValueError` for rules that cannot
-    be applied, an empty index, or a seed without the modality that is compared."""
+    Raises `KeyError` if the seed is neither an id nor a file, `MediaError` if the file cannot be used, `ValueError`
+    for rules that cannot be applied, an empty index, or a seed without the modality that is compared."""
     rules, seed = ListRules(**kwargs), find_seed(index, video)
     if by!='joint' and by in MODALITIES and seed.query[by] is None: raise ValueError(f'{video} has no {by} to compare')
-    n_candidates = len(index) if rules.max_per_artist else (10*rules.k if rules.diversity else rules.k)
+    n_candidates = 10*rules.k if rules.diversity else rules.k
+    if rules.max_per_artist: n_candidates = len(index)
     ranked = index.search(seed.query, n_candidates, by, rules.where, seed.own, weight)
     found = arrange(ranked, index.videos.artist, rules, lambda ids: similarities(index, ids, by, weight))
     compared = {m: o for m, o in seed.segments.items() if by in ('joint', m)}
