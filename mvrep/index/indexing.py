@@ -18,7 +18,8 @@ import pandas as pd
 from ..core import MODALITIES, MediaError, cached, count_of, seed_from, sha256
 from ..corpus.demo import make_demo, tiny_corpus
 from ..corpus.duplicates import find_duplicates
-from ..corpus.manifest import READERS, read_manifest, scan_files, scan_folder, validate, walk_folder
+from ..corpus.manifest import READERS, read_manifest, validate
+from ..corpus.scan import scan_files, scan_folder, walk_folder
 from ..encoders.registry import PRESETS, load_encoder
 from ..features.extraction import extract
 from .index import Index, create_index
@@ -52,7 +53,7 @@ def check_not_nested(
 def _scan(folder, label_from_folder, on_note):
     "As `scan_folder`, with a note about files that are not videos"
     found = scan_folder(folder, label_from_folder=label_from_folder)
-    endings = Counter(o.suffix.lower() or 'no ending' for o in walk_folder(folder)[2])
+    endings = Counter(o.suffix.lower() or 'no ending' for o in walk_folder(folder).other_files)
     if endings:
         common = ', '.join(ending for ending, _ in endings.most_common(5))
         what = 'is not a video' if endings.total()==1 else 'are not videos'
