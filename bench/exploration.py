@@ -35,10 +35,10 @@ def read_muvi(folder):
     year = charts.set_index('id').year
     tags = lastfm.groupby('id').tagValue.agg(list)
     return pd.DataFrame(dict(
-        video_id=data.ids,
+        video_id=data.video_ids,
         duration=data.n_seconds.astype(float),
-        release_date=[year.get(o) for o in data.ids],
-        tags=[tags.get(o, []) for o in data.ids]))
+        release_date=[year.get(o) for o in data.video_ids],
+        tags=[tags.get(o, []) for o in data.video_ids]))
 
 def read_labels(folder, name): return pd.read_csv(folder/'labels'/f'{name}.csv', dtype=str, keep_default_na=False)
 

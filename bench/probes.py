@@ -108,12 +108,12 @@ def muvi_inputs():
     "Features, artists and genres of real music videos, the folder of their labels, their ids, and means of CLIP alone"
     home = Path(os.environ['MVREP_SHARED'])/'muvi_sync'
     data = load_muvi(next(home.glob('*.npz')))
-    clip = np.stack([np.r_[o.mean(0), o.std(0)] for o in data.clip10s])
+    clip = np.stack([np.r_[o.mean(0), o.std(0)] for o in data.clip])
     x = dict(audio=sound_style(data).astype(float), video=np.c_[picture_style(data), clip].astype(float))
     x['concatenated'] = np.concatenate(list(x.values()), 1)
-    meta = pd.read_csv(home/'labels'/'meta_harmonix.csv', dtype=str).set_index('id').reindex(data.ids)
+    meta = pd.read_csv(home/'labels'/'meta_harmonix.csv', dtype=str).set_index('id').reindex(data.video_ids)
     genre = meta.harmonix_genre_track.fillna(meta.harmonix_genre_artist).tolist()
-    return x, read_artists(home/'labels'/'meta_harmonix.csv', data.ids), genre, home/'labels', data.ids, clip[:,:768]
+    return x, read_artists(home/'labels'/'meta_harmonix.csv', data.video_ids), genre, home/'labels', data.video_ids, clip[:,:768]
 
 def muvi():
     x,names,genre,home,ids,clip = muvi_inputs()

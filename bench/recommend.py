@@ -86,13 +86,13 @@ def muvi(folder):
     x = {o: pool_segments(standardise(f, fit_scale(f)), ids) for o,f in dict(sound=audio, picture=video).items()}
     by = {k: v@v.T for k,v in x.items()}
     by['both'] = (by['sound']+by['picture'])/2
-    group = [str(o) for o in artist_groups(read_artists(folder/'labels'/'meta_harmonix.csv', data.ids))]
-    chart = pd.read_csv(folder/'labels'/'spotify_tophits_join.csv', dtype=str).set_index('id').reindex(data.ids)
+    group = [str(o) for o in artist_groups(read_artists(folder/'labels'/'meta_harmonix.csv', data.video_ids))]
+    chart = pd.read_csv(folder/'labels'/'spotify_tophits_join.csv', dtype=str).set_index('id').reindex(data.video_ids)
     fm = pd.read_csv(folder/'labels'/'lastfm_hetrec_artist_tags.csv', dtype=str)
     common = fm.tagValue.value_counts()
-    tags = fm[fm.tagValue.isin(common.index[common>=10])].groupby('id').tagValue.agg(list).reindex(data.ids)
+    tags = fm[fm.tagValue.isin(common.index[common>=10])].groupby('id').tagValue.agg(list).reindex(data.video_ids)
     genre = [[o.strip() for o in g.split(',')] if isinstance(g, str) and g!='set()' else None for g in chart.genre]
-    videos = pd.DataFrame(dict(genre=genre, release_date=chart.year.to_numpy(), tags=tags.to_numpy()), index=data.ids)
+    videos = pd.DataFrame(dict(genre=genre, release_date=chart.year.to_numpy(), tags=tags.to_numpy()), index=data.video_ids)
     return rq1('MuVi-Sync (real)', by, videos, group, ('genre', 'release_date', 'tags'))
 
 def run_users():

@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
         'COUNTRY_TAGS', 'GENRE_TAGS', 'check_columns', 'release_years', 'density', 'compare_densities', 'plot_densities',
         'tag_lists', 'tag_counts', 'most_common', 'nearest_country', 'compare_shares', 'plot_shares'],
     'muvi': [
-        'MuViSync', 'load_muvi', 'save_muvi', 'make_muvi', 'read_lab', 'load_public', 'read_titles', 'read_artists',
-        'to_corpus', 'segment_features'],
+        'MuViSync', 'make_muvi', 'check_muvi', 'load_muvi', 'save_muvi', 'read_artists', 'to_corpus',
+        'segment_features'],
+    'muvi_public': ['read_lab', 'load_public', 'read_titles'],
 })
