@@ -1,97 +1,171 @@
-"""Thesis plan (six 5-s segments) from a long 720p file: decode-only floor, mvrep, moviepy, in one run; CPU seconds with children
+"""CPU time to read the segments of a plan from a long 720p file: mvrep, moviepy, and a decoder that discards its frames
 
     python bench/decode.py            # writes results/bench_decode.json; MVREP_SHARED adds a real clip
+    python bench/decode.py --seconds 20 --rounds 1 --out /tmp/decode.json
 """
-import json, os, platform, statistics, sys, tempfile
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import av, numpy as np
+import av
+import numpy as np
+from mvrep.core import atomic_write
 from mvrep.media.read import probe, read_audio, read_frames
 from mvrep.media.segments import plan_segments
 
-def cpu():
+ROOT = Path(__file__).resolve().parents[1]
+HEIGHT, WIDTH = 720, 1280
+FPS = 25
+SR = 44100
+REAL_CLIP = 'moviepy_big_buck_bunny_0_30.webm'
+
+def cpu_seconds():
     "CPU seconds of this process and of its finished children, user and system"
     return sum(os.times()[:4])
 
-def timed(f, *a):
-    c = cpu()
-    f(*a)
-    return cpu()-c
+def timed(work, *args):
+    "CPU seconds that a call takes"
+    before = cpu_seconds()
+    work(*args)
+    return cpu_seconds()-before
 
-def generate(path, seconds=240, fps=25, kbps=2000, gop=250):
-    "A 720p H.264 file with moving texture and a tone, about 2 Mbit/s, a key frame every 10 s"
-    rng,(h,w) = np.random.default_rng(0),(720,1280)
-    tile = np.kron(rng.integers(0, 255, (h//8,2*w//8), 'uint8'), np.ones((8,8), 'uint8'))
-    noise = rng.integers(-6, 7, (8,h,w)).astype('int16')
-    with av.open(str(path), 'w') as c:
-        v = c.add_stream('libx264', rate=fps, options=dict(preset='veryfast', g=str(gop), bf='2', **{'x264-params': 'scenecut=0'}))
-        v.width,v.height,v.pix_fmt,v.bit_rate = w,h,'yuv420p',kbps*1000
-        a = c.add_stream('aac', rate=44100, layout='stereo')
-        for i in range(seconds*fps):
-            y = tile[:, 4*i%w:4*i%w+w].astype('int16')//2+64
-            y[200:500, 300:900] = np.roll(y[200:500, 300:900], 3*i, 0)
-            f = av.VideoFrame.from_ndarray(np.concatenate([np.clip(y+noise[i%8], 0, 255).astype('uint8'), np.full((h//2,w), 110+i%30, 'uint8')]), format='yuv420p')
-            f.pts,f.time_base = i,Fraction(1, fps)
-            for p in v.encode(f): c.mux(p)
-            if i%fps==0:
-                t = np.arange(44100)/44100+i/fps
-                s = av.AudioFrame.from_ndarray(np.stack([.3*np.sin(2*np.pi*(220+i%400)*t)]*2).astype('float32'), format='fltp', layout='stereo')
-                s.sample_rate,s.pts,s.time_base = 44100,i//fps*44100,Fraction(1, 44100)
-                for p in a.encode(s): c.mux(p)
-        for s in v,a:
-            for p in s.encode(): c.mux(p)
+# The generated file
 
-def floor(path, plan):
-    "Decode what the segments need and throw it away: one open file, one thread, pictures then sound"
-    with av.open(str(path)) as c:
-        for kind in 'video','audio':
-            s = getattr(c.streams, kind)[0]
-            s.codec_context.thread_count = 1
-            for g in plan:
-                c.seek(int(g.start/s.time_base), stream=s)
-                for f in c.decode(s):
-                    if f.time>=g.start+g.length: break
+def moving_texture(n_frames):
+    "Frames of a texture that moves, with noise, as planes of yuv420p"
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 255, (HEIGHT//8, 2*WIDTH//8), 'uint8')
+    texture = np.kron(blocks, np.ones((8, 8), 'uint8'))
+    noise = rng.integers(-6, 7, (8, HEIGHT, WIDTH)).astype('int16')
+    for i in range(n_frames):
+        left = 4*i%WIDTH
+        luma = texture[:, left:left+WIDTH].astype('int16')//2+64
+        luma[200:500, 300:900] = np.roll(luma[200:500, 300:900], 3*i, axis=0)
+        luma = np.clip(luma+noise[i%8], 0, 255).astype('uint8')
+        chroma = np.full((HEIGHT//2, WIDTH), 110+i%30, 'uint8')
+        yield np.concatenate([luma, chroma])
 
-def ours(path, plan, **kw):
-    for g in plan:
-        read_frames(path, g.start, g.length, **kw)
-        read_audio(path, g.start, g.length, 16000)
+def video_frame(planes, number):
+    "A frame for the encoder"
+    frame = av.VideoFrame.from_ndarray(planes, 'yuv420p')
+    frame.pts = number
+    frame.time_base = Fraction(1, FPS)
+    return frame
 
-def moviepy(path, plan, dest):
-    "The way of the thesis: open, cut, resize, write a clip and its sound"
+def one_second_of_tone(first_frame):
+    "A second of audio that begins with a frame, for the encoder"
+    t = np.arange(SR)/SR+first_frame/FPS
+    y = .3*np.sin(2*np.pi*(220+first_frame%400)*t)
+    frame = av.AudioFrame.from_ndarray(np.stack([y, y]).astype('float32'), 'fltp', 'stereo')
+    frame.sample_rate = SR
+    frame.pts = first_frame//FPS*SR
+    frame.time_base = Fraction(1, SR)
+    return frame
+
+def generate(path, seconds, kbps=2000, gop=250):
+    "Write a 720p H.264 file with a tone, about 2 Mbit/s, with a key frame every 10 s"
+    options = {'preset': 'veryfast', 'g': str(gop), 'bf': '2', 'x264-params': 'scenecut=0'}
+    with av.open(str(path), 'w') as container:
+        video = container.add_stream('libx264', rate=FPS, options=options)
+        video.height, video.width = HEIGHT, WIDTH
+        video.pix_fmt = 'yuv420p'
+        video.bit_rate = kbps*1000
+        audio = container.add_stream('aac', rate=SR, layout='stereo')
+        for i, planes in enumerate(moving_texture(seconds*FPS)):
+            container.mux(video.encode(video_frame(planes, i)))
+            if i%FPS==0: container.mux(audio.encode(one_second_of_tone(i)))
+        container.mux(video.encode())
+        container.mux(audio.encode())
+
+# The ways to read the segments
+
+def decode_only(path, plan):
+    "Decode what the segments need and discard it, with one open file and one thread: first video, then audio"
+    with av.open(str(path)) as container:
+        for stream in (container.streams.video[0], container.streams.audio[0]):
+            stream.codec_context.thread_count = 1
+            for segment in plan: decode_segment(container, stream, segment)
+
+def decode_segment(container, stream, segment):
+    "Decode a stream from the key frame before a segment to its end"
+    container.seek(int(segment.start/stream.time_base), stream=stream)
+    for frame in container.decode(stream):
+        if frame.time>=segment.start+segment.length: return
+
+def read_segments(path, plan, **options):
+    "Read frames and audio of the segments with mvrep"
+    for segment in plan:
+        read_frames(path, segment.start, segment.length, **options)
+        read_audio(path, segment.start, segment.length, 16000)
+
+def moviepy_clips(path, plan, folder):
+    "The way of the thesis: open, cut, resize, and write a clip and its audio"
     from moviepy import VideoFileClip
-    for g in plan:
-        with VideoFileClip(str(path)) as v:
-            s = v.subclipped(g.start, min(g.start+g.length, v.duration)) # it reads less exact durations
-            s.resized((768,432)).write_videofile(f'{dest}/{g.index}.mp4', fps=10, codec='libx264', audio=False, logger=None)
-            s.audio.write_audiofile(f'{dest}/{g.index}.wav', fps=16000, ffmpeg_params=['-ac','1'], logger=None)
+    for segment in plan:
+        with VideoFileClip(str(path)) as video:
+            end = min(segment.start+segment.length, video.duration) # it reads less exact durations
+            clip = video.subclipped(segment.start, end)
+            target = f'{folder}/{segment.index}'
+            resized = clip.resized((768, 432))
+            resized.write_videofile(f'{target}.mp4', fps=10, codec='libx264', audio=False, logger=None)
+            clip.audio.write_audiofile(f'{target}.wav', fps=16000, ffmpeg_params=['-ac', '1'], logger=None)
+
+# Measuring
+
+def measure_ways(path, plan, rounds):
+    "{way: median CPU seconds}; the ways alternate, so that a busy machine slows all of them"
+    with tempfile.TemporaryDirectory() as folder:
+        ways = dict(
+            floor=lambda: decode_only(path, plan),
+            ours_128=lambda: read_segments(path, plan, fps=10, size=128),
+            ours_768x432=lambda: read_segments(path, plan, fps=10, size=(432, 768)),
+            ours_every_frame_128=lambda: read_segments(path, plan, size=128),
+            moviepy=lambda: moviepy_clips(path, plan, folder))
+        ways['floor']() # the file is then in the cache of the system
+        costs = {way: [] for way in ways}
+        for _ in range(rounds):
+            for way, read in ways.items(): costs[way].append(timed(read))
+    return {way: round(statistics.median(o), 3) for way, o in costs.items()}
 
 def measure(path, name, rounds):
-    i = probe(path)
-    plan = plan_segments(name, i.duration, 'stratified')
-    ways = dict(floor=lambda: floor(path, plan), ours_128=lambda: ours(path, plan, fps=10, size=128),
-                ours_768x432=lambda: ours(path, plan, fps=10, size=(432,768)), ours_every_frame_128=lambda: ours(path, plan, size=128))
-    with tempfile.TemporaryDirectory() as d:
-        ways['moviepy'] = lambda: moviepy(path, plan, d)
-        ways['floor']()
-        cpus = {k: [] for k in ways}
-        for _ in range(rounds): # the ways alternate, so that a busy machine is busy for all
-            for k,f in ways.items(): cpus[k].append(timed(f))
-    med = {k: round(statistics.median(v), 3) for k,v in cpus.items()}
-    return dict(file=name, seconds=round(i.duration, 2), width=i.width, height=i.height, segments=len(plan), plan=[list(g) for g in plan], cpu_seconds=med, rounds=rounds,
-        to_floor={k: round(v/med['floor'], 2) for k,v in med.items()}, moviepy_over_ours={k: round(med['moviepy']/v, 2) for k,v in med.items() if k.startswith('ours')})
+    "The result for one file"
+    info = probe(path)
+    plan = plan_segments(name, info.duration, 'stratified')
+    cost = measure_ways(path, plan, rounds)
+    return dict(
+        file=name, seconds=round(info.duration, 2), width=info.width, height=info.height, segments=len(plan),
+        plan=[list(o) for o in plan], cpu_seconds=cost, rounds=rounds,
+        to_floor={way: round(o/cost['floor'], 2) for way, o in cost.items()},
+        moviepy_over_ours={way: round(cost['moviepy']/o, 2) for way, o in cost.items() if way.startswith('ours')})
 
-if __name__=='__main__':
-    root = Path(__file__).resolve().parents[1]
-    rounds = 3
-    with tempfile.TemporaryDirectory() as d:
-        p = Path(d)/'long.mp4'
-        made = timed(generate, p)
-        res = [measure(p, 'generated: 240 s, 720p25, H.264, GOP 250', rounds) | dict(mbit_s=round(p.stat().st_size*8/240/1e6, 2), cpu_seconds_to_make=round(made, 1))]
-    if shared := os.environ.get('MVREP_SHARED'):
-        res.append(measure(Path(shared)/'av_clips'/'moviepy_big_buck_bunny_0_30.webm', 'real: Big Buck Bunny, 30 s, 720p24, VP8', rounds))
-    out = dict(command='python bench/decode.py', unit='CPU seconds a video, user and system, children included, median of rounds', cores=os.cpu_count(), python=platform.python_version(), av=av.__version__, results=res)
-    (root/'results').mkdir(exist_ok=True)
-    (root/'results'/'bench_decode.json').write_text(json.dumps(out, indent=1)+'\n')
-    for r in res: print(json.dumps({k: r[k] for k in ('file','cpu_seconds','to_floor','moviepy_over_ours')}, indent=1))
+def measure_generated(seconds, rounds):
+    "The result for the generated file"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/'long.mp4'
+        cost = timed(generate, path, seconds)
+        result = measure(path, f'generated: {seconds} s, 720p25, H.264, GOP 250', rounds)
+        mbit_s = path.stat().st_size*8/seconds/1e6
+        return result|dict(mbit_s=round(mbit_s, 2), cpu_seconds_to_make=round(cost, 1))
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--out', type=Path, default=ROOT/'results'/'bench_decode.json', help='JSON file to write')
+    parser.add_argument('--seconds', type=int, default=240, help='duration of the generated file, seconds')
+    parser.add_argument('--rounds', type=int, default=3, help='measurements of each way; their median is written')
+    args = parser.parse_args()
+    results = [measure_generated(args.seconds, args.rounds)]
+    real = Path(os.environ.get('MVREP_SHARED') or '.', 'av_clips', REAL_CLIP)
+    if real.exists(): results.append(measure(real, 'real: Big Buck Bunny, 30 s, 720p24, VP8', args.rounds))
+    report = dict(
+        command='python bench/decode.py', cores=os.cpu_count(), python=platform.python_version(), av=av.__version__,
+        unit='CPU seconds a video, user and system, children included, median of rounds', results=results)
+    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(report, indent=1)+'\n')
+    for result in results:
+        print(json.dumps({k: result[k] for k in ('file', 'cpu_seconds', 'to_floor', 'moviepy_over_ours')}, indent=1))
+
+if __name__=='__main__': main()

@@ -35,8 +35,8 @@ def demo_index(folder):
     index = create_index(folder, PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
     index.put_videos(corpus)
     extract(corpus, index.store, PRESETS['offline'], progress=False)
-    index.build()
-    return index, corpus.set_index('video_id').loc[index.ids]
+    index.make_build()
+    return index, corpus.set_index('video_id').loc[index.build.video_ids]
 
 def vectors(store, column, train):
     "Videos as unit vectors, standardised first over segments and then over videos of the training part"
@@ -129,7 +129,7 @@ def study(folder, seeds):
     notes = Notes(truth, corpus.artist)
     for seed in range(seeds):
         for tr,te in emotion_folds(truth, corpus.artist, seed=seed):
-            a,v = (vectors(index.store, index.columns[o], index.ids[tr]) for o in ('audio', 'video'))
+            a,v = (vectors(index.store, index.build.columns[o], index.build.video_ids[tr]) for o in ('audio', 'video'))
             both,y = np.hstack([a, v]), truth[tr]
             net = {k: train_emotion(x[tr], y, seed=seed) for k,x in dict(audio=a, video=v, both=both).items()}
             for k,x in dict(audio=a, video=v, both=both).items(): notes.classified(dict(both='both, features side by side').get(k, k), seed, te, late_fusion([net[k]], [x[te]]))

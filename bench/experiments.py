@@ -57,7 +57,7 @@ def sets(folder, shared):
     keys,*sides = segment_features(data)
     assert (keys.groupby('video_id').size()==15).all() # so that no video tells by its length
     a,v = (o.reshape(-1, 3, o.shape[1]).mean(1) for o in sides)
-    yield 'MuVi-Sync', None, 5, array_data(folder, dict(audio=a, video=v), keys.video_id[::3], keys.start[::3], read_artists(shared/'muvi_sync'/'labels'/'meta_harmonix.csv', data.ids))
+    yield 'MuVi-Sync', None, 5, array_data(folder, dict(audio=a, video=v), keys.video_id[::3], keys.start[::3], read_artists(shared/'muvi_sync'/'labels'/'meta_harmonix.csv', data.video_ids))
 
 def parts(data, k, rounds):
     "Seed and data with parts, for each fold of each round"

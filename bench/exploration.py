@@ -13,7 +13,7 @@ from mvrep.core import atomic_write
 from mvrep.corpus.exploration import (COUNTRY_TAGS, GENRE_TAGS, check_columns, compare_densities, most_common,
                                       nearest_country, tag_counts, tag_lists)
 from mvrep.corpus.muvi import load_muvi
-from mvrep.corpus.public import read_msd_csv
+from mvrep.corpus.msd import read_msd_csv
 
 MSD, MUVI = 'MSD subset', 'MuVi-Sync'
 
@@ -35,10 +35,10 @@ def read_muvi(folder):
     year = charts.set_index('id').year
     tags = lastfm.groupby('id').tagValue.agg(list)
     return pd.DataFrame(dict(
-        video_id=data.ids,
+        video_id=data.video_ids,
         duration=data.n_seconds.astype(float),
-        release_date=[year.get(o) for o in data.ids],
-        tags=[tags.get(o, []) for o in data.ids]))
+        release_date=[year.get(o) for o in data.video_ids],
+        tags=[tags.get(o, []) for o in data.video_ids]))
 
 def read_labels(folder, name): return pd.read_csv(folder/'labels'/f'{name}.csv', dtype=str, keep_default_na=False)
 

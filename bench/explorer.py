@@ -89,13 +89,13 @@ def from_index(folder, n):
         return res
     points = timed('points_s', lambda: Points(ix))
     timed('pack_points_s', lambda: pack_points(ix.videos, points.map))
-    some,near = np.random.default_rng(0).choice(ix.ids, 31, replace=False), []
+    some,near = np.random.default_rng(0).choice(ix.build.video_ids, 31, replace=False), []
     timed('first_near_s', lambda: points.near(some[0]))
     for v in some[1:]:
         timed('near', lambda: points.near(v))
         near.append(1000*t.pop('near'))
     timed('page_level_s', lambda: page_level(points))
-    return dict(videos=n, segments=len(ix.store), numbers_a_side=ix.tracks['audio'].shape[1], near_median_ms=round(float(np.median(near)), 1), **t)
+    return dict(videos=n, segments=len(ix.store), numbers_a_side=ix.build.embeddings['audio'].shape[1], near_median_ms=round(float(np.median(near)), 1), **t)
 
 watch = """new MutationObserver((_, o) => { const r = document.querySelector('.mvx[data-draw-ms]'); if (r) { window.first = performance.now(); o.disconnect(); } })
     .observe(document, { subtree: true, childList: true, attributes: true });"""

@@ -63,12 +63,12 @@ def with_length(cuts, seconds):
 
 def late(data, s):
     "The same videos with songs that start `s` seconds late"
-    return replace(data, **{k:[np.roll(o, s) for o in getattr(data, k)] for k in ('loud', 'dens', 'chord')})
+    return replace(data, **{k:[np.roll(o, s) for o in getattr(data, k)] for k in ('loudness', 'note_density', 'chord')})
 
 def main(shared, seeds):
     data = load_muvi(next((shared/'muvi_sync').glob('*.npz')))
     artists = shared/'muvi_sync'/'labels'/'meta_harmonix.csv'
-    names = read_artists(artists, data.ids)
+    names = read_artists(artists, data.video_ids)
     groups,rows = artist_groups(names), []
     assert data.n_seconds.min()>=150 # so that every cut is as long as any other
     cuts = all_views(data)
@@ -77,7 +77,7 @@ def main(shared, seeds):
     pick = lambda c, i: [tuple({k:o[i] for k,o in f.items()} for f in x) for x in c]
     def add(row, split, k, seed, fold, a, v):
         rows.append(dict(row=row, split=split, folds=k, seed=seed, fold=fold) | retrieval_metrics(a, v, n_boot=0))
-    def recipe(c, tr, by): return fit_retrieval(data.subset([data.ids[i] for i in tr]), pd.DataFrame(dict(id=[data.ids[i] for i in tr], artist=[by[i] for i in tr])), cuts=pick(c, tr))
+    def recipe(c, tr, by): return fit_retrieval(data.subset([data.video_ids[i] for i in tr]), pd.DataFrame(dict(id=[data.video_ids[i] for i in tr], artist=[by[i] for i in tr])), cuts=pick(c, tr))
     everyone = [str(i) for i in range(len(data))]
     for seed in range(seeds):
         for k in (5, 4):

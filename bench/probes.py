@@ -58,17 +58,17 @@ def demo_index(folder):
     corpus = read_manifest(demo_corpus(192)/'manifest.csv')
     ix = create_index(folder, PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
     ix.put_videos(corpus)
-    extract(corpus, ix.store, ix.config['specs'], progress=False)
-    ix.build()
+    extract(corpus, ix.store, ix.build.specs, progress=False)
+    ix.make_build()
     return ix
 
 def demo(folder):
     ix = demo_index(folder)
-    if ix.model is None:
+    if ix.build.model is None:
         from mvrep.learning.training import train_model, RECIPES
         from mvrep.learning.data import training_data
-        train_model(training_data(ix.store, ix.columns, ix.videos), RECIPES['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
-        ix.build()
+        train_model(training_data(ix.store, ix.build.columns, ix.videos), RECIPES['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
+        ix.make_build()
     zero_shot(ix)
     means,classes = [], []
     for kind,by,targets in (('linear', 'all', ('genre', 'tags', 'emotion', 'mood')), ('knn', 'both', ('genre', 'tags')), ('mlp', 'both', ('genre', 'tags'))):
@@ -108,12 +108,12 @@ def muvi_inputs():
     "Features, artists and genres of real music videos, the folder of their labels, their ids, and means of CLIP alone"
     home = Path(os.environ['MVREP_SHARED'])/'muvi_sync'
     data = load_muvi(next(home.glob('*.npz')))
-    clip = np.stack([np.r_[o.mean(0), o.std(0)] for o in data.clip10s])
+    clip = np.stack([np.r_[o.mean(0), o.std(0)] for o in data.clip])
     x = dict(audio=sound_style(data).astype(float), video=np.c_[picture_style(data), clip].astype(float))
     x['concatenated'] = np.concatenate(list(x.values()), 1)
-    meta = pd.read_csv(home/'labels'/'meta_harmonix.csv', dtype=str).set_index('id').reindex(data.ids)
+    meta = pd.read_csv(home/'labels'/'meta_harmonix.csv', dtype=str).set_index('id').reindex(data.video_ids)
     genre = meta.harmonix_genre_track.fillna(meta.harmonix_genre_artist).tolist()
-    return x, read_artists(home/'labels'/'meta_harmonix.csv', data.ids), genre, home/'labels', data.ids, clip[:,:768]
+    return x, read_artists(home/'labels'/'meta_harmonix.csv', data.video_ids), genre, home/'labels', data.video_ids, clip[:,:768]
 
 def muvi():
     x,names,genre,home,ids,clip = muvi_inputs()

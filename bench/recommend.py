@@ -38,8 +38,8 @@ def _make(folder):
     corpus = read_manifest(demo_corpus()/'manifest.csv')
     index = create_index(folder/'ix', PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'), 'whole')
     index.put_videos(corpus)
-    extract(corpus, index.store, index.config['specs'], 'whole', progress=False)
-    index.build()
+    extract(corpus, index.store, index.build.specs, 'whole', progress=False)
+    index.make_build()
 
 def demo_index():
     "The demo corpus, every five seconds of it, untrained"
@@ -86,18 +86,18 @@ def muvi(folder):
     x = {o: pool_segments(standardise(f, fit_scale(f)), ids) for o,f in dict(sound=audio, picture=video).items()}
     by = {k: v@v.T for k,v in x.items()}
     by['both'] = (by['sound']+by['picture'])/2
-    group = [str(o) for o in artist_groups(read_artists(folder/'labels'/'meta_harmonix.csv', data.ids))]
-    chart = pd.read_csv(folder/'labels'/'spotify_tophits_join.csv', dtype=str).set_index('id').reindex(data.ids)
+    group = [str(o) for o in artist_groups(read_artists(folder/'labels'/'meta_harmonix.csv', data.video_ids))]
+    chart = pd.read_csv(folder/'labels'/'spotify_tophits_join.csv', dtype=str).set_index('id').reindex(data.video_ids)
     fm = pd.read_csv(folder/'labels'/'lastfm_hetrec_artist_tags.csv', dtype=str)
     common = fm.tagValue.value_counts()
-    tags = fm[fm.tagValue.isin(common.index[common>=10])].groupby('id').tagValue.agg(list).reindex(data.ids)
+    tags = fm[fm.tagValue.isin(common.index[common>=10])].groupby('id').tagValue.agg(list).reindex(data.video_ids)
     genre = [[o.strip() for o in g.split(',')] if isinstance(g, str) and g!='set()' else None for g in chart.genre]
-    videos = pd.DataFrame(dict(genre=genre, release_date=chart.year.to_numpy(), tags=tags.to_numpy()), index=data.ids)
+    videos = pd.DataFrame(dict(genre=genre, release_date=chart.year.to_numpy(), tags=tags.to_numpy()), index=data.video_ids)
     return rq1('MuVi-Sync (real)', by, videos, group, ('genre', 'release_date', 'tags'))
 
 def run_users():
     index,rows = demo_index(), []
-    items,vectors = list(index.ids), item_vectors(index)
+    items,vectors = list(index.build.video_ids), item_vectors(index)
     log,_ = read_interactions(simulate_log(index.videos, 300, 10), items)
     for split,(train,test) in dict(last=leave_last(log), later=hold_out(log), cold=cold_items(log, .3)).items():
         ways = {f'{k}, {how}': by_content(item_vectors(index, o), items, how) for k,o in NAMES.items() for how in ('mean', 'max')}
@@ -113,7 +113,7 @@ SECONDS = 10.
 def _clips(folder):
     "Features of ten seconds of picture, and of sound, of each demo video, from a seeded whole second on"
     index,rows = demo_index(), {}
-    for n,v in enumerate(index.ids):
+    for n,v in enumerate(index.build.video_ids):
         at = float(np.random.default_rng(seed_from('recommend clips', v)).integers(0, 15))
         for side in ('video', 'audio'): rows[f'{v}.{side}'] = windows(index, index.videos.path[v], side, at, SECONDS)[1]
         rows[f'{v}.at'] = np.array(at)
@@ -133,16 +133,16 @@ def run_clips():
             with tempfile.TemporaryDirectory() as tmp:
                 shutil.copytree(index.folder, Path(tmp)/'ix')
                 ix = Index(Path(tmp)/'ix')
-                model = train_model(training_data(ix.store, ix.columns, ix.videos.assign(split=split)), RECIPES[recipe], Path(tmp)/'runs', accelerator='cpu')
+                model = train_model(training_data(ix.store, ix.build.columns, ix.videos.assign(split=split)), RECIPES[recipe], Path(tmp)/'runs', accelerator='cpu')
                 (ix.folder/'model').mkdir()
                 model.save(ix.folder/'model'/'model.safetensors')
-                ix.build()
-                for v in ix.ids[test]:
+                ix.make_build()
+                for v in ix.build.video_ids[test]:
                     for side in found:
                         x,at = clips[f'{v}.{side}'], float(clips[f'{v}.at'])
                         r = match(ix, side, np.arange(len(x), dtype=float), x, SECONDS, k=len(ix))
                         by_fit = r.sort_values('fit', ascending=False)
-                        held = r[r.index.isin(ix.ids[test])]
+                        held = r[r.index.isin(ix.build.video_ids[test])]
                         found[side].append((list(r.index).index(v)+1, list(by_fit.index).index(v)+1, list(held.index).index(v)+1, len(held),
                                             abs(r.start[v]-at)<=2, (abs(lags-at)<=2).mean(), abs(r.start[v]-at), np.abs(lags-at).mean()))
             print(recipe, f, flush=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import lancedb
 import numpy as np
 from mvrep.core import atomic_write, seed_from
-from mvrep.index.index import Query
+from mvrep.index.build import Query
 from mvrep.index.index import create_index
 
 def vectors(path, n, d, block=50_000):
@@ -54,7 +54,7 @@ def measure(folder, n, d, asked):
     ids = np.array([f'v{i:07}' for i in range(n)], object)
     ix._save(ids, dict.fromkeys(ids, 'x'), dict(audio=x, video=np.zeros((n, 1), np.float32)), {}, '') # no picture: one side is measured
     (folder/'x.npy').unlink()
-    x,rng = ix.tracks['audio'], np.random.default_rng(1)
+    x,rng = ix.build.embeddings['audio'], np.random.default_rng(1)
     at = rng.choice(n, 256, replace=False)
     qs = [Query(np.array(x[i]), None) for i in at]
     few = qs[:asked]
@@ -62,7 +62,7 @@ def measure(folder, n, d, asked):
     out['numpy'] = ms(lambda q: by_numpy(x, q.audio), few)
     out['exact'] = ms(lambda q: ix.search(q, 10, 'audio'), few)
     a = time.perf_counter()
-    many = ix.search_many(qs, 10, 'audio')
+    many = ix.build.search_many(qs, 10, 'audio')
     out['exact_256_at_once'] = dict(queries_a_second=len(qs)/(time.perf_counter()-a))
     want = [set(ids[by_numpy(x, q.audio)]) for q in qs]
     out['exact']['recall'] = float(np.mean([len(w & set(r.index))/10 for w,r in zip(want, many)]))
@@ -72,15 +72,15 @@ def measure(folder, n, d, asked):
     del h
     (folder/'h.npy').unlink()
     a = time.perf_counter()
-    found = ix.approximate('audio')
-    out['approximate'] = dict(made_in_s=time.perf_counter()-a, tuned=found, megabytes=sum(o.stat().st_size for o in (ix.folder/'index'/f'{ix.n:04d}'/'cells').rglob('*') if o.is_file())/1e6,
+    found = ix.prepare_approximate('audio')
+    out['approximate'] = dict(made_in_s=time.perf_counter()-a, tuned=found, megabytes=sum(o.stat().st_size for o in (ix.folder/'index'/f'{ix.build.number:04d}'/'cells').rglob('*') if o.is_file())/1e6,
         **ms(lambda q: ix.search(q, 10, 'audio', approximate=True), few))
     tuned = np.random.default_rng(found['seed']).choice(n, 200, replace=False) # as `Index.approximate` draws them
     new = [(i, q) for i,q in zip(at, qs) if i not in tuned]
     others = lambda i, o: [r for r in o if r!=ids[i]][:10]
     hits = [np.isin(others(i, ids[by_numpy(x, q.audio, 11)]), others(i, ix.search(q, 11, 'audio', approximate=True).index)).mean() for i,q in new]
     out['approximate'].update(recall_of_others=float(np.mean(hits)), asked=len(new))
-    table = ix.cells['audio'][0]
+    table = ix.build.cells['audio'][0]
     scan = lambda q: table.search(q.audio, vector_column_name='x').distance_type('dot').bypass_vector_index().limit(10).select(['row', '_distance']).to_arrow()
     out['lancedb_scan'] = ms(scan, few[:10])
     out['exact_to_floor'] = out['exact']['p50']/out['floor']['p50']

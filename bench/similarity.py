@@ -32,7 +32,7 @@ def muvi(folder):
     data,path = load_muvi(next(folder.glob('*.npz'))).cut(150), folder/'labels'/'meta_harmonix.csv'
     keys,a,v = segment_features(data)
     genre = pd.read_csv(path, dtype=str).set_index('id').harmonix_genre_artist
-    return keys.video_id.to_numpy(), dict(sound=a, picture=v), genre, pd.Series(artist_groups(read_artists(path, data.ids)), data.ids)
+    return keys.video_id.to_numpy(), dict(sound=a, picture=v), genre, pd.Series(artist_groups(read_artists(path, data.video_ids)), data.video_ids)
 
 def unit(x): return x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 

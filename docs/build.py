@@ -193,7 +193,7 @@ def site(nbs, out):
 def explorer(out):
     "The explorer over twelve synthetic videos, as a page without a kernel"
     from mvrep.explore.explorer import write_page
-    from mvrep.index.index import tiny_index
+    from mvrep.index.indexing import tiny_index
     with tempfile.TemporaryDirectory() as tmp: write_page(tiny_index(tmp), out)
 
 def main():

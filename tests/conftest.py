@@ -1,29 +1,38 @@
-"Caches and generated corpora of a test run live in one temporary folder, shared by its workers and removed at the end"
-import os, shutil, subprocess, tempfile
+"""Fixtures of all tests. Caches and generated corpora of a run live in one temporary folder, shared by its workers."""
+import os
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 import pytest
 
 root = Path(__file__).resolve().parents[1]
 
 def pytest_configure(config):
-    if hasattr(config, 'workerinput'): return
-    config.mvrep_home = os.environ['MVREP_HOME'] = tempfile.mkdtemp(prefix='mvrep-test-')
+    if hasattr(config, 'workerinput'): return # a worker of pytest-xdist uses the folder of the main process
+    config.mvrep_home = tempfile.mkdtemp(prefix='mvrep-test-')
+    os.environ['MVREP_HOME'] = config.mvrep_home
 
 def pytest_unconfigure(config):
     if hasattr(config, 'mvrep_home'): shutil.rmtree(config.mvrep_home, ignore_errors=True)
 
-@pytest.fixture
-def tree(tmp_path):
-    "A copy of the working tree, as git would take it: tracked files and new ones that are not ignored"
-    files = subprocess.run(['git', 'ls-files', '-coz', '--exclude-standard'], cwd=root, capture_output=True, text=True, check=True).stdout
-    for o in files.split('\0'):
-        if o and (root/o).is_file():
-            (tmp_path/'tree'/o).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root/o, tmp_path/'tree'/o)
-    return tmp_path/'tree'
-
 def sh(*args, **kwargs):
-    "Run a command; a failure shows all it printed"
-    res = subprocess.run([str(o) for o in args], capture_output=True, text=True, **kwargs)
-    if res.returncode: pytest.fail(f"{' '.join(map(str, args))} ended with {res.returncode}\n{res.stdout[-6000:]}\n{res.stderr[-6000:]}", pytrace=False)
-    return res.stdout
+    "What a command prints. If it fails, the test fails with everything that it printed."
+    command = [str(o) for o in args]
+    done = subprocess.run(command, capture_output=True, text=True, **kwargs)
+    if done.returncode:
+        text = f'{" ".join(command)} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}'
+        pytest.fail(text, pytrace=False)
+    return done.stdout
+
+def copy_tree(folder):
+    "Copy the working tree as git would commit it: tracked files, and new files that are not ignored."
+    names = sh('git', 'ls-files', '-coz', '--exclude-standard', cwd=root).split('\0')
+    for name in names:
+        if not (root/name).is_file(): continue
+        (folder/name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root/name, folder/name)
+    return folder
+
+@pytest.fixture
+def tree(tmp_path): return copy_tree(tmp_path/'tree')

@@ -1,25 +1,38 @@
-"""Run the tests of one notebook against the exported module: its exported cells are left out, the module's names are there instead.
+"""Run the examples of one notebook against the exported module: without its exported cells, with the module's names.
 
-python tests/run_notebook.py nbs/library/00_core/00_core.ipynb"""
-import importlib, os, sys
+python tests/run_notebook.py nbs/library/00_core/00_core.ipynb
+"""
+import importlib
+import os
+import sys
 from pathlib import Path
 from execnb.shell import CaptureShell
 from nbdev.config import get_config
 from nbdev.process import NBProcessor
 
-def main(fn):
-    cfg = get_config(path=fn.parent)
-    nb = NBProcessor(fn, rm_directives=False, process=True).nb
-    directives = lambda c: getattr(c, 'directives_', None) or {}
-    module = next(directives(c)['default_exp'][0] for c in nb.cells if 'default_exp' in directives(c))
-    left_out = {'export', 'exporti', 'exports', *cfg.tst_flags.split()}
-    skip = lambda c: c.cell_type!='code' or 'nbdev_export(' in c.source or bool(left_out & directives(c).keys())
-    module = importlib.import_module(f'{cfg.lib_name}.{module}')
-    assert Path(module.__file__).resolve().is_relative_to(cfg.config_path.resolve()), f'{module.__file__} is not the module of this tree'
-    os.chdir(fn.parent)
-    shell = CaptureShell(fn)
-    shell.user_ns.update({k: v for k,v in vars(module).items() if not k.startswith('__')})
-    try: shell.run_all(nb, exc_stop=True, preproc=skip)
-    except Exception: sys.exit(shell.prettytb(fname=fn))
+def directives(cell): return getattr(cell, 'directives_', None) or {}
+
+def exported_module(notebook, config):
+    "The module that a notebook exports. Raises `ImportError` if another installation's would be imported."
+    name = next(directives(o)['default_exp'][0] for o in notebook.cells if 'default_exp' in directives(o))
+    module = importlib.import_module(f'{config.lib_name}.{name}')
+    if not Path(module.__file__).resolve().is_relative_to(config.config_path.resolve()):
+        raise ImportError(f'{module.__file__} is not the module of {config.config_path}: set PYTHONPATH to that folder')
+    return module
+
+def main(path):
+    "Run a notebook; an error ends the process with its traceback."
+    config = get_config(path=path.parent)
+    notebook = NBProcessor(path, rm_directives=False, process=True).nb
+    left_out = {'export', 'exporti', 'exports', *config.tst_flags.split()}
+    def is_left_out(cell):
+        return cell.cell_type!='code' or 'nbdev_export(' in cell.source or bool(left_out & directives(cell).keys())
+
+    shell = CaptureShell(path)
+    module = exported_module(notebook, config)
+    shell.user_ns.update({name: o for name, o in vars(module).items() if not name.startswith('__')})
+    os.chdir(path.parent)
+    try: shell.run_all(notebook, exc_stop=True, preproc=is_left_out)
+    except Exception: sys.exit(shell.prettytb(fname=path))
 
 if __name__=='__main__': main(Path(sys.argv[1]).resolve())

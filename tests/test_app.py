@@ -12,14 +12,14 @@ HOSTILE = ['<img src=x onerror="document.title=\'hacked\'">', '</script><script>
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     "Twelve videos: hostile metadata, an id that looks like a path, a file that is gone"
-    from mvrep.index.index import tiny_index
+    from mvrep.index.indexing import tiny_index
     ix = tiny_index(tmp_path_factory.mktemp('app'))
     v = ix.videos.reset_index()
     v.loc[1:4, 'title'] = HOSTILE
     v.loc[1:4, 'artist'] = HOSTILE[::-1]
     v.loc[5, 'path'] = '/nowhere/gone.mp4'
     ix.put_videos(v)
-    ix.build() # so that going back to it brings these
+    ix.make_build() # so that going back to it brings these
     return ix.folder
 
 @pytest.fixture(scope='module')
@@ -39,7 +39,7 @@ def videos(base): return httpx.get(f'{base}/api/videos', params=dict(q='')).json
 def test_media_by_id_in_parts(base, folder):
     from mvrep.index.index import Index
     ix = Index(folder)
-    v = ix.ids[0]
+    v = ix.build.video_ids[0]
     body = Path(ix.videos.path[v]).read_bytes()
     get = lambda r=None, **k: httpx.get(f'{base}/media', params=dict(id=v, **k), headers={'Range': r} if r else {})
     whole = get()
@@ -52,7 +52,7 @@ def test_media_by_id_in_parts(base, folder):
     two = get('bytes=0-9,100-109')
     assert two.status_code==206 and body[:10] in two.content and body[100:110] in two.content
     assert httpx.head(f'{base}/media', params=dict(id=v)).headers['content-length']==str(len(body))
-    gone = httpx.get(f'{base}/media', params=dict(id=ix.ids[5]))
+    gone = httpx.get(f'{base}/media', params=dict(id=ix.build.video_ids[5]))
     assert gone.status_code==410 and 'not any more' in gone.json()['error'] and '/nowhere' not in gone.text
     for o in ('../../../etc/passwd', '/etc/passwd', ix.videos.path[v], 'file:///etc/passwd', '\0', 'x'*5000):
         r = httpx.get(f'{base}/media', params=dict(id=o))
@@ -103,7 +103,7 @@ def test_files_from_outside(base, folder, tmp_path):
         said = c.post('/api/drop', content=video.read_bytes()).json()
         assert said['has_sound'] and said['has_picture']
         near = c.get('/api/similar', params=dict(drop=said['drop'])).json()['results']
-        assert near[0]['id']==ix.ids[0] and near[0]['score']>.7 and len(near)==12 and near[0]['why'] # its own file, other segments of it
+        assert near[0]['id']==ix.build.video_ids[0] and near[0]['score']>.7 and len(near)==12 and near[0]['why'] # its own file, other segments of it
     assert left()==before
 
 def test_too_large_while_it_comes(folder):
@@ -136,7 +136,7 @@ def test_fifty_clients_at_once(base):
 def test_a_new_build_is_noticed(base, folder):
     from mvrep.index.index import Index
     ix = Index(folder)
-    ix.delete([ix.ids[-1]])
+    ix.remove([ix.build.video_ids[-1]])
     assert httpx.get(f'{base}/api/videos', params=dict(q='')).json()['n']==11
     ix.rollback()
     assert httpx.get(f'{base}/api/videos', params=dict(q='')).json()['n']==12

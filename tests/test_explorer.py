@@ -15,15 +15,15 @@ def made(tmp_path_factory):
     "An index with a hostile title and one long video, whose second of three segments is like v0003; and its page"
     from mvrep.corpus.demo import make_demo
     from mvrep.explore.explorer import write_page
-    from mvrep.index.index import tiny_index
+    from mvrep.index.indexing import tiny_index
     from mvrep.media.segments import Segment
     tmp = tmp_path_factory.mktemp('explorer')
     index = tiny_index(tmp)
     index.put_videos(index.videos.iloc[:1].assign(title=hostile).reset_index())
     index.put_videos(pd.DataFrame([dict(video_id='v0012', path=make_demo(tmp/'long', 1, 24.).path[0], title='A long one', duration=24.)]))
     encoder,done = namedtuple('encoder', 'column made_by'), index.store.done().iloc[0]
-    index.store.put('v0012', [Segment(i, 9.*i, 5.) for i in range(3)], 'long', {encoder(c, done[f'{c}_made_by']): index.store.read(c, ['v0002', 'v0003', 'v0004'])[1] for c in index.columns.values()})
-    index.build(refit=False)
+    index.store.put('v0012', [Segment(i, 9.*i, 5.) for i in range(3)], 'long', {encoder(c, done[f'{c}_made_by']): index.store.read(c, ['v0002', 'v0003', 'v0004'])[1] for c in index.build.columns.values()})
+    index.make_build(refit=False)
     return index, write_page(index, tmp/'site')
 
 @pytest.fixture(scope='module')

@@ -7,13 +7,20 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
 
-import mvrep.features.store as store_module
+from mvrep.core import MediaError
+from mvrep.corpus.demo import tiny_corpus
+from mvrep.corpus.manifest import read_manifest
+from mvrep.encoders.registry import load_encoder
+from mvrep.encoders.weights import WeightsError
+from mvrep.features.extraction import encode_video, extract, missing, read_segment
 from mvrep.features.store import FeatureStore, sql_in, sql_quote, table_errors
 from mvrep.features.vectors import Scale, fit_scale, pool_segments, standardise, unit_norm
+from mvrep.media.read import probe
 from mvrep.media.segments import Segment
 
 # Vectors
@@ -310,6 +317,7 @@ def test_engine_errors_become_errors_of_python():
 
 WRITER = """
 import sys
+import mvrep.features.store as store_module
 from test_features import *
 store = FeatureStore(sys.argv[1])
 for o in (AUDIO, VIDEO): store.add_column(o)
@@ -339,3 +347,112 @@ def test_a_killed_writer_leaves_whole_videos(tmp_path):
         last = {f'v{i%7}': i for i in range(committed+1)}
         for video_id,i in last.items():
             assert int(done.source[video_id]) in (i, committed+1) # the next one may be committed, too
+
+# Extraction
+
+COLUMNS = ['musicnn_mtt', 'efficientnet_lite0']
+
+@pytest.fixture(scope='module')
+def encoders(): return [load_encoder(o) for o in COLUMNS]
+
+@pytest.fixture(scope='module')
+def videos(): return read_manifest(tiny_corpus()/'manifest.csv')
+
+def remux(source, target, kinds=('audio', 'video')):
+    "Copy streams of a video into another file, with the index in front"
+    with av.open(str(source)) as src, av.open(str(target), 'w', options=dict(movflags='faststart')) as dest:
+        copies = {o: dest.add_stream_from_template(o) for o in src.streams if o.type in kinds}
+        for packet in src.demux(list(copies)):
+            if packet.dts is None: continue
+            packet.stream = copies[packet.stream]
+            dest.mux(packet)
+    return target
+
+def test_encoding_depends_on_file_id_and_weights_only(encoders, videos):
+    segments, feats = encode_video(videos.path[0], videos.video_id[0], encoders)
+    assert {k: v.shape for k,v in feats.items()}=={o.column: (len(segments), o.dim) for o in encoders}
+    again = encode_video(videos.path[0], videos.video_id[0], encoders)[1]
+    for column in COLUMNS: np.testing.assert_array_equal(feats[column], again[column])
+
+def test_a_missing_modality_has_no_features(encoders, videos, tmp_path):
+    silent = remux(videos.path[0], tmp_path/'silent.mp4', kinds=('video',))
+    feats = encode_video(silent, 'silent', encoders)[1]
+    assert feats['musicnn_mtt'] is None and feats['efficientnet_lite0'].ndim==2
+
+def test_a_segment_is_decoded_as_the_encoder_asks(encoders, videos):
+    info, segment = probe(videos.path[0]), Segment(0, 1., 2.)
+    audio, video = (read_segment(info, segment, o) for o in encoders)
+    net = encoders[1].net
+    assert audio.shape==(2*encoders[0].net.sr,)
+    assert len(video)==2*net.fps and min(video.shape[1:3])==net.size
+
+def test_a_truncated_video_is_refused(encoders, videos, tmp_path):
+    cut = remux(videos.path[0], tmp_path/'cut.mp4')
+    cut.write_bytes(cut.read_bytes()[:cut.stat().st_size*2//3])
+    with pytest.raises(MediaError, match=r'audio breaks off at 5.28 s of 8.00 s: copy or download'):
+        encode_video(cut, 'x', encoders)
+
+def test_values_that_are_not_finite_are_refused(encoders, videos):
+    class Broken:
+        column = 'broken'
+        modality = 'audio'
+        net = encoders[0].net
+        def __call__(self, x): return np.array([np.nan])
+    with pytest.raises(MediaError, match='broken gave values that are not finite'):
+        encode_video(videos.path[0], 'x', [Broken()])
+
+def test_a_text_file_is_refused(encoders, tmp_path):
+    (tmp_path/'notes.mp4').write_text('not a video')
+    with pytest.raises(MediaError, match='text, not media'): encode_video(tmp_path/'notes.mp4', 'x', encoders)
+
+@pytest.fixture(scope='module')
+def extracted(videos, tmp_path_factory):
+    "Four good videos and a bad one, their store, and what `extract` counted"
+    folder = tmp_path_factory.mktemp('extracted')
+    bad = folder/'bad.mp4'
+    bad.write_bytes(b'\0'*1000)
+    few = pd.concat([videos.head(4), pd.DataFrame([dict(video_id='bad', path=str(bad))])], ignore_index=True)
+    store = FeatureStore(folder/'ix')
+    return few, store, extract(few, store, workers=1, progress=False)
+
+def test_everything_is_missing_from_a_new_store(encoders, videos, tmp_path):
+    jobs = missing(videos, FeatureStore(tmp_path), encoders)
+    assert [o.video_id for o in jobs]==list(videos.video_id)
+    assert jobs[0].columns==COLUMNS and jobs[0].path==str(videos.path[0])
+
+def test_good_files_have_rows_and_bad_ones_a_reason(extracted):
+    few, store, count = extracted
+    assert count==dict(done=4, failed=1, skipped=0)
+    assert list(store.errors().video_id)==['bad'] and set(store.done().index)==set(few.video_id[:4])
+
+def test_workers_store_what_this_process_computes(extracted, encoders, videos):
+    store = extracted[1]
+    feats = encode_video(videos.path[0], videos.video_id[0], encoders)[1]
+    for column in COLUMNS:
+        np.testing.assert_array_equal(store.read(column, [videos.video_id[0]])[1], feats[column])
+        rows = (store.keys().video_id==videos.video_id[0]).to_numpy()
+        np.testing.assert_array_equal(store.matrix(column)[rows], feats[column])
+
+def test_only_the_bad_file_is_tried_again(extracted, encoders):
+    few, store, _ = extracted
+    assert [o.video_id for o in missing(few, store, encoders)]==['bad']
+    with pytest.raises(MediaError, match='bad.mp4'): extract(few, store, workers=1, strict=True, progress=False)
+
+def test_a_changed_file_and_a_new_encoder_are_missing(extracted, encoders, tmp_path):
+    few, store, _ = extracted
+    copy = shutil.copy(few.path[1], tmp_path/'copy.mp4') # another modification time
+    changed = few.head(3).assign(path=[few.path[0], copy, few.path[2]])
+    assert [(o.video_id, o.columns) for o in missing(changed, store, encoders)]==[(few.video_id[1], COLUMNS)]
+    third = VIDEO._replace(column='third')
+    assert [o.columns for o in missing(few.head(3), store, [*encoders, third])]==[['third']]*3
+
+def test_splits_follow_the_manifest(extracted):
+    few, store, _ = extracted
+    count = extract(few.head(4).assign(split=['test', None, 'test', 'valid']), store, workers=1, progress=False)
+    assert count==dict(done=0, failed=0, skipped=4)
+    before = few.split.fillna('') if 'split' in few else pd.Series('', few.index)
+    assert list(store.done().split[few.video_id[:4]])==['test', before[1], 'test', 'valid']
+
+def test_missing_weights_stop_the_job_before_it_starts(extracted):
+    few, store, _ = extracted
+    with pytest.raises(WeightsError): extract(few, store, ('r2plus1d_18@/nowhere/r2plus1d_18.pth',), progress=False)

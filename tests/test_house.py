@@ -112,7 +112,8 @@ def shell(*lines): return readme('\n'.join(['```sh', *lines, '```']))
 
 MODULES = ('__init__', '_modidx', 'core', 'media/__init__', 'media/read')
 CLEAN = {f'mvrep/{o}.py': '' for o in MODULES}
-CLEAN |= {INDEX: notebook('mvrep', markdown('Run `mvrep index --help`.'))} | study(code('from mvrep.media import read_file'))
+CLEAN |= {INDEX: notebook('mvrep', markdown('Run `mvrep index --help`.'))}
+CLEAN |= study(code('from mvrep.media import read_file'))
 CLEAN |= core() | media({'read': ['read_file']}) | page(printing('4'))
 CLEAN |= script() | {RESULT: '{}', 'Makefile': 'test:\n\tpytest\n'}
 CLEAN |= readme(f'# mvrep\n\n[Reading]({PAGE}): `{RESULT}` by `python bench/speed.py`; `make test`')

@@ -28,9 +28,9 @@ def state(folder):
     ix = Index(folder)
     rows = ix.store.segments.to_pandas().sort_values('segment_id', ignore_index=True)
     videos = ix.table.to_pandas().sort_values('video_id', ignore_index=True)
-    by_id = np.argsort(ix.ids)
-    tracks = {o: np.asarray(x)[by_id] for o,x in ix.tracks.items()}
-    return rows, videos, ix.ids[by_id], tracks, ix.scale, ix.store.errors()
+    by_id = np.argsort(ix.build.video_ids)
+    tracks = {o: np.asarray(x)[by_id] for o,x in ix.build.embeddings.items()}
+    return rows, videos, ix.build.video_ids[by_id], tracks, ix.scale, ix.store.errors()
 
 def same(a, b):
     "Are two indexes equal, bit for bit?"
@@ -185,7 +185,7 @@ def test_killed_worker_costs_its_video_alone(undisturbed, tmp_path):
     out,errs = p.communicate(timeout=600)
     ix = Index(tmp_path/'ix')
     assert p.returncode==3 and 'Traceback' not in errs, errs
-    assert set(ix.ids)==set(want[2])-{'v1'} and list(ix.store.errors().video_id)==['v1'] and 'crashed' in ix.store.errors().reason[0]
+    assert set(ix.build.video_ids)==set(want[2])-{'v1'} and list(ix.store.errors().video_id)==['v1'] and 'crashed' in ix.store.errors().reason[0]
     ask('index', videos, '--out', tmp_path/'ix', '--workers', 1)
     same(state(tmp_path/'ix'), want)
 

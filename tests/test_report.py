@@ -4,12 +4,12 @@ from test_site import browser_test, chromium, flags
 
 @pytest.fixture(scope='module')
 def report(tmp_path_factory):
-    from mvrep.index.index import tiny_index
+    from mvrep.index.indexing import tiny_index
     from mvrep.explore.report import neighbour_precision, write_report
     tmp = tmp_path_factory.mktemp('report')
     index = tiny_index(tmp)
-    index.videos.loc[index.ids[0], 'title'] = '<img src=x onerror="document.title=\'hacked\'">'
-    return write_report(index, tmp/'report.html', neighbour_precision(index), [index.ids[0]], k=2)
+    index.videos.loc[index.build.video_ids[0], 'title'] = '<img src=x onerror="document.title=\'hacked\'">'
+    return write_report(index, tmp/'report.html', neighbour_precision(index), [index.build.video_ids[0]], k=2)
 
 @browser_test
 def test_report_plays(report):

@@ -151,7 +151,7 @@ def test_an_index_is_trained_evaluated_and_added_to(tmp_path, recipe):
     from mvrep.corpus.manifest import read_manifest
     from mvrep.corpus.demo import tiny_corpus
     from mvrep.index.index import Index
-    from mvrep.index.index import tiny_index
+    from mvrep.index.indexing import tiny_index
     from mvrep.learning.model import load_model
     def mvrep(*args, code=0):
         r = CliRunner().invoke(app, [str(o) for o in args])

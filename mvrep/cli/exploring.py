@@ -76,7 +76,7 @@ def remove(
         Index(folder) # or say that there is none
         with alone(folder):
             ix = Index(folder)
-            ix.delete(ids)
+            ix.remove(ids)
     if json_: return print_json(dict(removed=len(set(ids)), indexed=len(ix)))
     say(f'{len(set(ids))} removed, {len(ix)} in {folder}; to undo it: {command_name()} rollback {folder}')
 
@@ -100,7 +100,7 @@ def rollback(
             ix = Index(folder)
             if not show: ix.rollback(to)
             b = ix.builds()
-    if json_: return print_json(dict(in_use=ix.n, builds=records(b.reset_index().assign(made=b.made.astype(str).to_numpy()))))
+    if json_: return print_json(dict(in_use=ix.build.number, builds=records(b.reset_index().assign(made=b.made.astype(str).to_numpy()))))
     show_table([(n, str(r.made), r.videos, r.model or 'none', 'in use' if r.in_use else '') for n,r in zip(b.index, b.itertuples())], ['build', 'made (UTC)', 'videos', 'model', ''])
 
 # %% ../../nbs/library/12_cli/60_exploring.ipynb #524cc5d2

@@ -28,8 +28,8 @@ def search(
     Example: `mvrep search ~/videos.mvrep sad piano`"""
     with plain_errors():
         from mvrep.index.index import Index
-        from mvrep.recommendation.words import search_text
-        res = search_text(Index(folder), ' '.join(words), k, where)
+        from mvrep.recommendation.words import search
+        res = search(Index(folder), ' '.join(words), k, where)
     if json_: return print_json(dict(words=' '.join(words), results=records(res.reset_index())))
     if _none(res, repr(' '.join(words)), where): return
     show_table([(v, r.title, r.artist, r.genre, r.mood, '' if r.tags is None else ', '.join(r.tags), r.score) for v,r in zip(res.index, res.itertuples())], ['id', 'title', 'artist', 'genre', 'mood', 'tags', 'score'])

@@ -67,8 +67,8 @@ def _fill(index, corpus, bad, workers, refit, renew, strict=False):
     index.store.clear_errors(None if refit else [*corpus.path, *bad.path])
     index.put_videos(corpus, renew)
     index.store.put_errors([(r.path, r.path, r.reason) for r in bad.itertuples()])
-    count = extract(corpus, index.store, index.wanted['specs'], index.wanted['plan'], index.wanted['seed'], workers, renew=refit, strict=strict)
-    index.build(refit)
+    count = extract(corpus, index.store, index.config.specs, index.config.plan, index.config.seed, workers, renew=refit, strict=strict)
+    index.make_build(refit)
     return {**count, 'failed': count['failed']+len(bad), 'indexed': len(index)}
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #70217a80
@@ -139,7 +139,7 @@ def _done(ix, count, dest, json_, twice=(), paths=None):
         for o in twice[:5]: say(f'the same file under {len(o)} names: {plain(", ".join(o[:5]))}')
         if len(twice)>5: say(f'… and {len(twice)-5} more such groups: --json lists all')
         say(f'{count["done"]} videos encoded, {count["skipped"]} were there already, {count["failed"]} failed; {len(ix)} in {dest}')
-        if len(ix): say(f'next: {command_name()} similar {shlex.quote(str(dest))} --video {shlex.quote(ix.ids[0])}')
+        if len(ix): say(f'next: {command_name()} similar {shlex.quote(str(dest))} --video {shlex.quote(ix.build.video_ids[0])}')
     if count['failed']: raise typer.Exit(3)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #964999b9
@@ -196,10 +196,10 @@ def similar(
     Example: `mvrep similar ~/videos.mvrep --video new.mp4 -k 5 --by audio`"""
     with plain_errors():
         from mvrep.recommendation import neighbours
-        from mvrep.index.index import LARGE
+        from mvrep.index.build import LARGE
         from mvrep.index.index import Index
         ix = Index(folder)
-        if len(ix)>LARGE and by not in ix.cells: say(f'note: every vector is read; {command_name()} tune {folder} makes this faster', err)
+        if len(ix)>LARGE and by not in ix.build.cells: say(f'note: every vector is read; {command_name()} tune {folder} makes this faster', err)
         res,why = neighbours.similar(ix, video, k, by, where, diversity, max_per_artist)
     if json_:
         reasons = {v: records(g.drop(columns='video_id')) for v,g in why.groupby('video_id')}
@@ -222,13 +222,13 @@ def info(folder:Dir, json_:Json=False):
     with plain_errors():
         from mvrep.index.index import Index
         ix = Index(folder)
-        bad,has,done = ix.store.errors(), ix.has, ix.store.done()
-    d = dict(videos=len(ix), segments=len(ix.store), with_sound=int(has[:, 0].sum()), with_picture=int(has[:, 1].sum()), failed=len(bad),
+        bad,has,done = ix.store.errors(), ix.build.has, ix.store.done()
+    d = dict(videos=len(ix), segments=len(ix.store), with_sound=int(has['audio'].sum()), with_picture=int(has['video'].sum()), failed=len(bad),
              hours=round(float(ix.videos.duration.fillna(0).sum())/3600, 3), artists=int(ix.videos.artist.nunique()), genres=int(ix.videos.genre.nunique()),
-             plan=ix.config['plan'], encoders=ix.config['specs'], made_by=sorted({v for c in ix.store.columns for v in done[f'{c}_made_by'].dropna()}),
-             model=ix.model.about.get('run', 'trained') if ix.model else 'none', approximate=sorted(ix.cells),
+             plan=ix.config.plan, encoders=ix.build.specs, made_by=sorted({v for c in ix.store.columns for v in done[f'{c}_made_by'].dropna()}),
+             model=ix.build.model.about.get('run', 'trained') if ix.build.model else 'none', approximate=sorted(ix.build.cells),
              megabytes=round(sum({(o.st_dev, o.st_ino): o.st_size for o in map(os.stat, (p for p in folder.rglob('*') if p.is_file()))}.values())/1e6, 1))
-    hubs = ix.hubness()
+    hubs = ix.build.hubness()
     if json_: return print_json({**d, 'hubness': hubs, 'errors': records(bad)})
     if 'pool' in hubs: d['hubs'] = f'{hubs["never"]:.0%} of the videos are in no list of {hubs["k"]} neighbours (chance {hubs["chance_never"]:.0%}), one is in {hubs["largest"]:.0%} of the lists; {hubs["pool"]} videos looked at'
     show_table([(k, ', '.join(v) if isinstance(v, list) else str(v)) for k,v in d.items()], ['', str(folder)])

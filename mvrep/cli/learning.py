@@ -38,11 +38,11 @@ def train(
             ix = Index(folder)
             config = replace(RECIPES[recipe], seed=seed)
             if epochs: config = replace(config, max_epochs=epochs)
-            data = training_data(ix.store, ix.columns, ix.videos, seed)
+            data = training_data(ix.store, ix.build.columns, ix.videos, seed)
             model = train_model(data, config, folder/'runs', not json_, devices, accelerator, precision)
-            model.about['columns'] = ix.columns
+            model.about['columns'] = ix.build.columns
             model.save(folder/'model'/'model.safetensors')
-            ix.build()
+            ix.make_build()
     d = {k: v for k,v in model.about.items() if k not in ('split', 'config')}
     if json_: return print_json(dict(recipe=recipe, **d))
     out.print(f'best of epochs 0 to {d["epochs"]-1}: epoch {d["epoch"]}, validation loss {d["valid_loss"]:.3f}; logs in {folder/"runs"/d["run"]}\n' # from 0, as in bar, logs and JSON
@@ -65,9 +65,9 @@ def evaluate(folder:Dir, json_:Json=False):
         from mvrep.learning.training import evaluate_model
         from mvrep.learning.data import training_data
         ix = Index(folder)
-        if ix.model is None: raise ValueError(f'{folder} has no trained model: mvrep train {folder}')
-        data = training_data(ix.store, ix.columns, ix.videos)
-        r,genres = evaluate_model(ix.model, data, ix.videos.genre.reindex(data.video_ids).to_numpy())
+        if ix.build.model is None: raise ValueError(f'{folder} has no trained model: mvrep train {folder}')
+        data = training_data(ix.store, ix.build.columns, ix.videos)
+        r,genres = evaluate_model(ix.build.model, data, ix.videos.genre.reindex(data.video_ids).to_numpy())
     if json_: return print_json(dict(retrieval=r, genre_precision_at_5=records(genres)))
     names = ['median_rank', 'mean_rank', 'MRR', 'R@1', 'R@5', 'R@10']
     sides = dict(audio_to_video='sound → picture', video_to_audio='picture → sound')

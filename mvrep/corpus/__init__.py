@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/03_corpus/00_corpus.ipynb #1d8d4a77
 from ..core import public_names
 
-# %% ../../nbs/library/03_corpus/00_corpus.ipynb #0f6c3c16
+# %% ../../nbs/library/03_corpus/00_corpus.ipynb #dd349772
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'names': ['plain_text', 'name_key', 'is_known', 'artist_key', 'artist_names', 'linked_groups', 'artist_groups'],
     'manifest': [
@@ -17,9 +17,9 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'scan': ['EXTENSIONS', 'FolderContent', 'make_video_ids', 'walk_folder', 'scan_files', 'scan_folder'],
     'duplicates': ['find_duplicates'],
     'folds': ['split_random', 'split_by_artist', 'artist_folds', 'group_folds', 'stratified_folds'],
-    'public': [
-        'read_msd', 'join_msd', 'read_msd_tracks', 'read_msd_summary', 'read_msd_csv', 'read_jamendo',
-        'read_magnatagatune'],
+    'annotations': ['read_lines', 'require_columns', 'to_numbers', 'as_corpus'],
+    'public': ['read_jamendo', 'read_magnatagatune'],
+    'msd': ['read_msd', 'join_msd', 'read_msd_tracks', 'read_msd_summary', 'read_msd_csv'],
     'demo_causes': ['GENRES', 'Genre', 'Causes', 'draw_causes', 'signature', 'bar_levels'],
     'demo_instruments': [
         'INSTRUMENTS', 'DRUMS', 'Sustained', 'Drum', 'sustained_note', 'plucked_note', 'struck_note', 'guitar_note',
@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
         'COUNTRY_TAGS', 'GENRE_TAGS', 'check_columns', 'release_years', 'density', 'compare_densities', 'plot_densities',
         'tag_lists', 'tag_counts', 'most_common', 'nearest_country', 'compare_shares', 'plot_shares'],
     'muvi': [
-        'MuViSync', 'load_muvi', 'save_muvi', 'make_muvi', 'read_lab', 'load_public', 'read_titles', 'read_artists',
-        'to_corpus', 'segment_features'],
+        'MuViSync', 'make_muvi', 'check_muvi', 'load_muvi', 'save_muvi', 'read_artists', 'to_corpus',
+        'segment_features'],
+    'muvi_public': ['read_lab', 'load_public', 'read_titles'],
 })

@@ -23,11 +23,12 @@ from starlette.requests import ClientDisconnect
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
-from ..index.storage import build_path, current
-from ..features.extraction import _start, _work
+from ..index.storage import build_folder, current_number
+from ..features.extraction import encode_in_worker, load_worker
 from ..index.index import Index
 from ..recommendation.words import plain
-from ..recommendation.neighbours import _arrange, explain, similar
+from ..recommendation.lists import ListRules, arrange
+from ..recommendation.neighbours import explain, similar, similarities
 from ..media.workers import outcome, worker_pool
 
 # %% ../../nbs/library/11_explore/70_app.ipynb #cc773de4
@@ -40,8 +41,8 @@ class State(NamedTuple):
 
 def _mark(folder):
     "Changes with every build, whatever is made ready in it, and every change of the metadata"
-    n = current(Path(folder)/'index')
-    seen = (Path(folder)/'store'/'videos.lance'/'_versions', build_path(Path(folder)/'index', n)/'cells')
+    n = current_number(Path(folder)/'index')
+    seen = (Path(folder)/'store'/'videos.lance'/'_versions', build_folder(Path(folder)/'index', n)/'cells')
     return n, *(o.stat().st_mtime_ns if o.is_dir() else 0 for o in seen)
 
 def read_state(
@@ -52,7 +53,7 @@ def read_state(
     v = index.videos
     text = [[o if isinstance(o, str) else '' for o in v[c]] for c in ('title', 'artist', 'genre', 'mood')]
     tags = [' '.join(o) if isinstance(o, (list, np.ndarray)) else '' for o in v['tags']]
-    return State(mark, index, [plain('\n'.join(o)) for o in zip(*text, tags, index.ids)], [plain(o) for o in text[0]])
+    return State(mark, index, [plain('\n'.join(o)) for o in zip(*text, tags, index.build.video_ids)], [plain(o) for o in text[0]])
 
 def find(
     state:State, # Where to look
@@ -64,14 +65,14 @@ def find(
     words = q.split()
     rows = [i for i,t in enumerate(state.texts) if all(w in t for w in words)]
     first = sorted(rows, key=lambda i: (not state.titles[i].startswith(q), q not in state.titles[i])) if q else rows
-    return len(rows), [str(state.index.ids[i]) for i in first[:limit]]
+    return len(rows), [str(state.index.build.video_ids[i]) for i in first[:limit]]
 
 def card(
     index:Index, # Where it is
     video_id:str # Which video
 ) -> dict: # `id`, `title`, `artist`, `genre`, `mood`, `release_date` (text or None), `has_sound`, `has_picture`
     "What the page shows of a video"
-    v,has = index.videos.loc[video_id], index.has[index._row.get_loc(video_id)]
+    v,has = index.videos.loc[video_id], np.stack([index.build.has[m] for m in ('audio', 'video')], 1)[index.build.rows.get_loc(video_id)]
     text = {o: v[o] if isinstance(v[o], str) and v[o].strip() else None for o in ('title', 'artist', 'genre', 'mood', 'release_date')}
     return dict(text, id=video_id, title=text['title'] or video_id, has_sound=bool(has[0]), has_picture=bool(has[1]))
 
@@ -97,13 +98,13 @@ class Visitors:
         with self.lock:
             if self.pool and self.pool.active and self.specs==specs: return self.pool
             self.close()
-            self.pool,self.specs = worker_pool(1, _start, (specs,)), specs
+            self.pool,self.specs = worker_pool(1, load_worker, (specs,)), specs
             return self.pool
 
     def encode(self, index, path):
         "Segments and vectors of a file, or the reason why not"
         c = index.config
-        job = self._ready(c['specs']).schedule(_work, (path, 'visitor', list(index.columns.values()), c['plan'], c['seed']), timeout=self.timeout)
+        job = self._ready(c['specs']).schedule(encode_in_worker, (path, 'visitor', list(index.build.columns.values()), c['plan'], c['seed']), timeout=self.timeout)
         try: return outcome(job, self.timeout)
         except BrokenProcessPool: return 'the networks cannot be loaded here: `mvrep doctor` says which weights are missing'
 
@@ -116,9 +117,9 @@ class Visitors:
         "As `recommend.similar`, for a file that was here"
         segments,found = self.known[name]
         starts = np.array([o.start for o in segments])
-        mine = {o: (starts, index.unit(o, found[c])) for o,c in index.columns.items() if found.get(c) is not None}
-        ranked = index.search(index.embed(found, starts), 10*k if diversity else k, weight=weight)
-        res = _arrange(index, ranked, k, 'joint', weight, diversity)
+        mine = {o: (starts, index.build.embed_segments(o, found[c])) for o,c in index.build.columns.items() if found.get(c) is not None}
+        ranked = index.search(index.build.embed(found, starts), 10*k if diversity else k, weight=weight)
+        res = arrange(ranked, index.videos.artist, ListRules(k=k, diversity=diversity), lambda ids: similarities(index, ids, 'joint', weight))
         return res, explain(index, mine, list(res.index))
 
     def close(self):
@@ -183,7 +184,7 @@ class Pages:
 
     def _id(self, state, request):
         v = request.query_params.get('id', '')
-        if v not in state.index._row: raise HTTPException(404, 'there is no such video in this index')
+        if v not in state.index.build.rows: raise HTTPException(404, 'there is no such video in this index')
         return v
 
     async def videos(self, request):
@@ -242,7 +243,7 @@ async def drop(
     if isinstance(found, str): raise HTTPException(422, f'this file cannot be used: {found}')
     name = os.urandom(16).hex()
     pages.visitors.keep(name, *found)
-    return JSONResponse(dict(drop=name, **{o: found[1].get(index.columns[s]) is not None for o,s in (('has_sound', 'audio'), ('has_picture', 'video'))}))
+    return JSONResponse(dict(drop=name, **{o: found[1].get(index.build.columns[s]) is not None for o,s in (('has_sound', 'audio'), ('has_picture', 'video'))}))
 
 # %% ../../nbs/library/11_explore/70_app.ipynb #81fd6e79
 def make_app(

@@ -152,7 +152,7 @@ def swap(self:Explorer,
     "Put another video's music under the selected picture; raises `ValueError` where there is no picture, or no music"
     if self.selected is None: raise ValueError('nothing is selected: select a point first')
     (mine,when),(theirs,then) = self.points.moment(self.selected), self.points.moment(other)
-    has = lambda o: self.index.has[self.index._row.get_loc(o)]
+    has = lambda o: np.stack([self.index.build.has[m] for m in ('audio', 'video')], 1)[self.index.build.rows.get_loc(o)]
     if not has(mine)[1]: raise ValueError(f'{self.selected} has no picture')
     if not has(theirs)[0]: raise ValueError(f'{other} has no music')
     a,b = (when, then) if when is not None else self.points.moments(mine, [theirs])[theirs]
@@ -234,14 +234,14 @@ def _media(points, dest, size):
     for i,(v,path) in enumerate(points.index.videos.path.items()):
         starts = [round(float(o), 3) for o in points.starts.get(v, [0.])]
         spans = sorted({points.span(v, o)[:2] for o in starts})
-        media.append([_name(v), int(points.index.has[i, 0]), round(spans[0][1], 3), starts, [s for s,_ in spans]])
+        media.append([_name(v), int(points.index.build.has['audio'][i]), round(spans[0][1], 3), starts, [s for s,_ in spans]])
         jobs += [(path, *o, size) for o in spans]
         files += [dest/f'{media[-1][0]}-{j}.mp4' for j in range(len(spans))]
         owner += [(i, j) for j in range(len(spans))]
     failed = cut_clips(jobs, files)
     for n in failed: media[owner[n][0]][4][owner[n][1]] = None
     for o in media: o[1],o[4] = o[1]*any(s is not None for s in o[4]), None if o[4]==o[3] else o[4]
-    return media, [f'{points.index.ids[owner[n][0]]}: {why}' for n,why in sorted(failed.items())]
+    return media, [f'{points.index.build.video_ids[owner[n][0]]}: {why}' for n,why in sorted(failed.items())]
 
 def render_page(
     levels:dict, # {level: from `page_level`}

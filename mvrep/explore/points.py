@@ -7,7 +7,7 @@ __all__ = ['SHORT', 'pack_points', 'Points', 'page_level']
 
 # %% ../../nbs/library/11_explore/20_points.ipynb #06e01797
 import re, warnings
-from copy import copy
+from dataclasses import replace
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
@@ -64,12 +64,11 @@ class Points:
             warnings.warn(f'{e} (done now)')
             self.map = fit_tsne(index, by, level)
         self.keys,self.level,self._segments,keys = self.map.keys, level, {}, index.store.keys()
-        self._on = copy(index) # in which what is not on the map has nothing to be found by
-        self._on.has = index.has & index._row.isin(self.keys.video_id)[:, None]
-        self._on._full,self._on._known = bool(self._on.has.all()), {}
+        on_map = index.build.rows.isin(self.keys.video_id)
+        self._on = replace(index.build, has={m: h & on_map for m,h in index.build.has.items()})
         self._ids = self.keys.index.to_numpy(object)
         self.starts = keys.groupby('video_id').start.agg(list)
-        self._x,self._first = {o: index.store.matrix(c) for o,c in index.columns.items()}, dict(zip(keys.video_id[::-1], range(len(keys)-1, -1, -1)))
+        self._x,self._first = {o: index.store.matrix(c) for o,c in index.build.columns.items()}, dict(zip(keys.video_id[::-1], range(len(keys)-1, -1, -1)))
 
     def span(self,
         video_id:str, # Of the index
@@ -92,7 +91,7 @@ class Points:
 @patch
 def _near_videos(self:Points, points, by, k):
     "Of each point the rows of its neighbours on the map, and scores"
-    res = self._on.search_many([self.index.query(v) for v in points], k, by, exclude=[(v,) for v in points])
+    res = self._on.search_many([self.index.build.query(v) for v in points], k, by, exclude=[(v,) for v in points])
     rows = self.keys.index.get_indexer(np.concatenate([o.index.to_numpy() for o in res])) # of all at once: pandas is slow to begin
     return zip(np.split(rows, np.cumsum([len(o) for o in res])[:-1]), [o.score.to_numpy() for o in res])
 
@@ -101,7 +100,7 @@ def _near_segments(self:Points, points, by, k):
     "As `_near_videos`"
     if by not in self._segments: # read once
         keys,x = map_vectors(self.index, by, 'segment')
-        cut = self.index.tracks['audio'].shape[1] if by=='joint' else x.shape[1]
+        cut = self.index.build.embeddings['audio'].shape[1] if by=='joint' else x.shape[1]
         has = np.stack([o.any(1) for o in (x[:, :cut], x[:, cut:])], 1)
         owner = pd.factorize(keys.video_id)[0]
         self._segments[by] = pd.Index(keys.index), self.keys.index.get_indexer(keys.index), x, has, owner, np.bincount(owner, minlength=1).max()
@@ -119,7 +118,7 @@ def _near_segments(self:Points, points, by, k):
 def _alike(self:Points, video, others, side):
     "For each of other videos the numbers of the two segments that are most alike; the first where one of them has no such side"
     rows = [self._first.get(o, 0)+np.arange(len(self.starts.get(o, ()))) for o in (video, *others)]
-    x = self.index.unit(side, np.asarray(self._x[side][np.concatenate(rows)]))
+    x = self.index.build.embed_segments(side, np.asarray(self._x[side][np.concatenate(rows)]))
     mine,*rest = np.split(x, np.cumsum([len(r) for r in rows])[:-1])
     scores = [np.where(np.isnan(s := mine@o.T), -np.inf, s) for o in rest]
     return [tuple(map(int, np.unravel_index(s.argmax(), s.shape))) if s.size else (0, 0) for s in scores]
@@ -155,7 +154,7 @@ def near(self:Points,
     res = self.keys.iloc[r][['video_id']].assign(score=s.astype(float))
     if self.level=='segment': res = res.assign(at=float(self.keys.start[point]), start=self.keys.start.iloc[r].astype(float))
     else: res['at'],res['start'] = [float(self.starts[video][i]) for i in at[:, 0]], [float(self.starts[v][i]) for v,i in zip(res.video_id, at[:, 1])]
-    return res.assign(sound=self.index.has[self.index._row.get_indexer(res.video_id), 0].astype(bool))
+    return res.assign(sound=self.index.build.has['audio'][self.index.build.rows.get_indexer(res.video_id)].astype(bool))
 
 # %% ../../nbs/library/11_explore/20_points.ipynb #0a6c5889
 def page_level(
@@ -173,7 +172,7 @@ def page_level(
                     who[b, j, :len(r)],score[b, j, :len(r)] = r, np.rint(100*s)
                     if len(at): moment[:, b, j, :len(at)] = at.T
                     bar.update()
-    video = points.index._row.get_indexer(points.keys.video_id).astype('<u4')
+    video = points.index.build.rows.get_indexer(points.keys.video_id).astype('<u4')
     start = points.keys.start.to_numpy('<f4') if points.level=='segment' else np.zeros(0, '<f4')
     more = {'video': video, 'from': start, 'who': who, 'score': score, **dict(zip(('at', 'start'), moment if len(moment) else (moment, moment)))}
     return pack_points(points.index.videos, points.map) | dict(more=dict(k=k) | {o: v.tobytes() for o,v in more.items()})

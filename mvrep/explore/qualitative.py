@@ -29,7 +29,7 @@ def draw_videos(
     seed:int=0 # Another seed draws others
 ) -> list[str]: # Video ids
     "Seed videos at random"
-    ids = sorted(np.asarray(index.ids)[np.asarray(index.has).all(1)])
+    ids = sorted(np.asarray(index.build.video_ids)[np.stack([index.build.has[m] for m in ('audio', 'video')], 1).all(1)])
     if not ids: raise ValueError(f'{index.folder} has no video with sound and picture')
     return sorted(ids, key=lambda o: seed_from('seed video', seed, o))[:n]
 
@@ -53,7 +53,7 @@ def track_neighbours(
 ) -> pd.DataFrame: # Columns `video_id`, `start` and `length` of the whole video in seconds, `score`; the nearest first
     "The videos nearest to a video"
     if by not in SIDES: raise ValueError(f'by={by!r}: one of {", ".join(SIDES)}')
-    res = index.search(index.query(video_id), k, by, exclude=(video_id,))
+    res = index.search(index.build.query(video_id), k, by, exclude=(video_id,))
     long = index.videos.duration.reindex(res.index)
     return pd.DataFrame(dict(video_id=list(res.index), start=0., length=long.to_numpy(float), score=res.score.to_numpy()))
 
@@ -69,8 +69,8 @@ def segment_neighbours(
     keys = index.store.keys()
     at = pd.Index(keys.segment_id).get_indexer(list(segment_ids))
     if (at<0).any(): raise KeyError(f'no segment {segment_ids[int((at<0).argmax())]!r} in {index.folder}')
-    x = {o: index.store.matrix(c) for o,c in index.columns.items()}
-    unit = {o: lambda i, o=o: np.asarray(index.unit(o, np.asarray(x[o][i], np.float32))) for o in x}
+    x = {o: index.store.matrix(c) for o,c in index.build.columns.items()}
+    unit = {o: lambda i, o=o: np.asarray(index.build.embed_segments(o, np.asarray(x[o][i], np.float32))) for o in x}
     seeds = {o: f(at) for o,f in unit.items()}
     s = np.empty((len(at), len(keys)), np.float32)
     for i in range(0, len(keys), block):
@@ -80,7 +80,7 @@ def segment_neighbours(
         for j in range(len(at)):
             mine = tuple(~np.isnan(seeds[o][j, 0]) for o in ('audio', 'video'))
             s[j, i:i+block] = cos[by][j] if by!='joint' else joint_scores(cos['audio'][j], cos['video'][j], has, mine)
-    out,ids,known = {}, keys.video_id.to_numpy(), keys.video_id.isin(index.ids).to_numpy()
+    out,ids,known = {}, keys.video_id.to_numpy(), keys.video_id.isin(index.build.video_ids).to_numpy()
     for name,i,row in zip(segment_ids, at, s):
         d = keys[['video_id', 'start', 'length']].assign(score=row)[(ids!=ids[i]) & known & ~np.isnan(row)]
         out[name] = d.sort_values(['score', 'video_id'], ascending=[False, True]).drop_duplicates('video_id').head(k).reset_index(drop=True)
@@ -162,6 +162,6 @@ def write_page(
              dict(title='Segments', rows=[dict(seed=card(keys.video_id[s], keys.start[s], keys.length[s]), lists={SIDES[by]: cards(found[by][s]) for by in SIDES}) for s in segments])]
     template = jinja2.Environment(autoescape=True).from_string((files('mvrep')/'static'/'qualitative.html.j2').read_text(encoding='utf-8'))
     scores = agreement(index, segments, k, seed).reset_index().to_dict('records') if segments else []
-    page = template.render(parts=[p for p in parts if p['rows']], scores=scores, k=k, seed=seed, n=len(index), encoders=', '.join(index.config['specs']))
+    page = template.render(parts=[p for p in parts if p['rows']], scores=scores, k=k, seed=seed, n=len(index), encoders=', '.join(index.build.specs))
     with atomic_write(dest) as tmp: tmp.write_text(page, encoding='utf-8')
     return Path(dest)

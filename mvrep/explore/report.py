@@ -32,7 +32,7 @@ def neighbour_precision(
     labels,rows = index.videos[label][known].to_numpy(), []
     artists = pd.factorize(index.videos.artist[known].map(name_key, na_action='ignore'))[0]
     for by in ('audio', 'video', 'joint'):
-        sim = np.stack([index.scores(index.query(o), by).score.to_numpy()[known] for o in index.ids[known]])
+        sim = np.stack([index.build.scores(index.build.query(o), by).score.to_numpy()[known] for o in index.build.video_ids[known]])
         sim = np.nan_to_num(sim, nan=-2)
         r,o = (precision_at_k(sim, labels, k, seed=seed, groups=g) for g in (None, artists))
         rows.append(dict(by=dict(audio='sound', video='picture', joint='both')[by], **r, other_artists=o['precision'], other_chance=o['chance']))
@@ -45,7 +45,7 @@ def pick_seeds(
 ) -> list[str]: # Video ids
     "Seeds of as many genres as can be, in order of id"
     v = index.videos.sort_index()
-    v = v[index.has[index._row.get_indexer(v.index)].all(1)]
+    v = v[np.stack([index.build.has[m] for m in ('audio', 'video')], 1)[index.build.rows.get_indexer(v.index)].all(1)]
     first = v.assign(turn=v.groupby(v.genre.fillna('')).cumcount()).sort_values(['turn', 'genre'], kind='stable')
     return list(first.index[:n])
 
@@ -74,7 +74,7 @@ def write_report(
     "Write one self-contained HTML page: seeds, neighbours, players, reasons and numbers"
     cards,n = [], 0
     for o in seeds or pick_seeds(index):
-        res,why = similar(index, o, k)
+        res,why = similar(index, o, k=k)
         card = dict(_card(index, o, n, 24), neighbours=[])
         for v,r in res.iterrows():
             n += 1
@@ -84,6 +84,6 @@ def write_report(
         cards.append(card)
         n += 1
     template = jinja2.Environment(autoescape=True).from_string((files('mvrep')/'static'/'report.html.j2').read_text())
-    page = template.render(n=len(index), k=k, scores=scores.to_dict('records'), seeds=cards, version=__version__, encoders=', '.join(index.config['specs']))
+    page = template.render(n=len(index), k=k, scores=scores.to_dict('records'), seeds=cards, version=__version__, encoders=', '.join(index.build.specs))
     with atomic_write(dest) as tmp: tmp.write_text(page)
     return Path(dest)

@@ -30,11 +30,11 @@ from ..features.vectors import fit_scale, pool_segments, standardise
 def _stack(index, sides, level):
     "Keys of all points, and vectors by side, rows of NaN where a side is missing"
     if level=='track':
-        keys = pd.DataFrame(dict(video_id=index.ids, start=0., length=index.videos.duration.to_numpy(float)), index=pd.Index(index.ids, name='id'))
-        return keys, [np.where(index.has[:, [('audio', 'video').index(o)]], index.tracks[o], np.float32(np.nan)) for o in sides]
+        keys = pd.DataFrame(dict(video_id=index.build.video_ids, start=0., length=index.videos.duration.to_numpy(float)), index=pd.Index(index.build.video_ids, name='id'))
+        return keys, [np.where(index.build.has[o][:, None], index.build.embeddings[o], np.float32(np.nan)) for o in sides]
     keys = index.store.keys()
-    ok = keys.video_id.isin(index.ids).to_numpy()
-    x = [index.unit(o, np.asarray(index.store.matrix(index.columns[o])[ok])) for o in sides]
+    ok = keys.video_id.isin(index.build.video_ids).to_numpy()
+    x = [index.build.embed_segments(o, np.asarray(index.store.matrix(index.build.columns[o])[ok])) for o in sides]
     return keys[ok].rename(columns=dict(segment_id='id')).set_index('id')[['video_id', 'start', 'length']], x
 
 def map_vectors(
@@ -47,7 +47,7 @@ def map_vectors(
     if by in ('audio', 'video', 'joint'): keys,x = _stack(index, ('audio', 'video') if by=='joint' else (by,), level)
     elif by in index.store.columns:
         keys = index.store.keys()
-        ok = keys.video_id.isin(index.ids).to_numpy()
+        ok = keys.video_id.isin(index.build.video_ids).to_numpy()
         keys,m = keys[ok], index.store.matrix(by)
         if not ok.all(): m = m[ok] # some are not in a build yet
         f = standardise(m, fit_scale(m))

@@ -8,9 +8,9 @@ __all__ = []
 # %% ../../nbs/library/04_features/00_features.ipynb #369a9311
 from ..core import public_names
 
-# %% ../../nbs/library/04_features/00_features.ipynb #62529ca6
+# %% ../../nbs/library/04_features/00_features.ipynb #0174ea9e
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'store': ['FeatureStore', 'KEY_SCHEMA', 'KEY_COLUMNS', 'open_table', 'sql_quote', 'sql_in', 'table_errors'],
     'vectors': ['Scale', 'fit_scale', 'unit_norm', 'standardise', 'pool_segments'],
-    'extraction': ['encode_video', 'missing', 'extract'],
+    'extraction': ['read_segment', 'encode_video', 'Job', 'missing', 'load_worker', 'encode_in_worker', 'extract'],
 })

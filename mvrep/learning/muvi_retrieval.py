@@ -120,13 +120,13 @@ class MuViRetrieval:
 
     def embed_audio(self,
         data:MuViSync # Any videos, of any length
-    ) -> np.ndarray: # Unit vectors in the order of `data.ids`, shape (n, d)
+    ) -> np.ndarray: # Unit vectors in the order of `data.video_ids`, shape (n, d)
         "Where songs are; the picture side of `data` is not looked at"
         return self.embed(sound_views(data, self.seconds), 'audio')
 
     def embed_video(self,
         data:MuViSync # Any videos, of any length
-    ) -> np.ndarray: # Unit vectors in the order of `data.ids`, shape (n, d)
+    ) -> np.ndarray: # Unit vectors in the order of `data.video_ids`, shape (n, d)
         "Where pictures are; the sound side of `data` is not looked at"
         return self.embed(picture_views(data, self.seconds), 'video')
 
@@ -175,7 +175,7 @@ def fit_retrieval(
     "Learn maps, ridges and weights of all views from `train`"
     if len(train)<20: raise ValueError(f'want at least 20 videos to learn from, got {len(train)}')
     cuts,n = cuts or all_views(train), len(train)
-    inner = artist_folds(artist_groups(read_artists(artists, train.ids)), k, seed)
+    inner = artist_folds(artist_groups(read_artists(artists, train.video_ids)), k, seed)
     arrays,ridges,sims = {}, {}, [{} for _ in inner]
     for view in cuts[0][0]:
         tried = {}
@@ -199,12 +199,12 @@ def main():
     o = p.parse_args()
     try:
         train,test = load_muvi(o.train), load_muvi(o.test)
-        if both := set(train.ids)&set(test.ids): raise ValueError(f'{len(both)} videos are in both files, such as {min(both)}')
+        if both := set(train.video_ids)&set(test.video_ids): raise ValueError(f'{len(both)} videos are in both files, such as {min(both)}')
         model = fit_retrieval(train, o.artists, o.seed)
     except (OSError, ValueError) as e: p.error(str(e))
     if o.save: model.save(o.save)
     res = retrieval_metrics(model.embed_audio(test), model.embed_video(test))
-    who = artist_groups(read_artists(o.artists, train.ids+test.ids))
+    who = artist_groups(read_artists(o.artists, train.video_ids+test.video_ids))
     seen = np.isin(who[len(train):], who[:len(train)])
     print(json.dumps(dict(n_train=len(train), seed=o.seed, n_test_by_artists_trained_on=int(seen.sum()),
         n_test_shorter_than_150_s=sum(len(m)<150 for m in test.motion)) | res, indent=1))

@@ -38,7 +38,7 @@ def sound_curves(
     seconds:int=150 # Length compared
 ) -> np.ndarray: # Level three ways, density two ways, rises and falls, chord changes, roots, qualities, shape (n, seconds, 37)
     "What the sound does each second"
-    loud,dens = _series(data, 'loud', seconds), np.sqrt(_series(data, 'dens', seconds))
+    loud,dens = _series(data, 'loudness', seconds), np.sqrt(_series(data, 'note_density', seconds))
     level,(root,kind,chord) = np.log(loud+.01), _chords(data, seconds)
     change = np.diff(chord, axis=1, prepend=chord[:,:1])!=0
     base = np.stack([level, loud, _order(loud), dens, _order(dens), _rise(level), _rise(-level), change, _rise(dens), _rise(-dens)], -1)
@@ -49,7 +49,7 @@ def picture_curves(
     seconds:int=150 # Length compared
 ) -> np.ndarray: # Motion, time since the cut, moods, and how they change, shape (n, seconds, 16)
     "What the picture does each second"
-    motion,scene,mood = np.log(_series(data, 'motion', seconds)+.3), _series(data, 'scene', seconds), _series(data, 'emotion6', seconds)
+    motion,scene,mood = np.log(_series(data, 'motion', seconds)+.3), _series(data, 'since_cut', seconds), _series(data, 'moods', seconds)
     swing = np.abs(np.diff(mood, axis=1, prepend=mood[:,:1])).sum(-1)
     base = np.stack([motion, _order(motion), scene==0, np.log1p(scene), _order(scene), _rise(motion), _rise(-motion), swing, np.exp(-scene/2), np.exp(-scene/5)], -1)
     return np.concatenate([base, np.sqrt(mood)], -1).astype(np.float32)
@@ -60,7 +60,7 @@ def windows(
 ) -> np.ndarray: # CLIP features, shape (n, seconds/10, 768)
     "What is to be seen in each 10 s"
     cut = data.cut(seconds)
-    return np.stack([o[np.arange(seconds)%t//10].reshape(seconds//10, 10, -1).mean(1) for o,t in zip(cut.clip10s, map(len, cut.motion))])
+    return np.stack([o[np.arange(seconds)%t//10].reshape(seconds//10, 10, -1).mean(1) for o,t in zip(cut.clip, map(len, cut.motion))])
 
 # %% ../../nbs/library/06_learning/85_muvi_views.ipynb #789b5d45
 def _stats(x, lags=(1, 2, 4, 8, 16)):
@@ -80,7 +80,7 @@ def sound_style(
     held = [np.diff(np.flatnonzero(np.r_[True, o[1:]!=o[:-1], True])) for o in chord]
     step = [((o[1:]-o[:-1])%12)[(o[1:]!=o[:-1])&(o[1:]<12)&(o[:-1]<12)] for o in root]
     full = share(chord, 182)
-    return np.c_[_stats(np.log(_series(data, 'loud', seconds)+.01)), _stats(np.sqrt(_series(data, 'dens', seconds))), np.sqrt(full),
+    return np.c_[_stats(np.log(_series(data, 'loudness', seconds)+.01)), _stats(np.sqrt(_series(data, 'note_density', seconds))), np.sqrt(full),
         np.sqrt(share(root, 13)), np.sqrt(share(kind, 14)), np.sqrt(share([np.minimum(o, 8)-1 for o in held], 8)), np.sqrt(share(step, 12)),
         [len(o)/seconds for o in held], -(full*np.log(full+1e-9)).sum(1), ['major' in o for o in data.key]].astype(np.float32)
 
@@ -89,7 +89,7 @@ def picture_style(
     seconds:int=150 # Length looked at
 ) -> np.ndarray: # CLIP mean and spread, motion, cuts, moods, shape (n, 1587)
     "The pictures of a video as one row of numbers"
-    clip,scene,mood = windows(data, seconds), _series(data, 'scene', seconds), _series(data, 'emotion6', seconds)
+    clip,scene,mood = windows(data, seconds), _series(data, 'since_cut', seconds), _series(data, 'moods', seconds)
     far = np.log1p(scene)
     return np.c_[clip.mean(1), clip.std(1), 2*_stats(np.log(_series(data, 'motion', seconds)+.3)), (scene==0).reshape(len(scene), 5, -1).mean(-1), far.mean(1), far.max(1),
         mood.mean(1), mood.std(1)].astype(np.float32)

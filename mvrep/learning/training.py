@@ -28,7 +28,7 @@ from torch import multiprocessing, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from .heads import ProjectionHead, autoencoder_init
 from .model import JointModel
-from .losses import ClipLoss, VeldkampLoss, same_pairs
+from .losses import ClipLoss, NTXentLoss, VeldkampLoss, same_pairs
 from ..metrics.ranking import embedding_ranks, precision_at_k, retrieval_metrics
 from .distributed import SyncBatchNorm1d, world_size, gather_rows
 from .data import TrainingData, _map, synthetic_store, training_data
@@ -64,7 +64,8 @@ class TrainConfig:
 
 # %% ../../nbs/library/06_learning/70_training.ipynb #99cffdad
 LOSSES = dict(veldkamp=lambda c: VeldkampLoss(c.temperature), printed=lambda c: VeldkampLoss(c.temperature, printed=True),
-              clip=lambda c: ClipLoss(c.temperature, intra=c.intra), learned=lambda c: ClipLoss(c.temperature, learned=True, intra=c.intra))
+              clip=lambda c: (NTXentLoss if c.intra else ClipLoss)(c.temperature),
+              learned=lambda c: (NTXentLoss if c.intra else ClipLoss)(c.temperature, learned=True))
 
 _aligned = dict(output='linear', standardise=True, loss='learned', temperature=.07, masks=('artist',), lr=1e-3, weight_decay=.1, decay=.98,
                 passes=4, fresh=True, patience=10)
@@ -222,7 +223,7 @@ def prepare_model(model, config, data):
         head = getattr(model.towers, side)
         if config.autoencoder and isinstance(head, ProjectionHead):
             some = np.sort(np.random.default_rng(config.seed).permutation(at)[:20_000])
-            autoencoder_init(head, model.scaled(side, data.load(side, some)), config.autoencoder, seed=config.seed)
+            autoencoder_init(head, model.apply_scale(side, data.load(side, some)), config.autoencoder, seed=config.seed)
 
 def make_trainer(run, config, progress, devices, **kwargs):
     "A trainer that keeps logs and checkpoints in the folder of the run"

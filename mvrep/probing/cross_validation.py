@@ -207,14 +207,14 @@ def cross_validate(
 def index_inputs(
     index, # An `Index`
     block:int=256 # Videos that are read at a time
-) -> dict: # {'audio': (n, 2·f), 'video': (n, 2·g)} in the order of `index.ids`, rows of NaN where there is none
+) -> dict: # {'audio': (n, 2·f), 'video': (n, 2·g)} in the order of `index.build.video_ids`, rows of NaN where there is none
     "Mean and spread over the segments of each video"
     ids,out = index.store.keys().video_id.to_numpy(), {}
     edge = np.flatnonzero(np.r_[True, ids[1:]!=ids[:-1], True]) # where a video begins; the last one is the end
-    to = pd.Index(index.ids).get_indexer(ids[edge[:-1]]) # -1 if it is not in the build
-    for side,column in index.columns.items():
+    to = pd.Index(index.build.video_ids).get_indexer(ids[edge[:-1]]) # -1 if it is not in the build
+    for side,column in index.build.columns.items():
         features = index.store.matrix(column)
-        out[side] = np.full((len(index.ids), 2*features.shape[1]), np.nan)
+        out[side] = np.full((len(index.build.video_ids), 2*features.shape[1]), np.nan)
         for i in range(0, len(edge)-1, block):
             e = edge[i:i+block+1]
             x,cut = np.asarray(features[e[0]:e[-1]], np.float64), e[:-1]-e[0]
@@ -249,13 +249,13 @@ def probe_index(
     fused = {}
     if len(x)==2: x,fused = x|dict(concatenated=np.concatenate(list(x.values()), 1)), dict(both=('audio', 'video', 'concatenated'))
     note = []
-    if by=='all' and index.model:
-        j = {o: np.where(index.has[:,[i]], index.tracks[o], np.nan).astype(float) for i,o in enumerate(('audio', 'video'))}
+    if by=='all' and index.build.model:
+        j = {o: np.where(index.build.has[o][:,None], index.build.embeddings[o], np.nan).astype(float) for i,o in enumerate(('audio', 'video'))}
         x |= {f'joint_{k}': v for k,v in j.items()} | dict(joint_both=np.where(np.isnan(j['audio']), j['video'], np.where(np.isnan(j['video']), j['audio'], (j['audio']+j['video'])/2)))
-        seen = sum(index.model.about.get('split', {}).get(o)=='train' for o in index.ids)
+        seen = sum(index.build.model.about.get('split', {}).get(o)=='train' for o in index.build.video_ids)
         note = [f'the joint space was trained, without labels, on {seen} of these {len(index)} videos']
     res = cross_validate(x, values, list(index.videos.artist), kind, fused, folds, seeds)
     if by=='both': res['results'],res['per_class'] = ([r for r in res[k] if r['by'] in ('concatenated', 'both')] for k in ('results', 'per_class'))
     for r in res['results']: r['input'] = INPUTS[r['by']]
-    for r in res['doubtful'] or (): r['video_id'] = index.ids[r.pop('position')]
+    for r in res['doubtful'] or (): r['video_id'] = index.build.video_ids[r.pop('position')]
     return dict(target=target) | res | dict(notes=note+res['notes'])

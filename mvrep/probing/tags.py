@@ -19,14 +19,14 @@ def _tagger(name): return Musicnn.from_pretrained(name).eval()
 def tag_catalogue(
     index, # An `Index` whose sound is encoded by `musicnn_mtt` or `musicnn_msd`
     labels:bool=False # Probabilities of all 50 tags, and not the first few
-) -> pd.DataFrame: # One row a video in the order of `index.ids`: columns `tags`, the five most likely, and `scores`; or a column a tag; missing where there is no sound
+) -> pd.DataFrame: # One row a video in the order of `index.build.video_ids`: columns `tags`, the five most likely, and `scores`; or a column a tag; missing where there is no sound
     "musicnn's own tags of the videos of an index; raises `ValueError` where its sound is encoded by something else"
-    column = index.columns['audio']
+    column = index.build.columns['audio']
     if column not in ('musicnn_mtt', 'musicnn_msd'): raise ValueError(f'the sound of this index is encoded by {column}, which has no tags: musicnn_mtt or musicnn_msd has')
     net,keys,x = _tagger(column[-3:]), index.store.keys(), np.array(index.store.matrix(column), np.float32)
     with torch.inference_mode():
         p = torch.sigmoid(net.output(net.dense_norm(torch.relu(net.dense(net.pool_norm(torch.from_numpy(x)))))))
-    p = pd.DataFrame(p.numpy(), columns=net.labels).groupby(keys.video_id.to_numpy()).mean().reindex(index.ids)
+    p = pd.DataFrame(p.numpy(), columns=net.labels).groupby(keys.video_id.to_numpy()).mean().reindex(index.build.video_ids)
     if labels: return p
     best = np.argsort(-p.to_numpy(), 1, kind='stable')[:,:5]
     has = p.iloc[:,0].notna()

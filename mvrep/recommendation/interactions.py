@@ -15,7 +15,7 @@ from ..features.vectors import unit_norm
 from ..index.index import Index
 from ..metrics.intervals import bootstrap_interval
 from ..metrics.recommendation import recommendation_metrics
-from .neighbours import _together
+from .likes import combine
 
 # %% ../../nbs/library/10_recommendation/60_interactions.ipynb #edead2e3
 class InteractionError(ValueError):
@@ -126,11 +126,11 @@ def item_vectors(
     index:Index, # Whose
     by:str='joint', # 'audio', 'video' or 'joint'
     weight:float=.5 # Of the sound in 'joint', 0 to 1
-) -> np.ndarray: # Unit vectors in the order of `index.ids`, shape (n, d), float32; zeros for a video that lacks what is asked for
+) -> np.ndarray: # Unit vectors in the order of `index.build.video_ids`, shape (n, d), float32; zeros for a video that lacks what is asked for
     "One vector a video, sound and picture side by side"
     if by not in ('audio', 'video', 'joint'): raise ValueError(f"by={by!r}: one of 'audio', 'video', 'joint'")
-    if by!='joint': return np.array(index.tracks[by], np.float32)
-    x = np.concatenate([np.asarray(index.tracks[o])*w**.5 for o,w in (('audio', weight), ('video', 1-weight))], 1)
+    if by!='joint': return np.array(index.build.embeddings[by], np.float32)
+    x = np.concatenate([np.asarray(index.build.embeddings[o])*w**.5 for o,w in (('audio', weight), ('video', 1-weight))], 1)
     return unit_norm(x).astype(np.float32)
 
 # %% ../../nbs/library/10_recommendation/60_interactions.ipynb #678ba90e
@@ -143,7 +143,7 @@ def by_content(
     at,some = pd.Index(items), (vectors!=0).astype(np.float32)
     def score(liked):
         r = _rows(at, liked)
-        return _together(np.where(some[r]@some.T>0, vectors[r]@vectors.T, np.nan), how)
+        return combine(np.where(some[r]@some.T>0, vectors[r]@vectors.T, np.nan), how)
     return score
 
 def _rows(at, ids):

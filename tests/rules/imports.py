@@ -12,7 +12,7 @@ FORBIDDEN = { # Packages that importing a room does not import, not even through
     'learning': INTERFACES, 'pretraining': INTERFACES, 'probing': INTERFACES, 'index': INTERFACES|{'lightning'},
     'recommendation': INTERFACES, 'cli': INTERFACES|{'lightning'}}
 LOADERS = { # {loader of a data set: what modules that may import it have in their name}
-    'corpus.muvi': 'muvi', 'corpus.public': 'public'}
+    'corpus.muvi': 'muvi', 'corpus.public': 'public', 'corpus.msd': 'msd'}
 
 def is_ours(name): return name.split('.')[0]=='mvrep'
 

@@ -1,0 +1,69 @@
+"Clips, clip files, contact sheets and spectrograms"
+import numpy as np
+import pytest
+from mvrep.core import MediaError
+from mvrep.media import contact_sheet, cut_clip, cut_clips, mel_image, write_clip
+from mvrep.media import frame_number, make_clip, probe, read_audio, read_frames, tone_second
+from media_files import SHORT_GOP, make
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    "A clip of four seconds with tags"
+    return make_clip(tmp_path_factory.mktemp('media')/'a.mp4', tags={'title': 'Numbers'})
+
+def test_a_clip_for_browsers(source, tmp_path):
+    clip = tmp_path/'clip.mp4'
+    clip.write_bytes(cut_clip(source, 1, 2))
+    info = probe(clip)
+    assert (info.video_codec, info.audio_codec, info.tags)==('h264', 'aac', {})
+    assert abs(info.duration-2)<.1
+    assert frame_number(read_frames(clip)[0])==25
+    assert tone_second(read_audio(clip, length=.5))==1
+
+@pytest.mark.parametrize('modality', ['audio', 'video'])
+def test_a_clip_of_one_modality(modality, tmp_path):
+    clip = tmp_path/'clip.mp4'
+    clip.write_bytes(cut_clip(make_clip(tmp_path/'a.mp4', modalities=(modality,)), 1, 2))
+    assert (probe(clip).has_audio, probe(clip).has_video)==(modality=='audio', modality=='video')
+
+def test_small_frames_stay_small(source, tmp_path):
+    (tmp_path/'clip.mp4').write_bytes(cut_clip(source, length=1, size=240))
+    assert probe(tmp_path/'clip.mp4').height==96
+
+def test_a_missing_file():
+    with pytest.raises(MediaError, match='no such file'): cut_clip('nowhere.mp4')
+
+def test_many_clips(source, tmp_path):
+    files = [tmp_path/'clips'/f'{i}.mp4' for i in range(3)]
+    failed = cut_clips([(source, 0., 1., 90), ('gone.mp4', 0., 1., 90), (source, 3., 1., 90)], files)
+    assert failed=={1: 'no such file: check the path'}
+    assert sorted((tmp_path/'clips').iterdir())==[files[0], files[2]]
+    info = probe(files[2])
+    assert (info.height, info.video_codec, info.audio_codec, round(info.duration))==(90, 'h264', 'aac', 1)
+
+def test_clip_files_have_the_form_of_the_thesis(tmp_path):
+    path = make(tmp_path/'a.mov', options=SHORT_GOP, audio='pcm_s16le')
+    mp4, wav = write_clip(path, tmp_path/'out'/'b.mp4', start=.5, length=2)
+    video, audio = probe(mp4), probe(wav)
+    assert (video.width, video.height, video.fps, video.video_codec, video.duration)==(768, 432, 10, 'h264', 2.)
+    assert (video.has_audio, audio.sr, audio.channels, audio.duration)==(False, 16000, 1, 2.)
+    frames = read_frames(path, .5, 2, fps=10)
+    assert [frame_number(o) for o in read_frames(mp4)]==[frame_number(o) for o in frames]
+    np.testing.assert_allclose(read_audio(wav), read_audio(path, .5, 2), atol=1e-4)
+
+def test_a_clip_never_replaces_its_source(source):
+    content = source.read_bytes()
+    for dest in (source, str(source).removesuffix('.mp4')):
+        with pytest.raises(ValueError, match='choose another name'): write_clip(source, dest)
+    assert source.read_bytes()==content
+
+def test_contact_sheet(source):
+    assert contact_sheet(source, n=6, width=100).size==(6*102-2, 60)
+    assert contact_sheet(source, n=10, width=50).size==(8*52-2, 2*32-2)
+    frames = read_frames(source)
+    middles = np.asarray(contact_sheet(frames, n=4, width=160))
+    assert [frame_number(middles[:, i*162:i*162+160]) for i in range(4)]==[12, 37, 62, 87]
+
+def test_mel_image(source):
+    image = mel_image(read_audio(source))
+    assert (image.size, image.mode)==((600, 240), 'P')
