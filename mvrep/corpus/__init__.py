@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/03_corpus/00_corpus.ipynb #1d8d4a77
 from ..core import public_names
 
-# %% ../../nbs/library/03_corpus/00_corpus.ipynb #dd349772
+# %% ../../nbs/library/03_corpus/00_corpus.ipynb #85879ec7
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'names': ['plain_text', 'name_key', 'is_known', 'artist_key', 'artist_names', 'linked_groups', 'artist_groups'],
     'manifest': [
@@ -32,8 +32,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'demo': [
         'EMOTIONS', 'video_causes', 'emotion_of', 'describe', 'write_video', 'make_demo', 'demo_corpus', 'tiny_corpus'],
     'exploration': [
-        'COUNTRY_TAGS', 'GENRE_TAGS', 'check_columns', 'release_years', 'density', 'compare_densities', 'plot_densities',
-        'tag_lists', 'tag_counts', 'most_common', 'nearest_country', 'compare_shares', 'plot_shares'],
+        'COUNTRY_TAGS', 'GENRE_TAGS', 'check_columns', 'release_years', 'density', 'compare_densities',
+        'plot_densities', 'tag_lists', 'tag_counts', 'most_common', 'nearest_country', 'compare_shares', 'plot_shares'],
     'muvi': [
         'MuViSync', 'make_muvi', 'check_muvi', 'load_muvi', 'save_muvi', 'read_artists', 'to_corpus',
         'segment_features'],

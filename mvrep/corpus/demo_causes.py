@@ -12,11 +12,11 @@ from importlib.resources import files
 import numpy as np
 from ..core import seed_from
 
-# %% ../../nbs/library/03_corpus/52_demo_causes.ipynb #6f9e08e3
+# %% ../../nbs/library/03_corpus/52_demo_causes.ipynb #2a0c190f
 @dataclass(frozen=True)
 class Genre:
     "How songs of a genre are played"
-    name:str
+    name:str # Such as 'hip hop'
     tempo:tuple # Slowest and fastest tempo, beats per minute
     energy:float # Typical energy, 0–1
     valence:float # Typical valence, -1 (dark) to 1 (bright)

@@ -14,7 +14,7 @@ import numpy as np
 from ..core import seed_from
 from .demo_causes import Causes, MODES, signature
 
-# %% ../../nbs/library/03_corpus/56_demo_looks.ipynb #bb5caa29
+# %% ../../nbs/library/03_corpus/56_demo_looks.ipynb #9c18f3d5
 @dataclass(frozen=True)
 class Look:
     "What videos of a genre look like"
@@ -23,7 +23,7 @@ class Look:
     scenes:dict # {kind of scene: probability}
     grey:float # Probability of black and white
     beats_per_shot:int # Usual number of beats between cuts; from 8 on, shots are cross-faded
-    grain:float # Strength of the film grain, 0–1
+    grain:float # Strength of the grain, 0–1
     band:list # Performers on a stage
 
 def _read_looks():
