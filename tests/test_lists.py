@@ -11,7 +11,8 @@ from mvrep.features.vectors import unit_norm
 from mvrep.index.index import create_index
 from mvrep.index.indexing import tiny_index
 from mvrep.index.joint_space import train
-from mvrep.media.read import probe, read_audio, read_frames, write_clip
+from mvrep.media.clips import write_clip
+from mvrep.media.read import probe, read_audio, read_frames
 from mvrep.media.segments import Segment
 from mvrep.recommendation.likes import combine, freshness, recommend
 from mvrep.recommendation.lists import ListRules, limit_per_artist, mmr
