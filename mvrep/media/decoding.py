@@ -125,7 +125,7 @@ def _skip_unneeded(packets, codec, start):
         codec.skip_frame = 'NONREF' if is_over else 'DEFAULT'
         yield packet
 
-# %% ../../nbs/library/01_media/15_decoding.ipynb #a4fcfe1e
+# %% ../../nbs/library/01_media/15_decoding.ipynb #26fb0bf6
 class DecodedFrame(NamedTuple):
     "A frame of video, or of a few hundred audio samples, with its time"
     start:float # Seconds from the start of the file
@@ -133,6 +133,7 @@ class DecodedFrame(NamedTuple):
     frame:av.VideoFrame|av.AudioFrame # Stays valid after the file is closed
     pixel_aspect:float # Width of a pixel divided by its height; 1 for audio
 
+# %% ../../nbs/library/01_media/15_decoding.ipynb #a447b39e
 def _ticks(media, stream, seconds):
     "A time on the clock of a stream"
     return math.floor((seconds+media.origin)/stream.time_base)

@@ -204,7 +204,7 @@ def read_frames(
     "Read the frames of a stretch. Raises `MediaError` if there is no frame, `ValueError` for a wrong start or length."
     return np.stack(list(iter_frames(path, start, length, fps, size)))
 
-# %% ../../nbs/library/01_media/20_read.ipynb #728f23e5
+# %% ../../nbs/library/01_media/20_read.ipynb #1b51138c
 _FULL_SCALE = {'u1': 128., 'i2': 2.**15, 'i4': 2.**31, 'i8': 2.**63} # Largest value of integer samples
 
 def _mono(frame):
@@ -215,6 +215,7 @@ def _mono(frame):
     if x.dtype==np.uint8: mean -= 128
     return (mean/_FULL_SCALE.get(x.dtype.str[1:], 1.)).astype(np.float32)
 
+# %% ../../nbs/library/01_media/20_read.ipynb #a806fa72
 @dataclass
 class _Waveform:
     "Decoded audio of a stretch, in pieces"
