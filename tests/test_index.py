@@ -491,6 +491,29 @@ def test_metadata_is_filled_or_renewed(real, corpus):
     first = corpus.video_id[0]
     assert (real.videos.genre[first], real.videos.origin[first])==('polka', corpus.origin[0])
 
+def test_columns_of_the_users_own(changing):
+    index = changing.index
+    own = dict(energy=[.5, 0., None], playlists=[['a', 'b'], [], None], label=['x', None, 3], **{'my mood': ['sad', '', 'glad']})
+    index.put_videos(pd.DataFrame(dict(video_id=['a', 'b', 'c'], path=['a.mp4', 'b.mp4', 'c.mp4'], **own)))
+    index.make_build()
+    videos = index.videos
+    assert videos.energy[:2].tolist()==[.5, 0.] and videos.my_mood['c']=='glad'
+    assert videos.label[['a', 'c']].tolist()==['x', '3'] and videos.label.isna()['b']
+    assert list(videos.playlists['a'])==['a', 'b'] and np.isnan(videos.energy['silent'])
+    assert list(index.build.video_ids[index.filter("energy >= 0 AND my_mood IS NULL")])==['b']
+    index.put_videos(pd.DataFrame([dict(video_id='a', path='a.mp4', energy=.9)]), renew=False)
+    index.reload()
+    assert index.videos.energy['a']==.5 # only gaps are filled
+    index.rollback(1)
+    assert 'energy' not in index.videos
+    two = pd.DataFrame([['a', 'a.mp4', 1, 2]], columns=['video_id', 'path', 'a b', 'a-b'])
+    with pytest.raises(ValueError, match="two columns of the manifest are stored as 'a_b'"): index.put_videos(two)
+
+def test_a_value_that_does_not_fit_its_column(changing):
+    changing.index.put_videos(pd.DataFrame([dict(video_id='a', path='a.mp4', energy=.5)]))
+    with pytest.raises(ValueError, match="b: energy='high' is not a number"):
+        changing.index.put_videos(pd.DataFrame([dict(video_id='b', path='b.mp4', energy='high')]))
+
 def test_a_file_is_embedded_as_in_the_index(real, corpus):
     encoders = [load_encoder(o) for o in real.build.specs]
     feats = encode_video(corpus.path[0], corpus.video_id[0], encoders)[1]

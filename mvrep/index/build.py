@@ -7,7 +7,6 @@ __all__ = ['LARGE', 'Query', 'CellSearch', 'Build', 'empty_build', 'write_build'
 
 # %% ../../nbs/library/09_index/30_build.ipynb #a257e16c
 import json
-import warnings
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -389,7 +388,7 @@ def _tune(self:Build, table, n_cells, by, rows, target, k, n_queries, seed):
 def hubness(self:Build,
     by:str='joint', # 'audio', 'video' or 'joint'
     k:int=10, # Length of the lists
-    max_videos:int=4000, # If there are more, so many are drawn
+    max_videos:int=4000, # Videos that are compared; if there are more, this many are drawn
     seed:int=0 # Seed of the draw
 ) -> dict: # As from `exact.hubness`; only `by` and `seed` if there are too few videos
     "How unevenly lists of `k` neighbours are spread over the videos. Raises `ValueError` for another `by`."

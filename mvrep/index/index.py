@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['VIDEOS', 'IndexConfig', 'read_config', 'write_config', 'Index', 'model_name', 'create_index']
 
-# %% ../../nbs/library/09_index/40_index.ipynb #fb34c987
+# %% ../../nbs/library/09_index/40_index.ipynb #badc1d81
 import json
+import re
 import shutil
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -153,34 +154,64 @@ def create_index(
     write_config(config, folder/'mvrep.json')
     return Index(folder)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #7912ef98
-def _plain(value):
-    "A cell of a manifest as a text, a number, a list of texts, or None"
-    if isinstance(value, (list, tuple, np.ndarray)): return [str(o) for o in value]
-    if pd.isna(value): return None
-    if isinstance(value, (str, float)): return value
-    return float(value) if isinstance(value, (int, np.number)) else str(value)
+# %% ../../nbs/library/09_index/40_index.ipynb #123e1866
+def _is_number(value): return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+def _kind(values):
+    "Arrow type of a column of the user's own"
+    known = [o for o in values if isinstance(o, (list, tuple, np.ndarray)) or not pd.isna(o)]
+    if known and all(isinstance(o, (list, tuple, np.ndarray)) for o in known): return pa.list_(pa.string())
+    if known and all(_is_number(o) for o in known): return pa.float64()
+    return pa.string()
+
+def _plain(value, kind):
+    "A cell of a manifest as the table keeps it; `ValueError` if it does not fit"
+    if isinstance(value, (list, tuple, np.ndarray)): value = [str(o) for o in value]
+    elif pd.isna(value): return None
+    if pa.types.is_list(kind): return value if isinstance(value, list) else [str(value)]
+    if pa.types.is_floating(kind): return float(value)
+    return '; '.join(value) if isinstance(value, list) else str(value)
 
 def _merged(row, known, renew):
     "One row of metadata from what is given and what is known"
     first, second = (row, known) if renew else (known, row)
-    merged = {column: first.get(column) or second.get(column) or None for column in VIDEOS.names}
+    merged = {}
+    for column in {*row, *known}:
+        value = first.get(column)
+        merged[column] = second.get(column) if value is None or value in ('', []) else value
     always = {column: row[column] for column in ('video_id', 'path', 'duration') if row[column]}
     return merged|always
+
+@patch
+def _add_own_columns(self:Index, corpus):
+    "Add columns of the user's own to the table; returns the corpus with their names as they are stored"
+    own = {o: re.sub(r'\W', '_', str(o)) for o in corpus.columns if o not in VIDEOS.names}
+    renamed = corpus.rename(columns=own)
+    twice = renamed.columns[renamed.columns.duplicated()]
+    if len(twice): raise ValueError(f'two columns of the manifest are stored as {twice[0]!r}: rename one of them')
+    new = [pa.field(o, _kind(renamed[o])) for o in own.values() if o not in self.table.schema.names]
+    if new: self.table.add_columns(pa.schema(new))
+    return renamed
 
 @patch
 def put_videos(self:Index,
     corpus:pd.DataFrame, # Manifest, checked by `validate`
     renew:bool=True # Replace what is known; otherwise only fill what is missing
 ):
-    "Enter the metadata of videos. They are searched after the next build."
-    known = {o['video_id']: o for o in self.table.to_arrow().to_pylist()}
-    rows = []
-    for given in corpus.reindex(columns=VIDEOS.names).to_dict('records'):
-        row = {column: _plain(value) for column, value in given.items()}
+    """Enter the metadata of videos, with columns of your own. They are searched after the next build. Raises
+    `ValueError` if two columns get the same name, or a value does not fit the column it is stored in."""
+    corpus, known = self._add_own_columns(corpus), {o['video_id']: o for o in self.table.to_arrow().to_pylist()}
+    schema, rows = self.table.schema, []
+    for given in corpus.reindex(columns=schema.names).to_dict('records'):
+        row = {}
+        for field in schema:
+            try: row[field.name] = _plain(given[field.name], field.type)
+            except ValueError:
+                value = f'{field.name}={given[field.name]!r}'
+                raise ValueError(f'{given["video_id"]}: {value} is not a number') from None
         rows.append(_merged(row, known.get(row['video_id'], {}), renew))
     merge = self.table.merge_insert('video_id').when_matched_update_all().when_not_matched_insert_all()
-    merge.execute(pa.Table.from_pylist(rows, VIDEOS))
+    merge.execute(pa.Table.from_pylist(rows, schema))
 
 # %% ../../nbs/library/09_index/40_index.ipynb #a6c6b5e1
 @patch
@@ -311,7 +342,7 @@ def put_embeddings(self:Index,
     build = replace(self._read(0), video_ids=ids, sources=['']*len(ids), has=has, embeddings=embeddings)
     self._save(build, self.model_file)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #7e0a37f6
+# %% ../../nbs/library/09_index/40_index.ipynb #60bcba6a
 @patch
 def filter(self:Index,
     where:str # SQL on the columns of the manifest, such as `genre = 'rock' AND release_date >= '2000'`
@@ -320,7 +351,8 @@ def filter(self:Index,
     try: found = self.table.search().where(where).select(['video_id']).to_arrow()['video_id'].to_pylist()
     except Exception as e: # of several kinds, all from the engine's parser
         reason = str(e).splitlines()[0][:200]
-        raise ValueError(f'cannot filter by {where!r}: columns are {", ".join(VIDEOS.names)}. {reason}') from None
+        columns = ', '.join(self.table.schema.names)
+        raise ValueError(f'cannot filter by {where!r}: columns are {columns}. {reason}') from None
     return np.isin(self.build.video_ids, np.array(found, object))
 
 @patch

@@ -196,6 +196,6 @@ def tiny_index(
 
 def study_index() -> Index: # Not to be changed
     """The index that the studies look at: `MVREP_INDEX`, or 96 synthetic videos. Raises `FileNotFoundError` if
-    `MVREP_INDEX` is no index."""
+    `MVREP_INDEX` is not an index."""
     own = os.environ.get('MVREP_INDEX')
     return Index(own or cached(_make_study, 'study-index', *_code_versions())/'ix')
