@@ -1,11 +1,9 @@
 "Feature store, vectors and extraction"
-import os
 import random
 import shutil
 import subprocess
 import sys
 from collections import namedtuple
-from pathlib import Path
 
 import av
 import numpy as np
@@ -317,21 +315,25 @@ def test_engine_errors_become_errors_of_python():
 
 WRITER = """
 import sys
+from collections import namedtuple
+import numpy as np
 import mvrep.features.store as store_module
-from test_features import *
-store = FeatureStore(sys.argv[1])
-for o in (AUDIO, VIDEO): store.add_column(o)
+Encoder = namedtuple('Encoder', 'column made_by dim dtype')
+Segment = namedtuple('Segment', 'index start length')
+audio, video = Encoder('audio', 'audio/1', 5, 'float32'), Encoder('video', 'video/1', 3, 'float32')
 store_module.MERGE_ROWS = 6
+store = store_module.FeatureStore(sys.argv[1])
+for o in (audio, video): store.add_column(o)
 for i in range(1000):
-    store.put(f'v{i%7}', TWO, f'{i}', {AUDIO: np.full((2, 5), i), VIDEO: np.full((2, 3), i)})
+    feats = {o: np.full((2, o.dim), i) for o in (audio, video)}
+    store.put(f'v{i%7}', [Segment(0, 0., 5.), Segment(1, 5., 5.)], f'{i}', feats)
     print(i, flush=True)
 """
 
 def test_a_killed_writer_leaves_whole_videos(tmp_path):
     rng = random.Random(0)
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), *sys.path]))
     for _ in range(3):
-        p = subprocess.Popen([sys.executable, '-c', WRITER, tmp_path], stdout=subprocess.PIPE, text=True, env=env)
+        p = subprocess.Popen([sys.executable, '-c', WRITER, tmp_path], stdout=subprocess.PIPE, text=True)
         printed = [p.stdout.readline() for _ in range(rng.randint(3, 30))]
         p.kill()
         printed += p.communicate()[0].splitlines()
