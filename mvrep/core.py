@@ -7,7 +7,8 @@ __all__ = ['MODALITIES', 'other_modality', 'data_home', 'data_folder', 'MediaErr
            'sha256', 'count_of', 'clock', 'figure_image', 'parameter_text', 'add_parameters', 'public_names',
            'import_torchvision']
 
-# %% ../nbs/library/00_core/00_core.ipynb #701d41bd
+# %% ../nbs/library/00_core/00_core.ipynb #eb11377b
+import fcntl
 import hashlib
 import importlib
 import inspect
@@ -83,7 +84,14 @@ def atomic_write(
         os.replace(tmp, path)
     finally: Path(tmp).unlink(missing_ok=True)
 
-# %% ../nbs/library/00_core/00_core.ipynb #9b0a6573
+# %% ../nbs/library/00_core/00_core.ipynb #01b60387
+@contextmanager
+def _locked(path):
+    "Wait until this process is the only one here"
+    with open(path, 'w') as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
 def cached(
     make, # Function that fills an empty folder: `make(folder)`
     *key # What the content depends on: first a name, then settings, seed, version of the code
@@ -92,13 +100,12 @@ def cached(
     folder = data_home()/'cache'/f'{key[0]}-{seed_from(*key):016x}'
     if folder.exists(): return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix='.tmp-', dir=folder.parent) as tmp:
+    with _locked(folder.with_suffix('.lock')), tempfile.TemporaryDirectory(prefix='.tmp-', dir=folder.parent) as tmp:
+        if folder.exists(): return folder
         work = Path(tmp)/'work'
         work.mkdir()
         make(work)
-        try: os.rename(work, folder)
-        except OSError:
-            if not folder.exists(): raise
+        os.rename(work, folder)
     return folder
 
 # %% ../nbs/library/00_core/00_core.ipynb #9fd19a34
