@@ -23,10 +23,10 @@ from starlette.requests import ClientDisconnect
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from ..corpus.names import plain_text
 from ..index.storage import build_folder, current_number
 from ..features.extraction import encode_in_worker, load_worker
 from ..index.index import Index
-from ..recommendation.words import plain
 from ..recommendation.lists import ListRules, arrange
 from ..recommendation.neighbours import explain, similar, similarities
 from ..media.workers import outcome, worker_pool
@@ -36,8 +36,8 @@ class State(NamedTuple):
     "An index, and the text by which its videos are found"
     mark:tuple # What `_mark` said before it was read
     index:Index
-    texts:list[str] # One a video, as from `plain`
-    titles:list[str] # One a video, as from `plain`
+    texts:list[str] # One a video, as from `plain_text`
+    titles:list[str] # One a video, as from `plain_text`
 
 def _mark(folder):
     "Changes with every build, whatever is made ready in it, and every change of the metadata"
@@ -53,7 +53,7 @@ def read_state(
     v = index.videos
     text = [[o if isinstance(o, str) else '' for o in v[c]] for c in ('title', 'artist', 'genre', 'mood')]
     tags = [' '.join(o) if isinstance(o, (list, np.ndarray)) else '' for o in v['tags']]
-    return State(mark, index, [plain('\n'.join(o)) for o in zip(*text, tags, index.build.video_ids)], [plain(o) for o in text[0]])
+    return State(mark, index, [plain_text('\n'.join(o)) for o in zip(*text, tags, index.build.video_ids)], [plain_text(o) for o in text[0]])
 
 def find(
     state:State, # Where to look
@@ -61,7 +61,7 @@ def find(
     limit:int=20 # How many
 ) -> tuple[int, list[str]]: # How many there are, and the ids of the first: those whose title begins so come first
     "Videos by title, artist, genre, mood, tags or id"
-    q = plain(q).strip()
+    q = plain_text(q).strip()
     words = q.split()
     rows = [i for i,t in enumerate(state.texts) if all(w in t for w in words)]
     first = sorted(rows, key=lambda i: (not state.titles[i].startswith(q), q not in state.titles[i])) if q else rows
