@@ -1,83 +1,133 @@
 """Appendix B with intervals and tests: `MVREP_SHARED=DIR python bench/similarity.py` writes results/similarity.csv
 
-The synthetic demo corpus of 96 videos through musicnn and EfficientNet-Lite0 (made and encoded when first asked for: some minutes, unless `--store` names an index of it that is there, such as that of `mvrep demo`), and MuVi-Sync's features from DIR/muvi_sync.
-What is written are means, tests and a histogram of pairs, nothing of a single video. Seeds are 0."""
+Two corpora. The 96 synthetic videos of the demo corpus, through musicnn and EfficientNet-Lite0; they are generated and
+encoded when they are first needed, which takes some minutes, unless `--store` names an index of them, such as that of
+`mvrep demo`. And the features of 598 real videos in DIR/muvi_sync. The table holds means, tests and a histogram of
+pairs, nothing about a single video. All seeds are 0.
+"""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 import argparse
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-import numpy as np, pandas as pd
+import numpy as np
+import pandas as pd
 from scipy.stats import pearsonr
-from mvrep.core import atomic_write, cached, sha256
-from mvrep.corpus.manifest import read_manifest
+from mvrep.core import MODALITIES, atomic_write, cached, sha256
 from mvrep.corpus.demo import demo_corpus
+from mvrep.corpus.manifest import read_manifest
+from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
+from mvrep.corpus.names import artist_groups
 from mvrep.features.extraction import extract
 from mvrep.features.store import FeatureStore
-from mvrep.corpus.names import artist_groups
-from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
-from mvrep.metrics.similarity import cka, cka_interval, compare_genres, compare_songs, joint_histogram, mantel, song_means
-from mvrep.features.vectors import fit_scale, standardise
+from mvrep.features.vectors import fit_scale, standardise, unit_norm
+from mvrep.metrics.similarity import cka, cka_interval, compare_genres, compare_songs, joint_histogram, mantel
+from mvrep.metrics.similarity import song_means
+
+UNITS = ('raw', 'standardised')
+CODE = ('corpus/demo*.py', 'media/*.py', 'encoders/*.py', 'features/extraction.py') # what the demo features depend on
+
+@dataclass(frozen=True)
+class Corpus:
+    "Features of segments with what is known of their videos"
+    name:str # In the table
+    video_ids:np.ndarray # Video of each segment, shape (n_segments,)
+    feats:dict # {modality: features, shape (n_segments, f)}
+    genre:pd.Series # By video id, missing if unknown
+    artist:pd.Series # By video id: a name or the number of a group
 
 def demo(folder=None):
-    "Ids of segments, features of both sides, genre and artist by id"
-    df = read_manifest(demo_corpus()/'manifest.csv').set_index('video_id', drop=False)
-    code = [sha256(files('mvrep')/f'{o}.py') for o in ('demo', 'demo_sound', 'demo_picture', 'audio', 'video', 'extract', 'segments')]
-    store = FeatureStore(folder or cached(lambda d: extract(df, FeatureStore(d), progress=False), 'similarity-demo', *code))
-    if set(store.done().index)!=set(df.video_id): raise ValueError(f'{folder} does not hold the demo corpus')
-    return store.keys().video_id.to_numpy(), dict(sound=store.matrix('musicnn_mtt'), picture=store.matrix('efficientnet_lite0')), df.genre, df.artist
+    "The demo corpus, from the store in `folder` or from a cache"
+    videos = read_manifest(demo_corpus()/'manifest.csv').set_index('video_id', drop=False)
+    code = [sha256(o) for pattern in CODE for o in sorted(Path(files('mvrep')).glob(pattern))]
+    def fill(home): extract(videos, FeatureStore(home), progress=False)
+    store = FeatureStore(folder or cached(fill, 'similarity-demo', *code))
+    if set(store.done().index)!=set(videos.video_id): raise ValueError(f'{folder} does not hold the demo corpus')
+    feats = dict(audio=store.matrix('musicnn_mtt'), video=store.matrix('efficientnet_lite0'))
+    return Corpus('demo', store.keys().video_id.to_numpy(), feats, videos.genre, videos.artist)
 
 def muvi(folder):
-    "The same of MuVi-Sync"
-    data,path = load_muvi(next(folder.glob('*.npz'))).cut(150), folder/'labels'/'meta_harmonix.csv'
-    keys,a,v = segment_features(data)
-    genre = pd.read_csv(path, dtype=str).set_index('id').harmonix_genre_artist
-    return keys.video_id.to_numpy(), dict(sound=a, picture=v), genre, pd.Series(artist_groups(read_artists(path, data.video_ids)), data.video_ids)
+    "MuVi-Sync: the middle 150 s of each video"
+    data, labels = load_muvi(next(folder.glob('*.npz'))).cut(150), folder/'labels'/'meta_harmonix.csv'
+    keys, audio, video = segment_features(data)
+    genre = pd.read_csv(labels, dtype=str).set_index('id').harmonix_genre_artist
+    artist = pd.Series(artist_groups(read_artists(labels, data.video_ids)), data.video_ids)
+    return Corpus('MuVi-Sync', keys.video_id.to_numpy(), dict(audio=audio, video=video), genre, artist)
 
-def unit(x): return x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+def in_units(x, units):
+    "Features as they are, or standardised"
+    return np.asarray(x, float) if units=='raw' else standardise(x, fit_scale(x))
+
+def one_per_artist(artist, rows):
+    "One of the rows of each artist, in random order"
+    shuffled = np.random.default_rng(0).permutation(rows)
+    return shuffled[~artist[shuffled].duplicated().to_numpy()]
+
+def within_and_between(corpus):
+    "Rows on songs and genres for each modality, and the mean vector of each video"
+    rows, means = [], {}
+    for modality, x in corpus.feats.items():
+        for units in UNITS:
+            head = dict(corpus=corpus.name, modality=modality, units=units)
+            z = in_units(x, units)
+            video_ids, mean = song_means(z, corpus.video_ids)
+            genre = corpus.genre.reindex(video_ids).to_numpy(object)
+            single = one_per_artist(artists_of(corpus, video_ids), np.flatnonzero(pd.notna(genre)))
+            rows += [head|dict(what='song')|compare_songs(z, corpus.video_ids),
+                     head|dict(what='genre')|compare_genres(mean, genre),
+                     head|dict(what='genre, one per artist')|compare_genres(mean[single], genre[single])]
+            means[modality, units] = mean
+    return rows, means, video_ids
+
+def artists_of(corpus, video_ids): return pd.Series(corpus.artist.reindex(video_ids).to_numpy())
+
+def cosines(x):
+    unit = unit_norm(x)
+    return unit@unit.T
 
 def agreement(x, y, n_perm=999):
-    "Mantel's test, what a plain one says, and CKA with the same permutations of videos"
-    a,b = (unit(o)@unit(o).T for o in (x, y))
-    t = np.triu_indices(len(a), 1)
-    seen,rng = cka(x, y), np.random.default_rng(0)
+    "Mantel's test, what a plain one gives, and CKA with permutations of videos"
+    a, b = cosines(x), cosines(y)
+    pairs = np.triu_indices(len(a), 1)
+    observed, rng = cka(x, y), np.random.default_rng(0)
     by_chance = np.array([cka(x, y[rng.permutation(len(y))]) for _ in range(199)])
-    low,high = cka_interval(x, y)
-    return a, b, mantel(a, b, n_perm) | dict(pearson_p=pearsonr(a[t], b[t])[1], cka=seen, cka_low=low, cka_high=high, cka_plain=cka(x, y, False), cka_p=(1+(by_chance>=seen).sum())/200, videos=len(a))
+    low, high = cka_interval(x, y)
+    return mantel(a, b, n_perm)|dict(
+        pearson_p=pearsonr(a[pairs], b[pairs])[1], cka=observed, cka_low=low, cka_high=high, cka_plain=cka(x, y, False),
+        cka_p=(1+(by_chance>=observed).sum())/200, videos=len(a))
 
-def rows(name, ids, sides, genre, artist):
-    "All comparisons on one corpus"
-    rng,means = np.random.default_rng(0), {}
-    for side,x in sides.items():
-        for units in ('raw', 'standardised'):
-            z = np.asarray(x, float) if units=='raw' else standardise(x, fit_scale(x))
-            head = dict(corpus=name, side=side, units=units)
-            yield head | dict(what='song') | compare_songs(z, ids)
-            at,m = song_means(z, ids)
-            means[side, units] = m
-            label,who = genre.reindex(at).to_numpy(object), pd.Series(artist.reindex(at).to_numpy())
-            yield head | dict(what='genre') | compare_genres(m, label)
-            first = np.random.default_rng(0).permutation(np.flatnonzero(pd.notna(label)))
-            first = first[~who[first].duplicated().to_numpy()]
-            yield head | dict(what='genre, one an artist') | compare_genres(m[first], label[first])
-    first = np.random.default_rng(0).permutation(len(at))
-    first = np.sort(first[~who[first].duplicated().to_numpy()])
-    for units in ('raw', 'standardised'):
-        x,y = means['sound', units], means['picture', units]
-        yield dict(corpus=name, side='both', units=units, what='agreement, one an artist') | agreement(x[first], y[first])[2]
-        a,b,res = agreement(x, y)
-        yield dict(corpus=name, side='both', units=units, what='agreement') | res
-    if name=='MuVi-Sync':
-        for o in joint_histogram(a, b).to_dict('records'): yield dict(corpus=name, side='both', units='standardised', what='pairs', within=o['sound'], between=o['picture'], videos=o['pairs'])
+def audio_with_video(corpus, means, video_ids):
+    "Rows on the agreement of audio and video, of all videos and of one per artist"
+    single = np.sort(one_per_artist(artists_of(corpus, video_ids), np.arange(len(video_ids))))
+    for units in UNITS:
+        head = dict(corpus=corpus.name, modality='both', units=units)
+        x, y = (means[o, units] for o in MODALITIES)
+        yield head|dict(what='agreement, one per artist')|agreement(x[single], y[single])
+        yield head|dict(what='agreement')|agreement(x, y)
+
+def histogram(corpus, means):
+    "Rows of the joint histogram of standardised cosines"
+    for o in joint_histogram(*(cosines(means[o, 'standardised']) for o in MODALITIES)).itertuples():
+        yield dict(corpus=corpus.name, modality='both', units='standardised', what='pairs',
+                   within=o.audio, between=o.video, videos=o.pairs)
+
+def measure(corpus):
+    "All rows of a corpus"
+    rows, means, video_ids = within_and_between(corpus)
+    rows += audio_with_video(corpus, means, video_ids)
+    if corpus.name=='MuVi-Sync': rows += histogram(corpus, means)
+    return rows
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'similarity.csv')
-    p.add_argument('--only', help='one corpus, by its name')
-    p.add_argument('--store', help='an index of the demo corpus')
-    o = p.parse_args()
-    corpora = {'demo': lambda: demo(o.store), 'MuVi-Sync': lambda: muvi(Path(os.environ['MVREP_SHARED'])/'muvi_sync')}
-    table = pd.DataFrame([r for k,f in corpora.items() if o.only in (None, k) for r in rows(k, *f())])
-    with atomic_write(o.out) as tmp: table.to_csv(tmp, index=False, float_format='%.5g')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'similarity.csv')
+    parser.add_argument('--only', choices=['demo', 'MuVi-Sync'], help='measure one corpus')
+    parser.add_argument('--store', help='an index of the demo corpus')
+    args = parser.parse_args()
+    rows = []
+    if args.only!='MuVi-Sync': rows += measure(demo(args.store))
+    if args.only!='demo': rows += measure(muvi(Path(os.environ['MVREP_SHARED'])/'muvi_sync'))
+    with atomic_write(args.out) as tmp: pd.DataFrame(rows).to_csv(tmp, index=False, float_format='%.5g')
 
 if __name__=='__main__': main()

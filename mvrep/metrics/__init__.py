@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/05_metrics/00_metrics.ipynb #80425d23
 from ..core import public_names
 
-# %% ../../nbs/library/05_metrics/00_metrics.ipynb #0031af48
+# %% ../../nbs/library/05_metrics/00_metrics.ipynb #e5c52d00
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'intervals': [
         'bootstrap_interval', 'bootstrap_counts', 'percentile_interval', 'PairedDifference', 'paired_difference',
@@ -20,5 +20,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
         'chance_measures', 'chance_average_precision'],
     'tagging': ['TAG_MEASURES', 'tag_chance', 'tag_metrics'],
     'recommendation': ['recommendation_metrics'],
-    'similarity': ['segment_cosines', 'compare_songs', 'song_means', 'compare_genres', 'mantel', 'cka', 'cka_interval'],
+    'similarity': [
+        'segment_cosines', 'compare_songs', 'song_means', 'compare_genres', 'mantel', 'cka', 'cka_interval',
+        'plot_means', 'joint_histogram', 'plot_joint'],
 })
