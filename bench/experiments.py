@@ -20,7 +20,7 @@ from mvrep.learning.losses import VeldkampLoss
 from mvrep.media.read import read_audio
 from mvrep.corpus.folds import artist_folds
 from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
-from mvrep.learning.training import RECIPES
+from mvrep.learning.config import RECIPES
 from muvi_retrieval import pooled, ridge
 
 torch.set_num_threads(1)

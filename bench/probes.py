@@ -65,7 +65,8 @@ def demo_index(folder):
 def demo(folder):
     ix = demo_index(folder)
     if ix.build.model is None:
-        from mvrep.learning.training import train_model, RECIPES
+        from mvrep.learning.config import RECIPES
+        from mvrep.learning.training import train_model
         from mvrep.learning.data import training_data
         train_model(training_data(ix.store, ix.build.columns, ix.videos), RECIPES['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
         ix.make_build()

@@ -22,7 +22,8 @@ from mvrep.recommendation.metadata import FIELDS, agreement, metadata_similarity
 from mvrep.metrics.intervals import bootstrap_interval
 from mvrep.corpus.folds import artist_folds
 from mvrep.corpus.names import artist_groups
-from mvrep.learning.training import train_model, RECIPES
+from mvrep.learning.config import RECIPES
+from mvrep.learning.training import train_model
 from mvrep.learning.data import training_data
 from mvrep.features.vectors import fit_scale, pool_segments, standardise
 

@@ -1,116 +1,195 @@
-"""How fast heads are trained at the size of the thesis, from the store and without loading it: python bench/training.py
+"""Speed of training at the size of the thesis, from a store that is never loaded: python bench/training.py --threads 2
 
-Writes results/bench_training.json. The store is made for the purpose, in chunks: 100,000 videos of six segments, 1506 and 512 numbers
-each, float16, from a seed. An epoch is 600 batches of 1000, six passes in which each video comes with another segment. Two times are
-taken in the same run, in turns because other programs may use the machine: steps on one batch that is in memory already (compute), and
-steps whose rows are read from the memory maps (the trainer's own `Epochs` and `Batches`). After them Lightning trains an epoch with a
-validation, as `mvrep train` would. Memory is what belongs to the process (anonymous pages); pages of the mapped files are counted apart,
-since the system takes them back whenever it wants.
+Writes results/bench_training.json. The store is generated in blocks from a seed: 120,000 videos of six segments, 1,506
+audio and 512 video features each, in float16; 100,000 videos are trained on, so an epoch is 600 batches of 1,000 in six
+passes. Two times are measured in turns, because other programs may use the machine: steps on one batch that is already
+in memory (compute), and steps whose rows are read from the memory maps (read). Then Lightning trains an epoch with a
+validation, as `mvrep train` does. Memory is that of the process (anonymous pages); pages of mapped files are counted
+separately, because the system can take them back at any time.
 """
-import argparse, json, os, re, tempfile, time
-from dataclasses import replace
+import argparse
+import itertools
+import json
+import os
+import re
+import tempfile
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # threads that wait leave their core to other programs
+
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # waiting threads leave their core to other programs
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from mvrep.core import atomic_write, seed_from
 from mvrep.encoders.registry import Encoder
 from mvrep.features.store import FeatureStore
-from mvrep.learning.training import Batches, EpochSampler, TrainingModule, quiet_lightning, make_trainer, run_history, make_model, RECIPES
-from mvrep.learning.data import training_data
+from mvrep.learning.batches import Batches, EpochSampler
+from mvrep.learning.config import RECIPES, make_model
+from mvrep.learning.data import SyntheticNetwork, training_data
+from mvrep.learning.training import Run, TrainingModule, make_trainer, quiet_lightning, run_history
 
-class Net:
-    def __init__(self, dim): self.dim, self.layers, self.weights_hash = dim, dict(pooled=dim), 'bench'
+WIDTHS = dict(audio=1506, video=512)
+N_SEGMENTS = 6 # per video
+N_CAUSES = 16 # shared by the two modalities of a video
+TRAINED_SHARE = 5/6
 
-def memory():
-    "Gigabytes of this process: anonymous, file-backed, and the most both were together"
-    s = dict(re.findall(r'(\w+):\s+(\d+) kB', Path('/proc/self/status').read_text()))
-    return {o: int(s[o])/1e6 for o in ('RssAnon', 'RssFile', 'VmHWM')}
+# A store of the size
 
-def fill(store, n, k=6, chunk=5000):
-    "Features of `n` videos of `k` segments, in which sound and picture share 16 hidden numbers"
-    ears,eyes = Encoder('sound', 'audio', Net(1506), dtype='float16'), Encoder('picture', 'video', Net(512), dtype='float16')
-    parts = np.random.default_rng(0).choice(['valid', 'test'], n)
-    parts[:int(n*5/6)] = 'train' # of 120,000 videos 100,000 are trained on
-    videos = pd.DataFrame(dict(artist=[f'a{j//4}' for j in range(n)], genre=None, sha256=None, split=parts), index=[f'v{j:06d}' for j in range(n)])
-    if len(store)==n*k: return videos
-    for o in (ears, eyes): store.add_column(o)
+def make_encoders():
+    return [Encoder(o, o, SyntheticNetwork(width, 'bench'), dtype='float16') for o, width in WIDTHS.items()]
+
+def make_videos(n):
+    "Metadata of `n` videos, four per artist, with their split"
+    split = np.random.default_rng(0).choice(['valid', 'test'], n)
+    split[:int(n*TRAINED_SHARE)] = 'train'
+    artist = [f'a{i//4}' for i in range(n)]
+    index = [f'v{i:06d}' for i in range(n)]
+    return pd.DataFrame(dict(artist=artist, genre=None, sha256=None, split=split), index=index)
+
+def key_table(video_ids):
+    "Key columns of the segments of some videos"
+    ids = np.repeat(video_ids, N_SEGMENTS)
+    segment = np.tile(np.arange(N_SEGMENTS, dtype=np.int32), len(video_ids))
+    segment_ids = [f'{v}_{s}' for v, s in zip(ids, segment)]
+    n = len(ids)
+    return pa.table(dict(segment_id=segment_ids, video_id=ids.tolist(), segment=segment, start=5.*segment,
+                         length=np.full(n, 5.), split=['']*n, source=['bench']*n))
+
+def with_features(table, encoder, feats, schema):
+    "The table with the two columns of an encoder"
+    kind = schema.field(encoder.column).type
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(feats.ravel()), kind.list_size)
+    table = table.append_column(encoder.column, vectors)
+    return table.append_column(f'{encoder.column}_made_by', pa.array([encoder.made_by]*len(table)))
+
+def fill(store, n, block=5000):
+    "Add `n` videos to an empty store, or leave a store that has them"
+    videos, encoders = make_videos(n), make_encoders()
+    if len(store)==n*N_SEGMENTS: return videos
+    for encoder in encoders: store.add_column(encoder)
     rng = np.random.default_rng(seed_from('bench_training'))
-    mix = {o: rng.standard_normal((16, o.dim), np.float32) for o in (ears, eyes)}
-    for i in range(0, n, chunk):
-        ids = [f'v{j:06d}' for j in range(i, min(i+chunk, n)) for _ in range(k)]
-        seg = np.tile(np.arange(k, dtype=np.int32), len(ids)//k)
-        z = np.repeat(rng.standard_normal((len(ids)//k, 16), np.float32), k, axis=0)
-        keys = pd.DataFrame(dict(segment_id=[f'{v}_{s}' for v,s in zip(ids, seg)], video_id=ids, segment=seg, start=5.*seg, length=5., split='', source='bench'))
-        store.append(keys, {o: z@m+2*rng.standard_normal((len(ids), o.dim), np.float32) for o,m in mix.items()})
+    mixtures = [rng.standard_normal((N_CAUSES, o.dim), np.float32) for o in encoders]
+    for start in range(0, n, block):
+        video_ids = videos.index[start:start+block].tolist()
+        causes = np.repeat(rng.standard_normal((len(video_ids), N_CAUSES), np.float32), N_SEGMENTS, axis=0)
+        table = key_table(video_ids)
+        for encoder, mixture in zip(encoders, mixtures):
+            noise = 2*rng.standard_normal((len(table), encoder.dim), np.float32)
+            feats = (causes@mixture+noise).astype(np.float16)
+            table = with_features(table, encoder, feats, store.segments.schema)
+        store.segments.add(table)
     return videos
 
-def steps(train, opt, batches, n):
-    "Seconds of `n` steps, of these what went into getting batches, and seconds of processor time"
-    t,cpu,got = time.perf_counter(), time.process_time(), 0.
-    for _ in range(n):
-        s = time.perf_counter()
-        b = next(batches)
-        got += time.perf_counter()-s
-        opt.zero_grad()
-        train.compare(b)[0].backward()
-        opt.step()
-    return time.perf_counter()-t, got, time.process_time()-cpu
+# Measuring
 
-def endless(data, config):
-    sampler,read = EpochSampler(data, config), Batches(data, config)
-    for e in range(10**6):
-        sampler.set_epoch(e)
-        for at in sampler: yield read[at]
+def memory():
+    "Gigabytes of this process: anonymous pages, file-backed pages, and the peak of both"
+    status = dict(re.findall(r'(\w+):\s+(\d+) kB', Path('/proc/self/status').read_text()))
+    return {name: int(status[name])/1e6 for name in ('RssAnon', 'RssFile', 'VmHWM')}
 
-def repeat(b):
-    while True: yield b
+@dataclass
+class Clock:
+    "Sums over the turns of one kind of step"
+    steps:int = 0
+    seconds:float = 0. # wall clock
+    reading:float = 0. # seconds spent on getting batches
+    cpu:float = 0. # seconds of processor time
+    fastest:float = float('inf') # seconds per step of the fastest turn
 
-if __name__=='__main__':
+    def turn(self, module, optimizer, batches, n):
+        "Train `n` steps"
+        start, cpu = time.perf_counter(), time.process_time()
+        for _ in range(n):
+            before = time.perf_counter()
+            batch = next(batches)
+            self.reading += time.perf_counter()-before
+            optimizer.zero_grad()
+            module.compare(batch)[0].backward()
+            optimizer.step()
+        seconds = time.perf_counter()-start
+        self.fastest = min(self.fastest, seconds/n)
+        self.seconds += seconds
+        self.cpu += time.process_time()-cpu
+        self.steps += n
+
+def read_batches(data, config):
+    "Batches of one epoch after the other"
+    sampler, batches = EpochSampler(data, config), Batches(data, config)
+    for epoch in itertools.count():
+        sampler.set_epoch(epoch)
+        for positions in sampler: yield batches[positions]
+
+def measure_steps(data, config, rounds, steps):
+    "Clocks of steps on one batch in memory, and of steps with reading"
+    module = TrainingModule(make_model(config, data.dims), config, data).train()
+    optimizer = module.configure_optimizers()[0][0]
+    one = Batches(data, config)[next(iter(EpochSampler(data, config)))]
+    sources = dict(compute=itertools.repeat(one), read=read_batches(data, replace(config, fresh=True)))
+    for batches in sources.values(): Clock().turn(module, optimizer, batches, 5) # warm-up
+    clocks = {name: Clock() for name in sources}
+    for i in range(rounds):
+        for name in list(sources)[::-1 if i%2 else 1]: clocks[name].turn(module, optimizer, sources[name], steps)
+    return clocks['compute'], clocks['read']
+
+def measure_lightning(data, config):
+    "Seconds and processor seconds of an epoch with validation, and its log"
+    start, cpu = time.perf_counter(), time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder), data, config, accelerator='cpu')
+        module = TrainingModule(make_model(config, data.dims), config, data)
+        with quiet_lightning(): make_trainer(run).fit(module)
+        return time.perf_counter()-start, time.process_time()-cpu, run_history(folder)
+
+def measure(store, args):
+    "Everything that is measured, by the names of the results file"
+    start = time.perf_counter()
+    videos = fill(store, args.videos)
+    made = time.perf_counter()-start
+    start = time.perf_counter()
+    config = replace(RECIPES[args.recipe], passes=6, max_epochs=1)
+    data = training_data(store, dict(audio='audio', video='video'), videos)
+    opened, memory_opened = time.perf_counter()-start, memory()
+    compute, read = measure_steps(data, config, args.rounds, args.steps)
+    memory_steps = memory()
+    epoch_seconds, epoch_cpu, log = measure_lightning(data, config)
+    n = len(EpochSampler(data, config))
+    return dict(
+        recipe=args.recipe, seed=config.seed, cores=len(os.sched_getaffinity(0)), threads=args.threads,
+        load_average=[round(o, 1) for o in os.getloadavg()], videos=args.videos, segments=len(store),
+        segments_trained_on=len(data.part('train')), widths=data.dims, dtype='float16',
+        batch=config.batch_size, steps_an_epoch=n, steps_timed=read.steps,
+        compute_steps_a_second=compute.steps/compute.seconds, read_steps_a_second=read.steps/read.seconds,
+        compute_epoch_seconds=n*compute.seconds/compute.steps, read_epoch_seconds=n*read.seconds/read.steps,
+        best_round_epoch_seconds=n*read.fastest, best_round_compute_epoch_seconds=n*compute.fastest,
+        compute_epoch_cpu_seconds=n*compute.cpu/compute.steps, read_epoch_cpu_seconds=n*read.cpu/read.steps,
+        read_rate_of_compute=compute.seconds/read.seconds, ms_of_reading_a_step=1000*read.reading/read.steps,
+        lightning_epoch_with_validation_seconds=epoch_seconds, lightning_epoch_cpu_seconds=epoch_cpu,
+        valid_median_rank=float(log.valid_median_rank[0]), valid_pool=len(data.first_segments('valid')),
+        store_made_seconds=made, store_opened_seconds=opened,
+        store_gigabytes=sum(o.stat().st_size for o in store.folder.rglob('*') if o.is_file())/1e9,
+        anonymous_gigabytes_after_opening=memory_opened['RssAnon'],
+        anonymous_gigabytes=max(memory_steps['RssAnon'], memory()['RssAnon']),
+        file_backed_gigabytes=memory_steps['RssFile'], peak_of_both_gigabytes=memory()['VmHWM'])
+
+def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('--videos', type=int, default=120_000, help='five of six are trained on')
-    p.add_argument('--recipe', default='thesis', choices=list(RECIPES))
-    p.add_argument('--threads', type=int, default=2)
-    p.add_argument('--rounds', type=int, default=6, help='turns of compute and of reading')
-    p.add_argument('--steps', type=int, default=100, help='in a turn')
-    p.add_argument('--store', help='Make the store here and leave it, or use the one that is here; a temporary folder by default')
-    p.add_argument('--dest', default='results/bench_training.json')
-    a = p.parse_args()
-    torch.set_num_threads(a.threads)
+    p.add_argument('--videos', type=int, default=120_000, help='videos in the store; five of six are trained on')
+    p.add_argument('--recipe', default='thesis', choices=list(RECIPES), help='what is trained')
+    p.add_argument('--threads', type=int, default=2, help='threads of torch')
+    p.add_argument('--rounds', type=int, default=6, help='turns of each kind of step')
+    p.add_argument('--steps', type=int, default=100, help='steps in a turn')
+    p.add_argument('--store', help='folder of the store, kept and used again; a temporary folder by default')
+    p.add_argument('--out', default='results/bench_training.json', help='file of the results')
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    settings = ('videos', 'recipe', 'threads', 'rounds', 'steps')
+    command = 'python bench/training.py '+' '.join(f'--{o} {getattr(args, o)}' for o in settings)
     with tempfile.TemporaryDirectory() as tmp:
-        t = time.perf_counter()
-        store = FeatureStore(a.store or Path(tmp)/'s')
-        videos = fill(store, a.videos)
-        made = time.perf_counter()-t
-        t = time.perf_counter()
-        config = replace(RECIPES[a.recipe], passes=6, max_epochs=1)
-        data = training_data(store, dict(audio='sound', video='picture'), videos)
-        opened,after_open = time.perf_counter()-t, memory()
-        module = TrainingModule(make_model(config, data.dims), config, data).train()
-        opt = module.configure_optimizers()[0][0]
-        one,stream = repeat(Batches(data, config)[next(iter(EpochSampler(data, config)))]), endless(data, replace(config, fresh=True))
-        n = len(EpochSampler(data, config))
-        each = a.steps
-        steps(module, opt, one, 5), steps(module, opt, stream, 5)
-        compute,read = [], []
-        for i in range(a.rounds):
-            for out,batches in ((compute, one), (read, stream))[::1-2*(i%2)]: out.append(steps(module, opt, batches, each))
-        mem = memory()
-        compute,read = np.array(compute), np.array(read)
-        t,cpu = time.perf_counter(), time.process_time()
-        run = Path(tmp)/'run'
-        with quiet_lightning(): make_trainer(run, config, False, 1, accelerator='cpu').fit(TrainingModule(make_model(config, data.dims), config, data))
-        epoch,cpu = time.perf_counter()-t, time.process_time()-cpu
-        total = each*a.rounds
-        res = dict(command=f'python bench/training.py --videos {a.videos} --recipe {a.recipe} --threads {a.threads} --rounds {a.rounds} --steps {a.steps}', recipe=a.recipe, seed=config.seed, cores=len(os.sched_getaffinity(0)), threads=a.threads,
-            load_average=[round(o, 1) for o in os.getloadavg()], videos=a.videos, segments=len(store), segments_trained_on=int(len(data.part('train'))), widths=data.dims, dtype='float16',
-            batch=config.batch_size, steps_an_epoch=n, steps_timed=total,
-            compute_steps_a_second=total/compute[:, 0].sum(), read_steps_a_second=total/read[:, 0].sum(),
-            compute_epoch_seconds=n*compute[:, 0].sum()/total, read_epoch_seconds=n*read[:, 0].sum()/total, best_round_epoch_seconds=n*read[:, 0].min()/each,
-            best_round_compute_epoch_seconds=n*compute[:, 0].min()/each, compute_epoch_cpu_seconds=n*compute[:, 2].sum()/total, read_epoch_cpu_seconds=n*read[:, 2].sum()/total, read_rate_of_compute=compute[:, 0].sum()/read[:, 0].sum(), ms_of_reading_a_step=1000*read[:, 1].sum()/total,
-            lightning_epoch_with_validation_seconds=epoch, lightning_epoch_cpu_seconds=cpu, valid_median_rank=float(run_history(run).valid_median_rank[0]), valid_pool=int(len(np.unique(data.video_index[data.part('valid')]))),
-            store_made_seconds=made, store_opened_seconds=opened, store_gigabytes=sum(o.stat().st_size for o in store.folder.rglob('*') if o.is_file())/1e9,
-            anonymous_gigabytes_after_opening=after_open['RssAnon'], anonymous_gigabytes=max(mem['RssAnon'], memory()['RssAnon']), file_backed_gigabytes=mem['RssFile'], peak_of_both_gigabytes=memory()['VmHWM'])
-    with atomic_write(a.dest) as f: f.write_text(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k,v in res.items()}, indent=1)+'\n')
-    print(Path(a.dest).read_text())
+        measured = dict(command=command) | measure(FeatureStore(args.store or Path(tmp)/'store'), args)
+    rounded = {name: round(o, 3) if isinstance(o, float) else o for name, o in measured.items()}
+    with atomic_write(args.out) as f: f.write_text(json.dumps(rounded, indent=1)+'\n')
+    print(Path(args.out).read_text())
+
+if __name__=='__main__': main()

@@ -1,5 +1,10 @@
-"Training in several processes, training that is killed, and a trained index: what a notebook cannot show"
-import json, os, signal, subprocess, sys, time
+"Training: batches and epochs, resumed and killed runs, several processes, evaluation, an index that is trained"
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 import numpy as np
 import pandas as pd
@@ -7,183 +12,397 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from mvrep.corpus.demo import tiny_corpus
+from mvrep.corpus.manifest import read_manifest
 from mvrep.encoders.registry import Encoder
 from mvrep.features.store import FeatureStore
+from mvrep.index.index import Index
+from mvrep.index.indexing import add_videos, tiny_index
+from mvrep.index.joint_space import evaluate, train
+from mvrep.learning.batches import Batches, EpochSampler, validation_batches
+from mvrep.learning.config import RECIPES, TrainConfig, make_loss, make_model
+from mvrep.learning.data import SyntheticNetwork, synthetic_store, training_data
+from mvrep.learning.distributed import gather_rows
+from mvrep.learning.evaluation import evaluate_model
+from mvrep.learning.model import load_model
+from mvrep.learning.training import TrainingModule, run_history, run_name, train_model
 from mvrep.media.segments import Segment
-from mvrep.learning.training import Batches, TrainingModule, train_model, run_history, make_model, RECIPES, run_name
-from mvrep.learning.data import training_data
 
-COLUMNS = dict(audio='sound', video='picture')
+COLUMNS = dict(audio='audio', video='video')
 
-class Net:
-    def __init__(self, dim): self.dim, self.layers, self.weights_hash = dim, dict(pooled=dim), 'test'
+def assert_same_weights(model, other):
+    for name, o in model.state_dict().items(): assert torch.equal(o, other.state_dict()[name]), name
+
+# A small corpus
+
+def fill(store, n, k, lengths):
+    "Add `n` videos of `k` segments, or of one to `k` with `lengths`, whose modalities share four causes"
+    rng = np.random.default_rng(0)
+    encoders = [Encoder('audio', 'audio', SyntheticNetwork(20)), Encoder('video', 'video', SyntheticNetwork(12))]
+    for encoder in encoders: store.add_column(encoder)
+    mixtures = [rng.normal(size=(4, encoder.dim)) for encoder in encoders]
+    for i in range(n):
+        m, causes = 1+i%k if lengths else k, rng.normal(size=4)
+        feats = {e: causes@mixture+rng.normal(size=(m, e.dim)) for e, mixture in zip(encoders, mixtures)}
+        store.put(f'v{i:02d}', [Segment(j, 5.*j, 5.) for j in range(m)], 'x', feats)
 
 def make_data(folder, n=60, k=3, lengths=False):
-    "Features of `n` videos; with `lengths`, of one to `k` segments"
-    rng,store = np.random.default_rng(0), FeatureStore(folder)
-    encoders = Encoder('sound', 'audio', Net(20)), Encoder('picture', 'video', Net(12))
-    if not len(store):
-        for o in encoders: store.add_column(o)
-        mix = [rng.normal(size=(4, e.dim)) for e in encoders]
-        for i in range(n):
-            m,z = 1+i%k if lengths else k, rng.normal(size=4)
-            store.put(f'v{i:02d}', [Segment(j, 5.*j, 5.) for j in range(m)], 'x', {e: z@o+rng.normal(size=(m, e.dim)) for e,o in zip(encoders, mix)})
-    videos = pd.DataFrame(dict(artist=[f'a{i//3}' for i in range(n)], genre=None, sha256=None, split=['train']*40+['valid']*10+['test']*(n-50)), index=[f'v{i:02d}' for i in range(n)])
-    return training_data(store, COLUMNS, videos)
+    "Training data of a store in `folder`, which is filled if it is new: 40 videos to train on, 10 to validate with"
+    store = FeatureStore(folder)
+    if not len(store): fill(store, n, k, lengths)
+    split = ['train']*40+['valid']*10+['test']*(n-50)
+    videos = dict(artist=[f'a{i//3}' for i in range(n)], genre=None, sha256=None, split=split)
+    return training_data(store, COLUMNS, pd.DataFrame(videos, index=[f'v{i:02d}' for i in range(n)]))
 
-# several processes: one batch
+def small_config(recipe, **settings):
+    small = dict(dropout=0., embed_dim=16, hidden_dim=32, batch_size=24)
+    return replace(RECIPES[recipe], **small | settings)
 
-def config_of(recipe): return replace(RECIPES[recipe], dropout=0., embed_dim=16, hidden_dim=32, batch_size=24)
+@pytest.fixture(scope='module')
+def corpus(tmp_path_factory):
+    "The synthetic store, its videos, and its training data"
+    store, videos = synthetic_store(tmp_path_factory.mktemp('corpus')/'store')
+    return store, videos, training_data(store, COLUMNS, videos)
+
+@pytest.fixture(scope='module')
+def trained(corpus, tmp_path_factory):
+    "A model of each recipe after a few epochs, and the folder of their runs"
+    runs = tmp_path_factory.mktemp('trained')
+    epochs = dict(thesis=4, aligned=4, track=2)
+    models = {name: train_model(corpus[2], replace(RECIPES[name], max_epochs=n), runs) for name, n in epochs.items()}
+    return models, runs
+
+# Data
+
+def test_splits_share_no_artist(corpus):
+    _, videos, data = corpus
+    artists = [set(videos.artist[data.video_ids[data.split==o]]) for o in ('train', 'valid', 'test')]
+    assert sum(len(o) for o in artists)==len(set.union(*artists))==40
+
+def test_the_fingerprint_depends_on_the_split(corpus):
+    store, videos, data = corpus
+    assert training_data(store, COLUMNS, videos).fingerprint==data.fingerprint
+    assert training_data(store, COLUMNS, videos, seed=1).fingerprint!=data.fingerprint
+
+def test_unknown_artists_and_genres_have_no_number(corpus):
+    store, videos, _ = corpus
+    artist = [None, '', 'Beyoncé', 'Beyonce ft. Jay-Z', 'JAY-Z']+['x']*235
+    some = videos.assign(artist=artist, genre=[None]*239+['pop'], split=['train']*200+['valid']*40)
+    groups = training_data(store, COLUMNS, some).groups
+    assert groups['artist'][:6].tolist()==[-1, -1, 0, 0, 0, 1]
+    assert groups['genre'].tolist()==[-1]*239+[0]
+
+def test_too_few_videos_are_refused(corpus):
+    store, videos, _ = corpus
+    message = '239 videos with audio and video to train on, 1 to validate with: at least 4 and 2 are needed'
+    with pytest.raises(ValueError, match=message):
+        training_data(store, COLUMNS, videos.assign(split=['train']*239+['valid']))
+
+# Batches
+
+def test_batches_hold_the_rows_of_the_store(corpus):
+    store, _, data = corpus
+    train = data.part('train')
+    batch = Batches(data, RECIPES['aligned'])[train[[8, 0, 4]]]
+    for modality in COLUMNS:
+        assert np.array_equal(batch[modality], store.matrix(modality)[data.rows[train[[0, 4, 8]]]])
+    videos = data.video_index[train[[0, 4, 8]]]
+    assert np.array_equal(batch['ids'], np.stack([videos, data.groups['artist'][videos]], 1))
+
+def test_batches_of_videos_are_padded(tmp_path):
+    data = make_data(tmp_path/'s', lengths=True)
+    batch = Batches(data, RECIPES['track'])[data.first_segments('train')[:3]]
+    assert batch['mask'].int().tolist()==[[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert batch['start'][2].tolist()==[0, 5, 10]
+    assert batch['audio'].shape==(3, 3, 20) and batch['video'].shape==(3, 3, 12)
+
+def epoch(data, config, number):
+    sampler = EpochSampler(data, config)
+    sampler.set_epoch(number)
+    return np.stack(list(sampler))
+
+def test_epochs_repeat_or_are_new(corpus):
+    data = corpus[2]
+    thesis, aligned = (replace(RECIPES[name], batch_size=60) for name in ('thesis', 'aligned'))
+    assert np.array_equal(epoch(data, thesis, 0), epoch(data, thesis, 5))
+    assert (epoch(data, aligned, 0)!=epoch(data, aligned, 5)).any()
+    assert epoch(data, aligned, 0).shape==(12, 60)
+    assert all(len(set(data.video_index[batch]))==60 for batch in epoch(data, aligned, 0))
+
+def test_validation_has_the_first_segment_of_each_video(corpus):
+    data = corpus[2]
+    batches = validation_batches(data, replace(RECIPES['thesis'], batch_size=20))
+    positions = np.concatenate(batches)
+    assert [len(o) for o in batches]==[15, 15]
+    assert (data.start[positions]==0).all() and len(set(data.video_index[positions]))==30
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="loss='triplet': want one of veldkamp, printed, clip, learned"):
+        make_loss(TrainConfig(loss='triplet'))
+
+# Runs
+
+def test_the_loss_lies_between_chance_and_floor(corpus, trained):
+    models, runs = trained
+    log = run_history(runs/models['thesis'].about['run'])
+    loss, n = make_loss(RECIPES['thesis']), len(corpus[2].first_segments('train'))
+    assert loss.floor(n, nonnegative=True)<log.train_loss.iloc[-1]<log.train_loss.iloc[0]<=loss.chance(n)+.2
+
+def test_training_leaves_the_features_alone(tmp_path):
+    data = make_data(tmp_path/'s')
+    before = {modality: np.load(path) for modality, path in data.paths.items()}
+    train_model(data, small_config('aligned', max_epochs=1), tmp_path/'runs', accelerator='cpu')
+    for modality, path in data.paths.items(): assert np.array_equal(np.load(path), before[modality])
+
+def test_a_stopped_run_continues_bit_for_bit(corpus, trained, tmp_path):
+    models, runs = trained
+    config = replace(RECIPES['thesis'], max_epochs=4)
+    train_model(corpus[2], replace(config, max_epochs=2), tmp_path)
+    continued = train_model(corpus[2], config, tmp_path)
+    run = continued.about['run']
+    assert_same_weights(models['thesis'], continued)
+    pd.testing.assert_frame_equal(run_history(tmp_path/run), run_history(runs/run))
+
+def test_a_finished_run_is_not_trained_again(corpus, trained):
+    models, runs = trained
+    last = runs/models['thesis'].about['run']/'last.ckpt'
+    before = last.stat().st_mtime_ns
+    again = train_model(corpus[2], replace(RECIPES['thesis'], max_epochs=4), runs)
+    assert_same_weights(models['thesis'], again)
+    assert last.stat().st_mtime_ns==before
+
+def test_a_run_is_named_by_configuration_and_data(corpus):
+    store, videos, data = corpus
+    name = run_name(RECIPES['thesis'], data)
+    assert run_name(replace(RECIPES['thesis'], seed=1), data)!=name
+    assert run_name(RECIPES['thesis'], training_data(store, COLUMNS, videos, seed=1))!=name
+    assert run_name(replace(RECIPES['thesis'], max_epochs=7), data)==name
+
+def test_half_precision_changes_the_loss_little(corpus, trained, tmp_path):
+    models, runs = trained
+    half = train_model(corpus[2], replace(RECIPES['aligned'], max_epochs=1), tmp_path, precision='bf16-mixed')
+    full = run_history(runs/models['aligned'].about['run']).train_loss[0]
+    assert run_history(tmp_path/half.about['run']).train_loss[0]==pytest.approx(full, rel=.02)
+
+def test_a_diverging_run_ends_with_an_error(corpus, tmp_path):
+    with pytest.raises(ValueError, match=r'not a number after \d epochs?: use a learning rate below lr=1e\+30'):
+        train_model(corpus[2], replace(RECIPES['thesis'], lr=1e30, max_epochs=3), tmp_path)
+
+def test_a_run_without_a_log_has_no_history(tmp_path):
+    with pytest.raises(ValueError, match='has no log of an epoch'): run_history(tmp_path)
+
+def test_a_trained_model_is_saved_with_its_origin(corpus, trained, tmp_path):
+    model = trained[0]['aligned']
+    model.save(tmp_path/'model.safetensors')
+    loaded = load_model(tmp_path/'model.safetensors')
+    assert_same_weights(model, loaded)
+    assert loaded.about['corpus']==corpus[2].fingerprint
+    assert loaded.about['config']['loss']=='learned'
+
+# Evaluation
+
+def test_trained_models_retrieve_held_out_videos(corpus, trained):
+    _, videos, data = corpus
+    untrained = make_model(RECIPES['aligned'], data.dims).eval()
+    untrained.about = trained[0]['aligned'].about
+    def median_rank(model): return evaluate_model(model, data, n_boot=10)[0]['audio_to_video_median_rank']
+    assert median_rank(trained[0]['aligned'])<median_rank(untrained)
+
+def test_label_precision_is_measured_before_and_after(corpus, trained):
+    _, videos, data = corpus
+    metrics, table = evaluate_model(trained[0]['aligned'], data, videos.genre.to_numpy(), n_boot=10)
+    assert metrics['n_by_artists_trained_on']==0 and metrics['pool_size']==24
+    assert table.by.tolist()==['audio', 'audio', 'video', 'video', 'both', 'both']
+    assert table.when.tolist()==['before', 'after']*3
+    assert evaluate_model(trained[0]['aligned'], data, n_boot=10)[1].empty
+    with pytest.raises(ValueError, match='0 videos in the none split: at least 2'):
+        evaluate_model(trained[0]['aligned'], data, part='none')
+
+# Several processes
 
 def make_step(data, config):
-    "A trainer's module whose only chance is in the seed; its transformer has no dropout"
+    "A module whose only randomness is the seed of its weights: its transformer has no dropout"
     module = TrainingModule(make_model(config, data.dims), config, data).train()
     for o in module.modules():
         if isinstance(o, torch.nn.Dropout): o.p = 0.
         if isinstance(o, torch.nn.MultiheadAttention): o.dropout = 0.
     return module
 
-def worker(rank, world, meet, data, config, at, dest):
-    from mvrep.learning.distributed import gather_rows
+def half_a_step(rank, n_processes, rendezvous, data, config, positions, folder):
+    "Loss, gradients and statistics of one process, with gradients averaged as `DistributedDataParallel` does"
     torch.set_num_threads(1)
-    dist.init_process_group('gloo', init_method=f'file://{meet}', rank=rank, world_size=world)
+    dist.init_process_group('gloo', init_method=f'file://{rendezvous}', rank=rank, world_size=n_processes)
     module = make_step(data, config)
-    loss = module.compare(Batches(data, config)[at[rank::world]], gather_rows)[0]
+    loss = module.compare(Batches(data, config)[positions[rank::n_processes]], gather_rows)[0]
     loss.backward()
-    for o in module.parameters():
-        if o.grad is not None: dist.all_reduce(o.grad); o.grad /= world # what DistributedDataParallel does
-    torch.save(dict(loss=loss.detach(), grads={k: o.grad for k,o in module.named_parameters()}, buffers=dict(module.named_buffers())), f'{dest}-{rank}.pt')
+    gradients = {}
+    for name, parameter in module.named_parameters():
+        gradients[name] = parameter.grad
+        if parameter.grad is None: continue
+        dist.all_reduce(parameter.grad)
+        parameter.grad /= n_processes
+    found = dict(loss=loss.detach(), gradients=gradients, buffers=dict(module.named_buffers()))
+    torch.save(found, folder/f'{rank}.pt')
     dist.destroy_process_group()
 
 @pytest.mark.parametrize('recipe', ['thesis', 'track'])
 def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path, recipe):
-    data,config = make_data(tmp_path/'s', lengths=True), config_of(recipe)
-    at = data.part('train')
-    at = at[np.unique(data.video_index[at], return_index=True)[1]][:24]
-    mp.spawn(worker, (2, tmp_path/'meet', data, config, at, tmp_path/'out'), nprocs=2)
+    data, config = make_data(tmp_path/'s', lengths=True), small_config(recipe)
+    positions = data.first_segments('train')[:24]
+    mp.spawn(half_a_step, (2, tmp_path/'rendezvous', data, config, positions, tmp_path), nprocs=2)
     module = make_step(data, config)
-    loss = module.compare(Batches(data, config)[at])[0]
+    loss = module.compare(Batches(data, config)[positions])[0]
     loss.backward()
-    alone = make_step(data, config).compare(Batches(data, config)[at[::2]])[0]
-    assert abs(alone-loss)>.1 # half the batch has another loss: the test can fail
+    half = make_step(data, config).compare(Batches(data, config)[positions[::2]])[0]
+    assert abs(half-loss)>.1 # half the batch has another loss: the test can fail
     for rank in range(2):
-        got = torch.load(tmp_path/f'out-{rank}.pt', weights_only=True)
-        torch.testing.assert_close(got['loss'], loss.detach(), rtol=1e-5, atol=1e-6)
-        n = 0
-        for k,o in module.named_parameters():
-            if o.grad is None: assert got['grads'][k] is None; continue
-            torch.testing.assert_close(got['grads'][k], o.grad, rtol=1e-4, atol=1e-6)
-            n += o.grad.abs().max().item()>0
-        assert n>5
-        for k,o in module.named_buffers(): torch.testing.assert_close(got['buffers'][k], o, rtol=1e-5, atol=1e-6)
+        found = torch.load(tmp_path/f'{rank}.pt', weights_only=True)
+        torch.testing.assert_close(found['loss'], loss.detach(), rtol=1e-5, atol=1e-6)
+        assert_same_gradients(module, found['gradients'])
+        for name, o in module.named_buffers():
+            torch.testing.assert_close(found['buffers'][name], o, rtol=1e-5, atol=1e-6)
+
+def assert_same_gradients(module, gradients):
+    n_moving = 0
+    for name, parameter in module.named_parameters():
+        if parameter.grad is None: assert gradients[name] is None
+        else:
+            torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-6)
+            n_moving += parameter.grad.abs().max().item()>0
+    assert n_moving>5
 
 def test_a_trainer_with_two_processes_learns_what_one_learns(tmp_path):
-    data,config = make_data(tmp_path/'s'), replace(config_of('aligned'), max_epochs=2, weight_decay=0.)
+    data = make_data(tmp_path/'s')
+    config = small_config('aligned', max_epochs=2, weight_decay=0.)
     one = train_model(data, config, tmp_path/'one', accelerator='cpu')
     two = train_model(data, config, tmp_path/'two', accelerator='cpu', devices=2)
-    a,b = run_history(tmp_path/'one'/one.about['run']), run_history(tmp_path/'two'/two.about['run'])
-    np.testing.assert_allclose(a.train_loss, b.train_loss, rtol=1e-3)
-    np.testing.assert_allclose(a.valid_loss, b.valid_loss, rtol=5e-3)
+    log_one, log_two = run_history(tmp_path/'one'/one.about['run']), run_history(tmp_path/'two'/two.about['run'])
+    np.testing.assert_allclose(log_one.train_loss, log_two.train_loss, rtol=1e-3)
+    np.testing.assert_allclose(log_one.valid_loss, log_two.valid_loss, rtol=5e-3)
 
-# a kill
+# A kill
 
 SCRIPT = """
 import sys
-from dataclasses import replace
 from pathlib import Path
-sys.path.insert(0, {here!r})
-from test_training import make_data, config_of
-import lightning as L
+sys.path.insert(0, {tests!r})
+from test_training import make_data, slow_down, small_config
 import mvrep.learning.training as t
-if {slow}:
-    class Slow(L.Callback): # the epochs of so small a corpus are over before one can kill them
-        def on_train_epoch_start(self, trainer, module): __import__('time').sleep(.5)
-    old = t.make_trainer
-    def slow(*a, **k):
-        tr = old(*a, **k)
-        tr.callbacks.insert(0, Slow())
-        return tr
-    t.make_trainer = slow
-t.train_model(make_data(Path({folder!r})/'s'), replace(config_of('thesis'), dropout=.3, max_epochs=12, patience=100), Path({folder!r})/'runs', accelerator='cpu')
+if {slow}: slow_down(t)
+folder = Path({folder!r})
+config = small_config('thesis', max_epochs=12, patience=100, dropout=.3)
+t.train_model(make_data(folder/'s'), config, folder/'runs', accelerator='cpu')
 """
 
-def start(folder, slow):
-    env = dict(os.environ, OMP_NUM_THREADS='1')
-    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', SCRIPT.format(here=os.path.dirname(__file__), folder=str(folder), slow=slow)], env=env, stdout=subprocess.DEVNULL)
+def slow_down(training):
+    "Make each epoch of a trainer last half a second, so that it can be killed within one"
+    import lightning as L
+    class Slow(L.Callback):
+        def on_train_epoch_start(self, trainer, module): time.sleep(.5)
+    make_trainer = training.make_trainer
+    def make_slow_trainer(run):
+        trainer = make_trainer(run)
+        trainer.callbacks.insert(0, Slow())
+        return trainer
+    training.make_trainer = make_slow_trainer
 
-def test_a_killed_training_goes_on_and_ends_where_it_would_have(tmp_path):
-    data,config = make_data(tmp_path/'s'), replace(config_of('thesis'), dropout=.3, max_epochs=12, patience=100)
-    run = tmp_path/'runs'/run_name(config, data)
-    p = start(tmp_path, True)
+def start(folder, slow):
+    script = SCRIPT.format(tests=os.path.dirname(__file__), folder=str(folder), slow=slow)
+    command = [sys.executable, '-W', 'ignore', '-c', script]
+    return subprocess.Popen(command, env=dict(os.environ, OMP_NUM_THREADS='1'), stdout=subprocess.DEVNULL)
+
+def wait_for(path, process):
+    "Wait until a file exists, at most 100 s"
     for _ in range(2000):
-        if (run/'last.ckpt').exists() or p.poll() is not None: break
+        if path.exists() or process.poll() is not None: return
         time.sleep(.05)
-    time.sleep(1.2) # a few epochs, and then in the middle of one
-    assert p.poll() is None
-    p.send_signal(signal.SIGKILL)
-    p.wait()
-    done = torch.load(run/'last.ckpt', weights_only=True)['epoch']+1
-    assert 0<done<12
-    assert start(tmp_path, False).wait()==0
+
+def test_a_killed_training_continues_and_ends_where_it_would_have(tmp_path):
+    data, config = make_data(tmp_path/'s'), small_config('thesis', max_epochs=12, patience=100, dropout=.3)
+    run = tmp_path/'runs'/run_name(config, data)
+    process = start(tmp_path, slow=True)
+    wait_for(run/'last.ckpt', process)
+    time.sleep(1.2) # a few epochs, and then within one
+    assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    n_epochs = torch.load(run/'last.ckpt', weights_only=True)['epoch']+1
+    assert 0<n_epochs<12
+    assert start(tmp_path, slow=False).wait()==0
     whole = train_model(data, config, tmp_path/'whole', accelerator='cpu')
-    after = train_model(data, config, tmp_path/'runs', accelerator='cpu')
-    assert len(list((run/'csv').iterdir()))==2 # killed, resumed; the last call found it done
-    for k,o in whole.state_dict().items(): assert torch.equal(o, after.state_dict()[k]), k
+    resumed = train_model(data, config, tmp_path/'runs', accelerator='cpu')
+    assert len(list((run/'csv').iterdir()))==2 # killed, resumed; the last call found it finished
+    assert_same_weights(whole, resumed)
     pd.testing.assert_frame_equal(run_history(run), run_history(tmp_path/'whole'/run.name))
 
+class Evil:
+    "Makes a folder when it is unpickled"
+    def __init__(self, folder): self.folder = str(folder)
+    def __reduce__(self): return (os.mkdir, (self.folder,))
+
 def test_nothing_is_unpickled(tmp_path):
-    data,config = make_data(tmp_path/'s'), replace(config_of('thesis'), max_epochs=1)
+    data, config = make_data(tmp_path/'s'), small_config('thesis', max_epochs=1)
     run = tmp_path/'runs'/run_name(config, data)
     run.mkdir(parents=True)
-    class Evil:
-        def __reduce__(self): return (os.mkdir, (str(tmp_path/'owned'),))
-    torch.save(dict(epoch=0, callbacks={}, evil=Evil()), run/'last.ckpt')
+    torch.save(dict(epoch=0, callbacks={}, evil=Evil(tmp_path/'owned')), run/'last.ckpt')
     with pytest.raises(Exception): train_model(data, config, tmp_path/'runs', accelerator='cpu')
     assert not (tmp_path/'owned').exists()
 
-# the command
+# A trained index
+
+def train_index(folder, recipe):
+    return train(folder, recipe, epochs=3, accelerator='cpu', progress=False)
+
+def embeddings(folder):
+    "Embeddings of an index as it is on disk"
+    return {modality: np.array(o) for modality, o in Index(folder).build.embeddings.items()}
+
+def assert_equal_embeddings(folder, want):
+    for modality, o in embeddings(folder).items(): np.testing.assert_array_equal(o, want[modality])
+
+@pytest.fixture
+def index(tmp_path):
+    "A tiny index whose manifest names splits"
+    index = tiny_index(tmp_path)
+    split = ['train']*7+['valid']*2+['test']*3
+    index.put_videos(read_manifest(tiny_corpus()/'manifest.csv').assign(split=split))
+    return index
 
 @pytest.mark.parametrize('recipe', ['aligned', 'track'])
-def test_an_index_is_trained_evaluated_and_added_to(tmp_path, recipe):
-    import shutil
-    from typer.testing import CliRunner
-    from mvrep.cli.indexing import app
-    from mvrep.corpus.manifest import read_manifest
-    from mvrep.corpus.demo import tiny_corpus
-    from mvrep.index.index import Index
-    from mvrep.index.indexing import tiny_index
-    from mvrep.learning.model import load_model
-    def mvrep(*args, code=0):
-        r = CliRunner().invoke(app, [str(o) for o in args])
-        assert r.exit_code==code, (r.output, r.exception)
-        return r.output if code else json.loads(r.stdout[r.stdout.index('{'):])
-    ix = tiny_index(tmp_path)
-    folder = ix.folder
-    plain = {o: np.array(v) for o,v in ix.tracks.items()}
-    assert 'no trained model' in mvrep('evaluate', folder, code=1)
-    ix.put_videos(read_manifest(tiny_corpus()/'manifest.csv').assign(split=['train']*7+['valid']*2+['test']*3))
-    features = {o: np.array(ix.store.matrix(o)) for o in ix.columns.values()}
-    got = mvrep('train', folder, '--recipe', recipe, '--epochs', 3, '--accelerator', 'cpu', '--json')
-    assert got['epochs']==3
-    again = Index(folder)
-    assert [again.tracks[o].shape for o in plain]==[(12, 256)]*2
-    for o,x in features.items(): np.testing.assert_array_equal(x, again.store.matrix(o)) # encoders and features are as they were
-    stamp = (folder/'runs'/got['run']/'last.ckpt').stat().st_mtime_ns
-    assert mvrep('train', folder, '--recipe', recipe, '--epochs', 3, '--accelerator', 'cpu', '--json')==got
-    assert (folder/'runs'/got['run']/'last.ckpt').stat().st_mtime_ns==stamp # nothing was trained again
-    for o in plain: np.testing.assert_array_equal(again.tracks[o], Index(folder).tracks[o])
-    r = mvrep('evaluate', folder, '--json')['retrieval']
-    assert r['pool_size']==3 and r['chance_median_rank']==2
-    model = (folder/'model'/'model.safetensors').read_bytes()
-    new = shutil.copy(ix.videos.path.iloc[0], tmp_path/'new.mp4')
-    assert mvrep('add', folder, new, '--workers', 1, '--json')['indexed']==13
-    after = Index(folder)
-    assert (folder/'model'/'model.safetensors').read_bytes()==model # not trained again
-    for o in plain: # the same file has the same place, the others stay
-        np.testing.assert_array_equal(after.tracks[o][:12], again.tracks[o])
-        np.testing.assert_allclose(after.tracks[o][12], after.tracks[o][0], atol=.2)
-    assert mvrep('evaluate', folder, '--json')['retrieval']==r # the new video is in no part
-    assert load_model(folder/'model'/'model.safetensors').about['run']==got['run']
-    shutil.rmtree(folder/'model')
-    after.build()
-    for o in plain: np.testing.assert_allclose(after.tracks[o][:12], plain[o], atol=.2)
+def test_an_index_is_trained_evaluated_and_added_to(index, tmp_path, recipe):
+    folder = index.folder
+    with pytest.raises(ValueError, match='no trained model'): evaluate(index)
+    features = {column: np.array(index.store.matrix(column)) for column in index.build.columns.values()}
+    about = train_index(folder, recipe).build.model.about
+    assert about['epochs']==3 and load_model(index.model_file).about['run']==about['run']
+    trained = embeddings(folder)
+    assert [o.shape for o in trained.values()]==[(12, 256)]*2
+    for column, o in features.items(): np.testing.assert_array_equal(o, Index(folder).store.matrix(column))
+
+    last = folder/'runs'/about['run']/'last.ckpt'
+    before = last.stat().st_mtime_ns
+    train_index(folder, recipe)
+    assert last.stat().st_mtime_ns==before # nothing is trained again
+    assert_equal_embeddings(folder, trained)
+
+    metrics = evaluate(Index(folder))[0]
+    assert metrics['pool_size']==3 and metrics['chance_median_rank']==2
+    assert_a_video_can_be_added(index, trained, tmp_path)
+    assert evaluate(Index(folder))[0]==metrics # the new video is in no split
+
+def assert_a_video_can_be_added(index, trained, tmp_path):
+    "The copy of a video gets the embedding of the video, the others keep theirs, and the model stays"
+    model = index.model_file.read_bytes()
+    copy = shutil.copy(index.videos.path.iloc[0], tmp_path/'new.mp4')
+    add_videos(index.folder, [copy], workers=1, progress=False)
+    assert index.model_file.read_bytes()==model
+    for modality, o in embeddings(index.folder).items():
+        np.testing.assert_array_equal(o[:12], trained[modality])
+        np.testing.assert_allclose(o[12], o[0], atol=.2)
+
+def test_an_index_without_its_model_is_as_before_training(index):
+    plain = embeddings(index.folder)
+    train_index(index.folder, 'aligned')
+    shutil.rmtree(index.model_file.parent)
+    Index(index.folder).make_build()
+    assert_equal_embeddings(index.folder, plain)

@@ -30,7 +30,8 @@ def train(
     with plain_errors(), _training():
         from dataclasses import replace
         from mvrep.index.index import Index
-        from mvrep.learning.training import train_model, RECIPES
+        from mvrep.learning.config import RECIPES
+        from mvrep.learning.training import train_model
         from mvrep.learning.data import training_data
         if recipe not in RECIPES: raise typer.BadParameter(f'{recipe!r}: one of {", ".join(RECIPES)}', param_hint='--recipe')
         Index(folder) # or say that there is none
@@ -62,7 +63,7 @@ def evaluate(folder:Dir, json_:Json=False):
     Example: `mvrep evaluate ~/videos.mvrep`"""
     with plain_errors(), _training():
         from mvrep.index.index import Index
-        from mvrep.learning.training import evaluate_model
+        from mvrep.learning.evaluation import evaluate_model
         from mvrep.learning.data import training_data
         ix = Index(folder)
         if ix.build.model is None: raise ValueError(f'{folder} has no trained model: mvrep train {folder}')

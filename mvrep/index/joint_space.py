@@ -27,7 +27,8 @@ def train(
     Raises `FileNotFoundError` if there is no index, `ModuleNotFoundError` without the packages of `mvrep[train]`,
     `ValueError` for an unknown recipe, for too few videos, or if another process writes."""
     from mvrep.learning.data import training_data
-    from mvrep.learning.training import RECIPES, train_model # imports lightning
+    from mvrep.learning.config import RECIPES
+    from mvrep.learning.training import train_model # imports lightning
     folder = Path(folder)
     if recipe not in RECIPES: raise ValueError(f'recipe={recipe!r}: want one of {", ".join(RECIPES)}')
     Index(folder) # raises if there is none, before a lock is made
@@ -53,6 +54,6 @@ def evaluate(
     if index.build.model is None:
         raise ValueError(f'{index.folder} has no trained model: train one with `mvrep train {index.folder}`')
     from mvrep.learning.data import training_data
-    from mvrep.learning.training import evaluate_model # imports lightning
+    from mvrep.learning.evaluation import evaluate_model
     data = training_data(index.store, index.build.columns, index.videos)
     return evaluate_model(index.build.model, data, index.videos.genre.reindex(data.video_ids).to_numpy())

@@ -16,7 +16,9 @@ from ..metrics.ranking import retrieval_metrics
 from ..corpus.folds import artist_folds
 from ..corpus.names import artist_groups
 from .data import TrainingData
-from .training import Batches, EpochSampler, TrainConfig, TrainingModule, prepare_model, make_model
+from .batches import Batches, EpochSampler
+from .config import TrainConfig, make_model
+from .training import TrainingModule, prepare_model
 
 # %% ../../nbs/library/06_learning/80_recipes.ipynb #b542ed2f
 def published_ranks(
