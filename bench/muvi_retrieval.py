@@ -1,117 +1,200 @@
-"""What finds the song of a real music video, and what only seems to: `MVREP_SHARED=DIR python bench/muvi_retrieval.py` writes results/muvi_retrieval.csv
+"""Cross-modal retrieval on real music videos: `MVREP_SHARED=DIR python bench/muvi_retrieval.py`
 
-DIR holds `muvi_sync/`. Each row is a way of matching songs and pictures, scored on folds that share no artist, every video cut to its middle 150 s.
-Two rows break these rules on purpose, and say so. All rows of one fold see the same training and test videos."""
+DIR holds `muvi_sync/`. Writes muvi_retrieval.csv into the folder `--out`, results/ by default. Each row is a way of
+matching songs and videos, scored on folds that share no artist, every video cut to its middle 150 s. Rows that begin
+with LEAK break these rules on purpose. All rows of one fold see the same training and test videos."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-import numpy as np, pandas as pd, torch
-from mvrep.core import atomic_write
+import numpy as np
+import pandas as pd
+import torch
+from mvrep.core import MODALITIES, atomic_write
+from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.muvi import MuViSync, load_muvi, read_artists
+from mvrep.corpus.names import artist_groups
 from mvrep.learning.heads import TwoTowers
 from mvrep.learning.losses import ClipLoss, same_pairs
-from mvrep.metrics.ranking import retrieval_metrics
 from mvrep.learning.muvi_retrieval import all_views, apply_view, fit_retrieval, fit_view
-from mvrep.corpus.folds import artist_folds
-from mvrep.corpus.names import artist_groups
-from mvrep.corpus.muvi import load_muvi, read_artists
-from mvrep.learning.muvi_views import sound_views
+from mvrep.learning.muvi_views import audio_views
+from mvrep.metrics.ranking import retrieval_metrics
 
 torch.set_num_threads(1)
-CSV = Path(__file__).parents[1]/'results'/'muvi_retrieval.csv'
-LATE = (1, 5)
+RESULTS = Path(__file__).parents[1]/'results'
+DELAYS = (1, 5) # seconds
+DIRECTIONS = ('video_to_audio', 'audio_to_video')
+MEASURES = [f'{direction}_{measure}' for direction in DIRECTIONS for measure in ('median_rank', 'R@1', 'R@10')]
+
+# Ways of matching pooled statistics; each returns a function from rows to the embeddings of songs and videos
 
 def unit(x): return x/np.linalg.norm(x, axis=1, keepdims=True)
 
-def pooled(x, y, tr, **kwargs):
+def pooled_cca(audio, video, train, **settings):
     "Regularised CCA of pooled statistics"
-    a,v = fit_view(x[tr], y[tr], **dict(k=16, ridge=(1., 10.), power=.5) | kwargs)
-    return lambda i: (apply_view(x[i], a), apply_view(y[i], v))
+    maps = fit_view(audio[train], video[train], **dict(k=16, ridge=(1., 10.), power=.5)|settings)
+    return lambda rows: (apply_view(audio[rows], maps['audio']), apply_view(video[rows], maps['video']))
 
-def ridge(x, y, tr, strength=300.):
-    "The song's statistics as predicted from the pictures, compared by cosine"
-    (mx,sx),(my,sy) = ((z[tr].mean(0), z[tr].std(0)+1e-6) for z in (x, y))
-    p,q = (x[tr]-mx)/sx, (y[tr]-my)/sy
-    w = q.T@np.linalg.solve(q@q.T+strength*q.shape[1]/10*np.eye(len(q)), p)
-    return lambda i: (unit((x[i]-mx)/sx), unit((y[i]-my)/sy@w))
+def ridge_regression(audio, video, train, strength=300.):
+    "Statistics of the song as predicted from those of the video, compared by cosine"
+    def standardised(x): return (x-x[train].mean(0))/(x[train].std(0)+1e-6)
+    a, v = standardised(audio), standardised(video)
+    kernel = v[train]@v[train].T+strength*v.shape[1]/10*np.eye(len(train))
+    weights = v[train].T@np.linalg.solve(kernel, a[train])
+    return lambda rows: (unit(a[rows]), unit(v[rows]@weights))
 
-def heads(x, y, tr, groups, seeds=range(4), steps=150):
-    "The thesis' heads with linear outputs and a learned temperature, on pooled statistics, four seeds side by side"
-    sides = []
-    for z in (x, y):
-        m,s = z[tr].mean(0), z[tr].std(0)+1e-3
-        _,e,vt = np.linalg.svd((z[tr]-m)/s, full_matrices=False)
-        sides.append(torch.from_numpy((((z-m)/s)@vt[:96].T/(e[20]/len(tr)**.5)).astype(np.float32)))
-    ids,outs = torch.from_numpy(groups), []
-    for seed in seeds:
-        torch.manual_seed(seed)
-        towers,loss = TwoTowers(96, 96, 128, hidden_dim=128, dropout=.5, batch_norm=False, output='linear'), ClipLoss(.1, learned=True)
-        opt = torch.optim.AdamW([*towers.parameters(), *loss.parameters()], lr=2e-3, weight_decay=1.)
-        for _ in range(steps):
-            i = torch.from_numpy(tr[np.random.default_rng([seed, _]).permutation(len(tr))[:240]])
-            loss(*towers(*(o[i]+.4*torch.randn(len(i), 96) for o in sides)), ignore=same_pairs(ids[i])).backward()
-            opt.step(); opt.zero_grad()
-        towers.eval()
-        with torch.no_grad(): outs.append([o.numpy() for o in towers(*sides)])
-    return lambda i: tuple(unit(np.concatenate([o[s][i] for o in outs], 1)) for s in (0, 1))
+def whitened(x, train, n=96):
+    "The first `n` principal components of the training part, scaled alike"
+    mean, std = x[train].mean(0), x[train].std(0)+1e-3
+    _, s, vt = np.linalg.svd((x[train]-mean)/std, full_matrices=False)
+    return torch.from_numpy((((x-mean)/std)@vt[:n].T/(s[20]/len(train)**.5)).astype(np.float32))
 
-def with_length(cuts, seconds):
-    "The same views and one more, which knows how long the uncut video is"
-    bumps = np.exp(-(np.log(seconds)[:,None]-np.linspace(np.log(150), np.log(500), 48))**2/2/.03**2).astype(np.float32)
-    return [tuple(f | dict(length=bumps) for f in c) for c in cuts]
+def train_heads(feats, train, groups, seed, steps=150):
+    "Two heads with linear outputs and a learned temperature, on noisy features"
+    torch.manual_seed(seed)
+    towers = TwoTowers(96, 96, 128, hidden_dim=128, dropout=.5, batch_norm=False, output='linear')
+    loss = ClipLoss(.1, learned=True)
+    opt = torch.optim.AdamW([*towers.parameters(), *loss.parameters()], lr=2e-3, weight_decay=1.)
+    for step in range(steps):
+        batch = torch.from_numpy(train[np.random.default_rng([seed, step]).permutation(len(train))[:240]])
+        noisy = [o[batch]+.4*torch.randn(len(batch), 96) for o in feats]
+        loss(*towers(*noisy), ignore=same_pairs(groups[batch])).backward()
+        opt.step()
+        opt.zero_grad()
+    return towers.eval()
 
-def late(data, s):
-    "The same videos with songs that start `s` seconds late"
-    return replace(data, **{k:[np.roll(o, s) for o in getattr(data, k)] for k in ('loudness', 'note_density', 'chord')})
+def pooled_heads(audio, video, train, groups, seeds=range(4)):
+    "The heads of the thesis with linear outputs, on pooled statistics, four seeds side by side"
+    feats, groups = [whitened(o, train) for o in (audio, video)], torch.from_numpy(groups)
+    towers = [train_heads(feats, train, groups, seed) for seed in seeds]
+    with torch.no_grad(): audio_embs, video_embs = zip(*(o(*feats) for o in towers))
+    audio_emb, video_emb = torch.cat(audio_embs, 1).numpy(), torch.cat(video_embs, 1).numpy()
+    return lambda rows: (unit(audio_emb[rows]), unit(video_emb[rows]))
 
-def main(shared, seeds):
-    data = load_muvi(next((shared/'muvi_sync').glob('*.npz')))
-    artists = shared/'muvi_sync'/'labels'/'meta_harmonix.csv'
-    names = read_artists(artists, data.video_ids)
-    groups,rows = artist_groups(names), []
+# What is compared
+
+@dataclass(frozen=True)
+class Material:
+    "The real music videos and their views"
+    data:MuViSync # All videos
+    artists:list # One a video
+    groups:np.ndarray # Number of the artist of each video, shape (n,)
+    cuts:list # From `all_views`
+    cuts_with_length:list # The same and one more view, which knows how long the uncut video is
+    delayed:dict # {seconds: audio views of songs that start so much later}
+
+@dataclass(frozen=True)
+class Split:
+    "Training and test videos of one fold"
+    kind:str # 'artist': no artist in both parts; 'random'
+    n_folds:int
+    seed:int
+    fold:int
+    train:np.ndarray # Positions
+    test:np.ndarray # Positions
+
+def with_length(cut, n_seconds):
+    "The views of a cut, and the length of the uncut video as one more view of both modalities"
+    distance = np.log(n_seconds)[:, None]-np.linspace(np.log(150), np.log(500), 48)
+    length = np.exp(-distance**2/2/.03**2).astype(np.float32)
+    return {modality: views|dict(length=length) for modality,views in cut.items()}
+
+def delay(data, seconds):
+    "The same videos with songs that start later"
+    def rolled(name): return [np.roll(o, seconds) for o in getattr(data, name)]
+    return replace(data, loudness=rolled('loudness'), note_density=rolled('note_density'), chord=rolled('chord'))
+
+def load_material(shared):
+    "Read the real videos and compute their views"
+    home = shared/'muvi_sync'
+    data = load_muvi(next(home.glob('*.npz')))
     assert data.n_seconds.min()>=150 # so that every cut is as long as any other
+    artists = read_artists(home/'labels'/'meta_harmonix.csv', data.video_ids)
     cuts = all_views(data)
-    long,delayed = with_length(cuts, data.n_seconds), {s:late(data.cut(150), s) for s in LATE}
-    delayed = {s:sound_views(o) for s,o in delayed.items()}
-    pick = lambda c, i: [tuple({k:o[i] for k,o in f.items()} for f in x) for x in c]
-    def add(row, split, k, seed, fold, a, v):
-        rows.append(dict(row=row, split=split, folds=k, seed=seed, fold=fold) | retrieval_metrics(a, v, n_boot=0))
-    def recipe(c, tr, by): return fit_retrieval(data.subset([data.video_ids[i] for i in tr]), pd.DataFrame(dict(id=[data.video_ids[i] for i in tr], artist=[by[i] for i in tr])), cuts=pick(c, tr))
-    everyone = [str(i) for i in range(len(data))]
+    delayed = {seconds: audio_views(delay(data.cut(150), seconds)) for seconds in DELAYS}
+    cuts_with_length = [with_length(o, data.n_seconds) for o in cuts]
+    return Material(data, artists, artist_groups(artists), cuts, cuts_with_length, delayed)
+
+def splits(groups, kind, n_folds, seed):
+    "One split for each fold"
+    for fold, test in enumerate(artist_folds(groups, n_folds, seed)):
+        yield Split(kind, n_folds, seed, fold, np.setdiff1d(np.arange(len(groups)), test), test)
+
+def take(views, rows): return {view: x[rows] for view,x in views.items()}
+
+def train_views(material, rows, artists, cuts):
+    "The model of the library, trained on the videos at positions `rows`"
+    ids = [material.data.video_ids[i] for i in rows]
+    table = pd.DataFrame(dict(id=ids, artist=[artists[i] for i in rows]))
+    cuts = [dict(audio=take(o['audio'], rows), video=take(o['video'], rows)) for o in cuts]
+    return fit_retrieval(material.data.subset(ids), table, cuts=cuts)
+
+def embeddings(model, cut, rows): return [model.embed(take(cut[modality], rows), modality) for modality in MODALITIES]
+
+# Rows of the table: name, embeddings of songs, embeddings of videos
+
+def all_six_views(material, split):
+    "The model of the library"
+    model = train_views(material, split.train, material.artists, material.cuts)
+    yield 'all six views', *embeddings(model, material.cuts[0], split.test)
+
+def other_ways(material, split):
+    "The model, the same statistics pooled, each view alone, delayed songs, and the leak of the length"
+    cut = material.cuts[0]
+    model = train_views(material, split.train, material.artists, material.cuts)
+    audio_emb, video_emb = embeddings(model, cut, split.test)
+    yield 'all six views', audio_emb, video_emb
+    style = cut['audio']['style'], cut['video']['style'], split.train
+    yield 'CCA on pooled statistics', *pooled_cca(*style)(split.test)
+    yield 'ridge on pooled statistics', *ridge_regression(*style)(split.test)
+    yield 'heads on pooled statistics', *pooled_heads(*style, material.groups)(split.test)
+    audio, video = (model.views(take(cut[modality], split.test), modality) for modality in MODALITIES)
+    for view in audio: yield f'view: {view}', audio[view], video[view]
+    for seconds, views in material.delayed.items():
+        yield f'all six views, songs {seconds} s late', model.embed(take(views, split.test), 'audio'), video_emb
+    leaky = train_views(material, split.train, material.artists, material.cuts_with_length)
+    yield 'LEAK: length of the uncut video', *embeddings(leaky, material.cuts_with_length[0], split.test)
+
+def same_artists(material, split):
+    "The leak of artists in both parts"
+    own_artist = [str(i) for i in range(len(material.data))]
+    model = train_views(material, split.train, own_artist, material.cuts)
+    yield 'LEAK: artists on both sides', *embeddings(model, material.cuts[0], split.test)
+    audio, video = (model.views(take(material.cuts[0][modality], split.test), modality) for modality in MODALITIES)
+    yield 'LEAK: artists on both sides, view: style', audio['style'], video['style']
+
+def measure(material, split, ways):
+    "One row for each way of one fold"
+    about = dict(split=split.kind, folds=split.n_folds, seed=split.seed, fold=split.fold)
+    rows = []
+    for name, audio_emb, video_emb in ways(material, split):
+        rows.append(dict(row=name)|about|retrieval_metrics(audio_emb, video_emb, n_boot=0))
+    print(*about.values(), flush=True)
+    return rows
+
+def summary(rows, seeds):
+    "Means over folds and seeds, with standard deviations"
+    groups = pd.DataFrame(rows).groupby(['row', 'split', 'folds'], sort=False)
+    size = groups.size().rename('n')
+    chance = groups[['pool_size', 'chance_median_rank', 'chance_R@10']].mean().round(3)
+    spread = [groups[o].agg(['mean', 'std']).set_axis([o, f'{o}_sd'], axis=1).round(3) for o in MEASURES]
+    return pd.concat([size, chance, *spread], axis=1).reset_index().assign(seeds=seeds)
+
+def main(shared, out, seeds):
+    material, rows = load_material(shared), []
+    everyone = np.arange(len(material.data))
     for seed in range(seeds):
-        for k in (5, 4):
-            for f,te in enumerate(artist_folds(groups, k, seed)):
-                tr,note = np.setdiff1d(np.arange(len(data)), te), ('artist', k, seed, f)
-                model = recipe(cuts, tr, names)
-                feats = [{n:o[te] for n,o in z.items()} for z in cuts[0]]
-                a,v = model.embed(feats[0], 'audio'), model.embed(feats[1], 'video')
-                add('all six views', *note, a, v)
-                if k==4: continue
-                x,y = cuts[0][0]['style'], cuts[0][1]['style']
-                add('CCA on pooled statistics', *note, *pooled(x, y, tr)(te))
-                add('ridge on pooled statistics', *note, *ridge(x, y, tr)(te))
-                add('heads on pooled statistics', *note, *heads(x, y, tr, groups)(te))
-                sound,sight = model.views(feats[0], 'audio'), model.views(feats[1], 'video')
-                for n in sound: add(f'view: {n}', *note, sound[n], sight[n])
-                for s in LATE: add(f'all six views, songs {s} s late', *note, model.embed({n:o[te] for n,o in delayed[s].items()}, 'audio'), v)
-                m = recipe(long, tr, names)
-                add('LEAK: length of the uncut video', *note, *(m.embed({n:o[te] for n,o in z.items()}, s) for z,s in zip(long[0], ('audio', 'video'))))
-                print(seed, f, flush=True)
-        for f,te in enumerate(artist_folds(np.arange(len(data)), 5, seed)):
-            tr,note = np.setdiff1d(np.arange(len(data)), te), ('random', 5, seed, f)
-            m = recipe(cuts, tr, everyone)
-            sound,sight = (m.views({n:o[te] for n,o in z.items()}, s) for z,s in zip(cuts[0], ('audio', 'video')))
-            add('LEAK: artists on both sides', *note, *(m.embed({n:o[te] for n,o in z.items()}, s) for z,s in zip(cuts[0], ('audio', 'video'))))
-            add('LEAK: artists on both sides, view: style', *note, sound['style'], sight['style'])
-    df = pd.DataFrame(rows)
-    cols = [f'{side}_{m}' for side in ('video_to_audio', 'audio_to_video') for m in ('median_rank', 'R@1', 'R@10')]
-    g = df.groupby(['row', 'split', 'folds'], sort=False)
-    out = pd.concat([g.size().rename('n'), g[['pool_size', 'chance_median_rank', 'chance_R@10']].mean().round(3), *(g[c].agg(['mean', 'std']).set_axis([c, f'{c}_sd'], axis=1).round(3) for c in cols)], axis=1).reset_index()
-    with atomic_write(CSV) as f: out.assign(seeds=seeds).to_csv(f, index=False)
-    print(out[['row', 'folds', *cols]].to_string())
+        for split in splits(material.groups, 'artist', 5, seed): rows += measure(material, split, other_ways)
+        for split in splits(material.groups, 'artist', 4, seed): rows += measure(material, split, all_six_views)
+        for split in splits(everyone, 'random', 5, seed): rows += measure(material, split, same_artists)
+    table = summary(rows, seeds)
+    with atomic_write(out/'muvi_retrieval.csv') as f: table.to_csv(f, index=False)
+    print(table[['row', 'folds', *MEASURES]].to_string())
 
 if __name__=='__main__':
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--seeds', type=int, default=2)
-    main(Path(os.environ['MVREP_SHARED']), p.parse_args().seeds)
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument('--seeds', type=int, default=2, help='ways of distributing artists over folds')
+    p.add_argument('--out', type=Path, default=RESULTS, help='folder for muvi_retrieval.csv')
+    options = p.parse_args()
+    main(Path(os.environ['MVREP_SHARED']), options.out, options.seeds)

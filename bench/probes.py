@@ -1,177 +1,291 @@
-"""What sound, picture and both know of genre, tags, emotion, mood and year: `python bench/probes.py demo|muvi` writes results/probe_*.csv, `demo` results/zero_shot_tags.csv, too; `noise` writes results/label_noise.csv
+"""What audio, video and both know about genre, tags, emotion, mood and year: `python bench/probes.py demo|muvi|noise`
 
-`demo` probes 192 synthetic videos (`demo_corpus(192)`, indexed with musicnn and EfficientNet-Lite0, a joint space trained on the training part; `--index DIR` goes on with one
-that is there), and compares musicnn's own tags with the genres and tags of the same name. `muvi` probes the features of real music videos: MVREP_SHARED=DIR holds `muvi_sync/`. `noise` gives a share of the videos of both a wrong genre and looks what that does, and
-whether these labels are found. All folds share no artist; three seeds."""
+All folds share no artist; three seeds. Tables go into the folder `--out`, results/ by default.
+
+demo   192 synthetic videos, indexed with musicnn and EfficientNet-Lite0, and a joint space trained on the training
+       part: probe_demo.csv, probe_demo_classes.csv; musicnn's own tags against labels of the same name:
+       zero_shot_tags.csv
+muvi   features of real music videos, MVREP_SHARED=DIR holds `muvi_sync/`: probe_muvi.csv, probe_muvi_classes.csv,
+       probe_muvi_year.csv
+noise  a share of the videos of both gets a wrong genre; what that does, and whether it is found: label_noise.csv
+
+`--index DIR` continues with the index that an earlier run of `demo` or `noise` left in DIR, or creates it there."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import argparse, tempfile
+import argparse
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-import numpy as np, pandas as pd
+import numpy as np
+import pandas as pd
 from scipy.stats import spearmanr
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.preprocessing import StandardScaler
 from mvrep.core import atomic_write, seed_from
-from mvrep.corpus.manifest import read_manifest
 from mvrep.corpus.demo import demo_corpus
-from mvrep.features.extraction import extract
-from mvrep.encoders.registry import PRESETS
-from mvrep.index.index import create_index
-from mvrep.probing.labels import doubtful_labels, label_table, together
 from mvrep.corpus.folds import artist_folds
-from mvrep.corpus.names import artist_groups
+from mvrep.corpus.manifest import read_manifest
 from mvrep.corpus.muvi import load_muvi, read_artists
-from mvrep.learning.muvi_views import picture_style, sound_style
-from mvrep.probing.cross_validation import chance, cross_validate, fold_measures, index_inputs, measures, predict_folds, probe_index
+from mvrep.corpus.names import artist_groups
+from mvrep.encoders.registry import PRESETS
+from mvrep.features.extraction import extract
+from mvrep.index.index import create_index
+from mvrep.learning.config import RECIPES
+from mvrep.learning.data import training_data
+from mvrep.learning.muvi_views import audio_style, video_style
+from mvrep.learning.training import train_model
+from mvrep.metrics.classification import chance_measures, classifier_measures, rank_within_folds
 from mvrep.metrics.intervals import jackknife_interval, jackknife_weights
+from mvrep.probing.cross_validation import Labels, Protocol, cross_validate, predict_folds
+from mvrep.probing.index import probe_index, video_features
+from mvrep.probing.label_errors import doubtful_labels
+from mvrep.probing.labels import artist_and_copy_groups, label_table
 from mvrep.probing.tags import tag_catalogue
 
-OUT = Path(__file__).parents[1]/'results'
-OPINION = set('love, <3, sexy, catchy, amazing, beautiful, love at first listen, favorites, favourite, addictive, awesome, hot, cute, fun, cool, legend, diva, great, epic, perfect, best, good, favorite, fav, my, guilty pleasure, seen live, loved, queen, talented, american, british, canadian, 00s, 10s, 90s, 80s, female, male, usa, uk, party'.split(', '))
-SAME = {'hip hop': 'hip-hop', 'hiphop': 'hip-hop', 'female vocalist': 'female vocalists', 'female vocals': 'female vocalists', 'r&b': 'rnb', 'male vocalist': 'male vocalists', 'r and b': 'rnb'}
+RESULTS = Path(__file__).parents[1]/'results'
+BOTH = dict(both=('audio', 'video', 'concatenated'))
 
-def write(name, rows):
-    with atomic_write(OUT/f'{name}.csv') as f: pd.DataFrame(rows).round(4).to_csv(f, index=False)
-    print(pd.DataFrame(rows).round(3).to_string(), flush=True)
+def write(out, name, rows):
+    "Write a table and print it"
+    table = pd.DataFrame(rows)
+    with atomic_write(out/f'{name}.csv') as f: table.round(4).to_csv(f, index=False)
+    print(table.round(3).to_string(), flush=True)
 
-def rows(res, **about):
+def report_rows(report, target):
     "Rows of means, and rows of classes"
-    about |= dict(videos=res['n'], groups=res['groups'], classes=len(res['classes']), folds=res['folds'], seeds=res['seeds'])
-    return [dict(about, **r) for r in res['results']], [dict(about, **r) for r in res['per_class']]
+    about = dict(target=target, videos=report['n'], groups=report['groups'], classes=len(report['classes']),
+                 folds=report['folds'], seeds=report['seeds'])
+    return [about|o for o in report['results']], [about|o for o in report['per_class']]
 
-def zero_shot(ix):
-    "AUC of musicnn's own tags for the genres and tags that have the same name: nothing is learned; without one artist at a time"
-    said,v = tag_catalogue(ix, labels=True), ix.videos
-    g = artist_groups(list(v.artist))
-    weight = jackknife_weights(g)
-    out = []
-    for target,have in dict(genre=[{o} for o in v.genre], tags=[set(o) for o in v.tags]).items():
-        names = sorted(set(said.columns) & set().union(*have))
-        truth = np.array([[o in r for o in names] for r in have])
-        auc = fold_measures(said[names].to_numpy(), truth, np.zeros(len(g)), weight)[0].T
-        auc = np.r_[auc, auc.mean(0)[None]]
-        for o,n,a,low,high in zip([*names, 'mean'], [*truth.sum(0), ''], auc[:,0], *jackknife_interval(auc)):
-            out.append(dict(target=target, videos=len(v), groups=g.max()+1, label=o, n=n, auc=a, auc_low=low, auc_high=high, chance_auc=.5))
-    write('zero_shot_tags', out)
+# Synthetic videos
 
 def demo_index(folder):
+    "The 192 demo videos, indexed with the offline encoders"
     corpus = read_manifest(demo_corpus(192)/'manifest.csv')
-    ix = create_index(folder, PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
-    ix.put_videos(corpus)
-    extract(corpus, ix.store, ix.build.specs, progress=False)
-    ix.make_build()
-    return ix
+    index = create_index(folder, PRESETS['offline'], dict(audio='musicnn_mtt', video='efficientnet_lite0'))
+    index.put_videos(corpus)
+    extract(corpus, index.store, index.build.specs, progress=False)
+    index.make_build()
+    return index
 
-def demo(folder):
-    ix = demo_index(folder)
-    if ix.build.model is None:
-        from mvrep.learning.config import RECIPES
-        from mvrep.learning.training import train_model
-        from mvrep.learning.data import training_data
-        train_model(training_data(ix.store, ix.build.columns, ix.videos), RECIPES['aligned'], ix.folder/'runs', accelerator='cpu').save(ix.folder/'model'/'model.safetensors')
-        ix.make_build()
-    zero_shot(ix)
-    means,classes = [], []
-    for kind,by,targets in (('linear', 'all', ('genre', 'tags', 'emotion', 'mood')), ('knn', 'both', ('genre', 'tags')), ('mlp', 'both', ('genre', 'tags'))):
-        for target in targets:
-            m,c = rows(probe_index(ix, target, by, kind), target=target)
-            means += m; classes += c if kind=='linear' else []
-            print(target, kind, flush=True)
-    write('probe_demo', means); write('probe_demo_classes', classes) # all of one run, or nothing
+def train_index(index):
+    "Train a joint space on the training part, and build with it"
+    data = training_data(index.store, index.build.columns, index.videos)
+    model = train_model(data, RECIPES['aligned'], index.folder/'runs', accelerator='cpu')
+    model.save(index.folder/'model'/'model.safetensors')
+    index.make_build()
 
-def tag_lists(path, ids, artist):
-    "The twelve tags of most artists, of those that say how music sounds; a list a video, None where nobody tagged its artist"
-    t = pd.read_csv(path, dtype=str)
-    t = t.assign(tag=t.tagValue.str.lower().replace(SAME), artist=t.id.map(artist)).dropna()
-    names = t.artist.unique()
-    top = t[~t.tag.isin(OPINION)].groupby('tag').artist.nunique().sort_values(ascending=False, kind='stable').index[:12]
-    have = t.groupby('id').tag.agg(lambda o: sorted(set(o)&set(top)))
-    return [have.get(o) for o in ids]
+def zero_shot(index):
+    "ROC-AUC of musicnn's own tags for the genres and tags of the same name, without learning"
+    probs, videos = tag_catalogue(index, labels=True), index.videos
+    groups = artist_groups(list(videos.artist))
+    labels = dict(genre=[{o} for o in videos.genre], tags=[set(o) for o in videos.tags])
+    rows = []
+    for target, of_video in labels.items():
+        names = sorted(set(probs.columns) & set().union(*of_video))
+        truth = np.zeros((len(of_video), len(names)), bool)
+        for column, name in enumerate(names): truth[:, column] = [name in o for o in of_video]
+        ranking = rank_within_folds(probs[names].to_numpy(), truth, np.zeros(len(groups)), jackknife_weights(groups))
+        auc = np.r_[ranking.auc.T, ranking.auc.mean(1)[None]]
+        about = dict(target=target, videos=len(videos), groups=groups.max()+1)
+        numbers = [*truth.sum(0), '']
+        for name, n, value, low, high in zip([*names, 'mean'], numbers, auc[:, 0], *jackknife_interval(auc)):
+            rows.append(about|dict(label=name, n=n, auc=value, auc_low=low, auc_high=high, chance_auc=.5))
+    return rows
 
-def year(x, y, groups, seeds=3):
-    "Spearman of years predicted by kernel regression on folds that share no artist, and within folds"
-    both = []
-    for s in range(seeds):
-        p,each = np.zeros(len(y)), []
-        for te in artist_folds(groups, 5, s):
-            tr = np.setdiff1d(np.arange(len(y)), te)
-            scale = StandardScaler().fit(x[tr])
-            z,mean = scale.transform(x)/x.shape[1]**.5, y[tr].mean()
-            inner,err = artist_folds(np.unique(groups[tr], return_inverse=True)[1], 5, s), []
-            for a in (strengths := (.01, .03, .1, .3, 1.)):
-                err.append(sum(((KernelRidge(kernel='rbf', gamma=.3, alpha=a).fit(z[np.delete(tr, i)], y[np.delete(tr, i)]-mean).predict(z[tr[i]])+mean-y[tr[i]])**2).sum() for i in inner))
-            p[te] = KernelRidge(kernel='rbf', gamma=.3, alpha=strengths[int(np.argmin(err))]).fit(z[tr], y[tr]-mean).predict(z[te])+mean
-            each.append(spearmanr(p[te], y[te])[0])
-        both.append((spearmanr(p, y)[0], np.mean(each), np.abs(p-y).mean()))
-    return np.array(both)
+def demo(folder, out):
+    "Probe and tag the demo videos"
+    index = demo_index(folder)
+    if index.build.model is None: train_index(index)
+    write(out, 'zero_shot_tags', zero_shot(index))
+    runs = [('linear', 'all', target) for target in ('genre', 'tags', 'emotion', 'mood')]
+    runs += [(kind, 'both', target) for kind in ('knn', 'mlp') for target in ('genre', 'tags')]
+    means, classes = [], []
+    for kind, by, target in runs:
+        mean_rows, class_rows = report_rows(probe_index(index, target, by, kind), target)
+        means += mean_rows
+        if kind=='linear': classes += class_rows
+        print(target, kind, flush=True)
+    write(out, 'probe_demo', means) # both of one run
+    write(out, 'probe_demo_classes', classes)
+
+# Real music videos
+
+LIKING = {'love', '<3', 'sexy', 'catchy', 'amazing', 'beautiful', 'love at first listen', 'favorites', 'favourite',
+          'addictive', 'awesome', 'hot', 'cute', 'fun', 'cool', 'legend', 'diva', 'great', 'epic', 'perfect', 'best',
+          'good', 'favorite', 'fav', 'my', 'guilty pleasure', 'seen live', 'loved', 'queen', 'talented'}
+PLACE_OR_TIME = {'american', 'british', 'canadian', '00s', '10s', '90s', '80s', 'female', 'male', 'usa', 'uk', 'party'}
+SAME = {'hip hop': 'hip-hop', 'hiphop': 'hip-hop', 'r&b': 'rnb', 'r and b': 'rnb', 'male vocalist': 'male vocalists',
+        'female vocalist': 'female vocalists', 'female vocals': 'female vocalists'}
+
+@dataclass(frozen=True)
+class MuViInputs:
+    "What is probed of the real videos"
+    inputs:dict # {input: features, shape (n, f)}
+    clip:np.ndarray # Mean CLIP features, shape (n, 768)
+    video_ids:list # Shape (n,)
+    artists:list # Shape (n,)
+    genres:list # Of the track, or else of its artist; NaN if unknown, shape (n,)
+    labels:Path # Folder of further labels
 
 def muvi_inputs():
-    "Features, artists and genres of real music videos, the folder of their labels, their ids, and means of CLIP alone"
+    "Features, artists and genres of the real videos"
     home = Path(os.environ['MVREP_SHARED'])/'muvi_sync'
     data = load_muvi(next(home.glob('*.npz')))
     clip = np.stack([np.r_[o.mean(0), o.std(0)] for o in data.clip])
-    x = dict(audio=sound_style(data).astype(float), video=np.c_[picture_style(data), clip].astype(float))
-    x['concatenated'] = np.concatenate(list(x.values()), 1)
+    inputs = dict(audio=audio_style(data).astype(float), video=np.c_[video_style(data), clip].astype(float))
+    inputs['concatenated'] = np.concatenate(list(inputs.values()), 1)
     meta = pd.read_csv(home/'labels'/'meta_harmonix.csv', dtype=str).set_index('id').reindex(data.video_ids)
-    genre = meta.harmonix_genre_track.fillna(meta.harmonix_genre_artist).tolist()
-    return x, read_artists(home/'labels'/'meta_harmonix.csv', data.video_ids), genre, home/'labels', data.video_ids, clip[:,:768]
+    genres = meta.harmonix_genre_track.fillna(meta.harmonix_genre_artist).tolist()
+    artists = read_artists(home/'labels'/'meta_harmonix.csv', data.video_ids)
+    return MuViInputs(inputs, clip[:, :768], data.video_ids, artists, genres, home/'labels')
 
-def muvi():
-    x,names,genre,home,ids,clip = muvi_inputs()
-    groups = artist_groups(names)
-    seen = dict(audio=x['audio'], video=clip, concatenated=np.c_[x['audio'], clip])
-    extra = pd.read_csv(home/'spotify_tophits_join.csv', dtype=str).set_index('id')
-    y = extra.year.reindex(ids).astype(float).to_numpy()
-    at = np.flatnonzero(~np.isnan(y))
-    out = []
-    for o,f in seen.items():
-        r = year(f[at], y[at], groups[at])
-        out.append(dict(by=o, videos=len(at), groups=len(set(groups[at])), folds=5, seeds=3, spearman=r[:,0].mean(), spearman_sd=r[:,0].std(), within_folds=r[:,1].mean(), error_years=r[:,2].mean(), chance_spearman=0., chance_error_years=np.abs(y[at]-np.median(y[at])).mean()))
-    write('probe_muvi_year', out)
-    tags = tag_lists(home/'lastfm_hetrec_artist_tags.csv', ids, dict(zip(ids, groups)))
-    means,classes = [], []
-    for target,values in dict(genre=genre, tags=[o or None if o is not None else None for o in tags]).items():
-        for kind in ('linear', 'mlp', 'knn'):
-            m,c = rows(cross_validate(x, values, names, fused=dict(both=('audio', 'video', 'concatenated')), kind=kind), target=target)
-            means += m; classes += c if kind=='linear' else []
-            print(target, kind, flush=True)
-    write('probe_muvi', means); write('probe_muvi_classes', classes)
+def tag_lists(path, video_ids, artist_of):
+    "The twelve tags of most artists, of those that describe music: a list a video, None if its artist has none of them"
+    table = pd.read_csv(path, dtype=str)
+    table = table.assign(tag=table.tagValue.str.lower().replace(SAME), artist=table.id.map(artist_of)).dropna()
+    described = table[~table.tag.isin(LIKING|PLACE_OR_TIME)]
+    n_artists = described.groupby('tag').artist.nunique().sort_values(ascending=False, kind='stable')
+    frequent = set(n_artists.index[:12])
+    tags = table.groupby('id').tag.agg(lambda o: sorted(set(o)&frequent))
+    return [tags.get(o) or None for o in video_ids]
 
-def flipped(corpus, x, values, artists):
-    "A row for each share of labels made wrong and each choice of videos: what is learned from these labels, by both sides, and which of them are found"
-    groups = together(artists, x['concatenated'])[0]
-    t = label_table(values, groups)
-    at = np.flatnonzero(t['known'])
-    true,groups,x,(n,k) = t['truth'][at], groups[at], {o: v[at] for o,v in x.items()}, (len(at), len(t['names']))
-    for share,seed in ((0, 0), *((o, s) for o in (.1, .2, .4) for s in range(3))):
-        rng = np.random.default_rng(seed_from('label noise', share, seed))
-        wrong,y = rng.permutation(n)[:round(share*n)], true.argmax(1)
-        y[wrong] = (y[wrong]+rng.integers(1, k, len(wrong)))%k # any other class
-        given = np.eye(k, dtype=bool)[y]
-        said,fold,_ = predict_folds(x, given, t['names'], groups=groups, fused=dict(both=('audio', 'video', 'concatenated')))
-        p,d = said['both']
-        by = {o: np.mean([measures(a, b, c, f, False)[0][:3,0] for a,b,f in zip(p, d, fold)], 0) for o,c in dict(true=true, given=given).items()}
-        found = doubtful_labels(p.mean(0), given, t['names'])
-        hit = np.isin([o['position'] for o in found], wrong)
-        right = [t['names'].index(o['looks_like'])==true[o['position']].argmax() for o,h in zip(found, hit) if h]
-        yield dict(corpus=corpus, videos=n, groups=len(set(groups)), classes=k, folds=5, seeds=3, share=share, seed=seed, wrong=len(wrong), accuracy_true=by['true'][0], macro_f1_true=by['true'][2], accuracy_given=by['given'][0],
-            chance_accuracy=chance(true, False)['chance_accuracy'], majority_accuracy=chance(true, False)['majority_accuracy'], chance_macro_f1=1/k, doubtful=len(found), found=int(hit.sum()),
-            precision=hit.mean() if len(hit) else None, recall=hit.sum()/len(wrong) if len(wrong) else None, precision_first_10=hit[:10].mean() if len(hit) else None, chance_precision=len(wrong)/n, chance_recall=len(found)/n, true_class_named=np.mean(right) if right else None)
+def kernel_regression(x, y, train, test, alpha):
+    "Predictions for the rows `test`"
+    mean = y[train].mean()
+    return KernelRidge(kernel='rbf', gamma=.3, alpha=alpha).fit(x[train], y[train]-mean).predict(x[test])+mean
 
-def noise(folder):
-    ix,out = demo_index(folder), []
-    x = index_inputs(ix)
-    x['concatenated'] = np.concatenate(list(x.values()), 1)
+def predict_year(x, y, groups, train, test, seed):
+    "Predictions for the rows `test`, with the penalty that has the smallest error on inner folds"
+    x = StandardScaler().fit(x[train]).transform(x)/x.shape[1]**.5
+    mean = y[train].mean() # of all training rows, also on inner folds
+    inner = artist_folds(np.unique(groups[train], return_inverse=True)[1], 5, seed)
+    def error(alpha):
+        total = 0.
+        for fold in inner:
+            rest = np.delete(train, fold)
+            model = KernelRidge(kernel='rbf', gamma=.3, alpha=alpha).fit(x[rest], y[rest]-mean)
+            total += ((model.predict(x[train[fold]])+mean-y[train[fold]])**2).sum()
+        return total
+    return kernel_regression(x, y, train, test, min((.01, .03, .1, .3, 1.), key=error))
+
+def measure_year(x, y, groups, seeds=3):
+    "Spearman over all videos, mean Spearman within folds, mean error in years, for each seed, shape (seeds, 3)"
+    rows = []
+    for seed in range(seeds):
+        predicted, within = np.zeros(len(y)), []
+        for test in artist_folds(groups, 5, seed):
+            train = np.setdiff1d(np.arange(len(y)), test)
+            predicted[test] = predict_year(x, y, groups, train, test, seed)
+            within.append(spearmanr(predicted[test], y[test])[0])
+        rows.append((spearmanr(predicted, y)[0], np.mean(within), np.abs(predicted-y).mean()))
+    return np.array(rows)
+
+def year_rows(real, groups):
+    "How well audio, video and both predict the year of release"
+    table = pd.read_csv(real.labels/'spotify_tophits_join.csv', dtype=str).set_index('id')
+    year = table.year.reindex(real.video_ids).astype(float).to_numpy()
+    known = np.flatnonzero(~np.isnan(year))
+    year, groups = year[known], groups[known]
+    audio = real.inputs['audio']
+    inputs = dict(audio=audio, video=real.clip, concatenated=np.c_[audio, real.clip])
+    error_of_median = np.abs(year-np.median(year)).mean()
+    for name, x in inputs.items():
+        spearman, within, error = measure_year(x[known], year, groups).T
+        yield dict(by=name, videos=len(known), groups=len(set(groups)), folds=5, seeds=3, spearman=spearman.mean(),
+                   spearman_sd=spearman.std(), within_folds=within.mean(), error_years=error.mean(), chance_spearman=0.,
+                   chance_error_years=error_of_median)
+
+def muvi(out):
+    "Probe the real videos"
     real = muvi_inputs()
-    for args in (('synthetic', x, list(ix.videos.genre), list(ix.videos.artist)), ('muvi_sync', real[0], real[2], real[1])): out += flipped(*args)
-    write('label_noise', out)
+    groups = artist_groups(real.artists)
+    write(out, 'probe_muvi_year', year_rows(real, groups))
+    tags = tag_lists(real.labels/'lastfm_hetrec_artist_tags.csv', real.video_ids, dict(zip(real.video_ids, groups)))
+    means, classes = [], []
+    for target, values in dict(genre=real.genres, tags=tags).items():
+        for kind in ('linear', 'mlp', 'knn'):
+            report = cross_validate(real.inputs, values, real.artists, BOTH, Protocol(kind))
+            mean_rows, class_rows = report_rows(report, target)
+            means += mean_rows
+            if kind=='linear': classes += class_rows
+            print(target, kind, flush=True)
+    write(out, 'probe_muvi', means)
+    write(out, 'probe_muvi_classes', classes)
 
-if __name__=='__main__':
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('part', choices=('demo', 'muvi', 'noise')); p.add_argument('--index', type=Path)
-    o = p.parse_args()
-    run = dict(demo=demo, noise=noise).get(o.part)
-    if o.part=='muvi': muvi()
-    elif o.index: run(o.index)
-    else:
-        with tempfile.TemporaryDirectory() as d: run(Path(d)/'ix')
+# Wrong labels
+
+@dataclass(frozen=True)
+class NoisyLabels:
+    "Labels of which some were made wrong"
+    true:np.ndarray # Shape (n, k), bool
+    given:np.ndarray # Shape (n, k), bool
+    wrong:np.ndarray # Positions of the videos with a wrong label
+
+def make_wrong(true, share, seed):
+    "Give a share of the videos one of the other classes, each as likely"
+    n, k = true.shape
+    rng = np.random.default_rng(seed_from('label noise', share, seed))
+    wrong, label = rng.permutation(n)[:round(share*n)], true.argmax(1)
+    label[wrong] = (label[wrong]+rng.integers(1, k, len(wrong)))%k
+    return NoisyLabels(true, np.eye(k, dtype=bool)[label], wrong)
+
+def mean_measures(predictions, truth):
+    "Accuracy, balanced accuracy and macro F1 of the combined probes, averaged over seeds"
+    parts = zip(predictions.probs['both'], predictions.decided['both'], predictions.folds)
+    found = [classifier_measures(probs, decided, truth, folds, False).means[:3, 0] for probs,decided,folds in parts]
+    return np.mean(found, 0)
+
+def detection_row(noisy, predictions, names):
+    "How many wrong labels are among the doubtful ones"
+    doubtful = doubtful_labels(predictions.probs['both'].mean(0), noisy.given, names)
+    is_wrong = np.isin([o['position'] for o in doubtful], noisy.wrong)
+    found = [o for o,hit in zip(doubtful, is_wrong) if hit]
+    named = [names.index(o['looks_like'])==noisy.true[o['position']].argmax() for o in found]
+    n, n_wrong = len(noisy.true), len(noisy.wrong)
+    row = dict(doubtful=len(doubtful), found=len(found), precision=None, recall=None, precision_first_10=None,
+               chance_precision=n_wrong/n, chance_recall=len(doubtful)/n, true_class_named=None)
+    if doubtful: row |= dict(precision=is_wrong.mean(), precision_first_10=is_wrong[:10].mean())
+    if n_wrong: row['recall'] = len(found)/n_wrong
+    if named: row['true_class_named'] = np.mean(named)
+    return row
+
+def noise_rows(corpus, inputs, values, artists):
+    "A row for each share of wrong labels and each choice of videos"
+    groups = artist_and_copy_groups(artists, inputs['concatenated'])
+    table = label_table(values, groups)
+    rows = np.flatnonzero(table.known)
+    true, groups = table.truth[rows], groups[rows]
+    inputs = {name: x[rows] for name,x in inputs.items()}
+    chance = chance_measures(true, False)
+    for share, seed in [(0, 0), *((share, seed) for share in (.1, .2, .4) for seed in range(3))]:
+        noisy = make_wrong(true, share, seed)
+        predictions = predict_folds(inputs, Labels(noisy.given, table.names, groups), BOTH)
+        accuracy, _, macro_f1 = mean_measures(predictions, noisy.true)
+        yield dict(corpus=corpus, videos=len(rows), groups=len(set(groups)), classes=len(table.names), folds=5, seeds=3,
+                   share=share, seed=seed, wrong=len(noisy.wrong), accuracy_true=accuracy, macro_f1_true=macro_f1,
+                   accuracy_given=mean_measures(predictions, noisy.given)[0], chance_accuracy=chance['chance_accuracy'],
+                   majority_accuracy=chance['majority_accuracy'], chance_macro_f1=1/len(table.names),
+                   **detection_row(noisy, predictions, table.names))
+
+def noise(folder, out):
+    "Wrong genres of synthetic and real videos"
+    index = demo_index(folder)
+    inputs = video_features(index.store, index.build.columns, index.build.video_ids)
+    inputs['concatenated'] = np.concatenate(list(inputs.values()), 1)
+    rows = list(noise_rows('synthetic', inputs, list(index.videos.genre), list(index.videos.artist)))
+    real = muvi_inputs()
+    write(out, 'label_noise', rows+list(noise_rows('muvi_sync', real.inputs, real.genres, real.artists)))
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('part', choices=('demo', 'muvi', 'noise'))
+    p.add_argument('--index', type=Path, help='folder of the index of demo videos; a temporary one if not given')
+    p.add_argument('--out', type=Path, default=RESULTS, help='folder for the tables')
+    options = p.parse_args()
+    if options.part=='muvi': return muvi(options.out)
+    with tempfile.TemporaryDirectory() as tmp:
+        run = dict(demo=demo, noise=noise)[options.part]
+        run(options.index or Path(tmp)/'index', options.out)
+
+if __name__=='__main__': main()

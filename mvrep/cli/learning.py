@@ -94,7 +94,7 @@ def probe(
     with plain_errors():
         from mvrep.probing.probe import KINDS
         from mvrep.index.index import Index
-        from mvrep.probing.cross_validation import TARGETS, probe_index
+        from mvrep.probing.index import TARGETS, probe_index
         for o,ok,name in ((target, TARGETS, 'target'), (by, ('audio', 'video', 'both', 'all'), 'by'), (kind, KINDS, 'kind')):
             if o not in ok: raise typer.BadParameter(f'{o!r}: one of {", ".join(ok)}', param_hint=f'--{name}')
         d = probe_index(Index(folder), target, by, kind, folds, seeds)

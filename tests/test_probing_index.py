@@ -1,0 +1,87 @@
+"Probing and tagging an index: the twelve demo videos, a store with gaps, and what is refused"
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+import numpy as np
+import pandas as pd
+import pytest
+from mvrep.encoders.musicnn import Musicnn
+from mvrep.index.index import create_index
+from mvrep.index.indexing import tiny_index
+from mvrep.media.read import read_audio
+from mvrep.probing.index import probe_index, video_features
+from mvrep.probing.tags import tag_catalogue
+
+@pytest.fixture(scope='module')
+def index(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('index')/'tiny')
+
+# Features of videos
+
+@pytest.fixture
+def small_store():
+    "Video b has a segment without audio, c has no audio, and a video called new is not in the store"
+    keys = pd.DataFrame(dict(video_id=[*'aabbbc']))
+    matrix = np.array([1., 3, np.nan, 5, 6, np.nan])[:, None]
+    return SimpleNamespace(keys=lambda: keys, matrix=lambda column: matrix)
+
+@pytest.mark.parametrize('block', [1, 2, 3, 256])
+def test_features_do_not_depend_on_the_block(small_store, block):
+    found = video_features(small_store, dict(audio='loudness'), np.array(['c', 'a', 'b', 'new']), block)['audio']
+    np.testing.assert_array_equal(found, [[np.nan, np.nan], [2, 1], [5.5, .5], [np.nan, np.nan]])
+
+def test_features_of_an_index_are_means_and_standard_deviations(index):
+    keys = index.store.keys().video_id.to_numpy()
+    for modality, found in video_features(index.store, index.build.columns, index.build.video_ids, 5).items():
+        segments = pd.DataFrame(np.array(index.store.matrix(index.build.columns[modality]), float)).groupby(keys)
+        np.testing.assert_allclose(found, np.c_[segments.mean(), segments.std(ddof=0)], atol=1e-5)
+
+# Probing
+
+def test_tags_of_the_demo_videos(index):
+    report = probe_index(index, 'tags', 'both', seeds=1)
+    assert [o['by'] for o in report['results']]==['concatenated', 'both']
+    assert [o['input'] for o in report['results']]==['B3', 'B1 + B2 + B3']
+    assert {o['by'] for o in report['per_class']}=={'concatenated', 'both'}
+    assert not np.isnan([o['auc'] for o in report['results']]).any()
+    assert json.loads(json.dumps(report))['target']=='tags'
+    assert dict(label='bass', n=2, reason='fewer than 3 videos') in report['skipped']
+
+def test_one_modality(index):
+    assert [o['by'] for o in probe_index(index, 'tags', 'audio', seeds=1)['results']]==['audio']
+
+def test_a_trained_model_adds_inputs(index):
+    model = SimpleNamespace(about=dict(split={index.build.video_ids[0]: 'train'}))
+    emb = {modality: np.array(index.build.embeddings[modality])[:, :32] for modality in ('audio', 'video')}
+    build = replace(index.build, model=model, embeddings=emb)
+    trained = SimpleNamespace(folder='', videos=index.videos, store=index.store, build=build)
+    report = probe_index(trained, 'tags', kind='knn', seeds=1)
+    assert [o['input'] for o in report['results']][-4:]==['M1', 'M2', 'M3', 'B1 + B2 + B3']
+    assert report['notes'][0]=='the joint space was trained, without labels, on 1 of these 12 videos'
+
+def test_what_cannot_be_probed(index, tmp_path):
+    with pytest.raises(ValueError, match='fewer than two classes'): probe_index(index, 'genre')
+    with pytest.raises(ValueError, match="target='colour'"): probe_index(index, 'colour')
+    with pytest.raises(ValueError, match="by='smell'"): probe_index(index, 'genre', 'smell')
+    empty = create_index(tmp_path/'new', (), dict(audio='a', video='b'))
+    with pytest.raises(ValueError, match='has no videos yet'): probe_index(empty, 'genre')
+
+# Tags
+
+def test_tags_of_a_catalogue(index):
+    found = tag_catalogue(index)
+    assert found.index.tolist()==list(index.build.video_ids) and found.tags.map(len).eq(5).all()
+    assert tag_catalogue(index, labels=True).shape==(12, 50)
+
+def test_tags_are_nearly_those_of_musicnn(index):
+    video_id = index.build.video_ids[0]
+    segments = index.store.keys().query('video_id==@video_id')
+    net, patches = Musicnn.from_pretrained('mtt'), []
+    for o in segments.itertuples():
+        y = read_audio(index.videos.path[video_id], o.start, o.length)
+        patches.append(net.encode(y, 16000, 2.)['taggram'].mean(0))
+    ours = tag_catalogue(index, labels=True).loc[video_id].to_numpy()
+    assert np.corrcoef(ours, np.mean(patches, 0))[0, 1]>.98
+
+def test_another_encoder_has_no_tags():
+    index = SimpleNamespace(build=SimpleNamespace(columns=dict(audio='clap')))
+    with pytest.raises(ValueError, match='encoded by clap'): tag_catalogue(index)
