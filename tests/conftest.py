@@ -36,3 +36,8 @@ def copy_tree(folder):
 
 @pytest.fixture
 def tree(tmp_path): return copy_tree(tmp_path/'tree')
+
+@pytest.fixture(scope='module')
+def browser():
+    from browser import open_browser
+    with open_browser() as found: yield found

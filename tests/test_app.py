@@ -4,7 +4,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from test_site import browser_test, chromium, flags
+from browser import browser_test, chromium, flags
 
 pytestmark = pytest.mark.xdist_group('app')
 HOSTILE = ['<img src=x onerror="document.title=\'hacked\'">', '</script><script>document.title="hacked"</script>', '"><svg onload=alert(1)>', "';--{{7*7}}\u202e"]

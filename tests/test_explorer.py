@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pandas as pd
 import pytest
 from conftest import root
-from test_site import browser_test, chromium, flags
+from browser import browser_test, chromium, flags
 
 pytestmark = pytest.mark.xdist_group('explorer')
 hostile = '</script><img src=x onerror="document.title=\'hacked\'"><b>bold</b>'

@@ -1,6 +1,6 @@
 "The demo's report, opened from disk in a headless Chromium: it plays, needs nothing but itself, and says nothing in the console"
 import pytest
-from test_site import browser_test, chromium, flags
+from browser import browser_test, chromium, flags
 
 @pytest.fixture(scope='module')
 def report(tmp_path_factory):

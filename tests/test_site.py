@@ -1,15 +1,17 @@
 "The site: built with warnings as errors, then opened in a headless Chromium"
-import functools, http.server, os, re, shutil, sys, threading
+import os
+import re
+import sys
 from html.parser import HTMLParser
-from pathlib import Path
+from importlib import import_module
 from urllib.parse import unquote, urljoin, urlsplit
 import pytest
+from browser import accessibility_violations, browser_test, overflow, served, watched_page
 from conftest import root, sh
+from rules.source_tree import SourceTree
 
-chromium = next(filter(None, map(shutil.which, [os.environ.get('CHROMIUM', ''), 'chromium', 'chromium-browser', 'google-chrome'])), None)
-flags = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
-browser_test = pytest.mark.skipif(not chromium, reason='no Chromium: see scripts/apt.sh')
 pytestmark = pytest.mark.xdist_group('site')
+WIDTHS = (390, 1024, 1280, 1366) # A phone and three laptops, pixels
 
 @pytest.fixture(scope='module')
 def site(tmp_path_factory):
@@ -17,112 +19,172 @@ def site(tmp_path_factory):
     sh(sys.executable, root/'docs/build.py', '--out', out, env=dict(os.environ, OMP_NUM_THREADS='1'))
     return out
 
-class Page(HTMLParser):
-    "The ids and the links of a page"
+@pytest.fixture(scope='module')
+def base(site):
+    with served(site) as address: yield address
+
+@pytest.fixture
+def page(browser, base):
+    page = watched_page(browser, base)
+    yield page
+    page.close()
+
+def html_files(site):
+    "Paths of all pages."
+    return [o.relative_to(site).as_posix() for o in sorted(site.rglob('*.html'))]
+
+# What the files say
+
+class Parsed(HTMLParser):
+    "What matters here of a page"
     def __init__(self, path):
         super().__init__()
         self.ids, self.links = set(), set()
+        self.images, self.captions = [], []
         self.feed(path.read_text(encoding='utf-8'))
-    def handle_starttag(self, tag, attrs):
-        a = dict(attrs)
-        if a.get('id'): self.ids.add(a['id'])
-        self.links |= {a[k] for k in ('href', 'src') if a.get(k)}
 
-def test_every_link_resolves(site):
-    pages = {o.relative_to(site).as_posix(): Page(o) for o in site.rglob('*.html')}
-    bad, n = [], 0
-    for name,page in pages.items():
-        for link in page.links:
-            if urlsplit(link).scheme: continue
-            to = unquote(urlsplit(urljoin(f'http://x/{name}', link)).path).lstrip('/') or 'index.html'
-            at, n = unquote(urlsplit(link).fragment), n+1
-            if not (site/to).is_file() or (at and to in pages and at not in pages[to].ids): bad.append((name, link))
-    assert n>100 and bad==[]
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if found.get('id'): self.ids.add(found['id'])
+        self.links |= {found[o] for o in ('href', 'src') if found.get(o)}
+        if tag=='img': self.images.append(found)
 
-def test_every_page_documents_its_module(site):
-    from importlib import import_module
-    for o in sorted((root/'mvrep').rglob('[!_]*.py')):
-        made_from = re.search(r'nbs/(\S+)\.ipynb', o.read_text())[1]
-        page = site/f'{made_from}.html'
-        ids = Page(page).ids
-        mod = import_module('.'.join(o.relative_to(root).with_suffix('').parts))
-        missing = [k for k in mod.__all__ if k[0]!='_' and getattr(getattr(mod, k), '__module__', '')==mod.__name__ and hasattr(getattr(mod, k), '__name__') and f'{mod.__name__}.{k}' not in ids]
-        assert missing==[], f'{mod.__name__}: {missing}'
+def target(page, link):
+    "The file and the fragment that a link on a page leads to."
+    parts = urlsplit(urljoin(f'http://site/{page}', link))
+    return unquote(parts.path).lstrip('/') or 'index.html', unquote(parts.fragment)
 
-@pytest.fixture(scope='module')
-def base(site):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args): pass
-    s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=s.serve_forever, daemon=True).start()
-    yield f'http://127.0.0.1:{s.server_port}'
-    s.shutdown()
+def test_links(site):
+    pages = {o: Parsed(site/o) for o in html_files(site)}
+    links = [(name, o) for name, page in pages.items() for o in page.links if not urlsplit(o).scheme]
+    broken = []
+    for name, link in links:
+        file, fragment = target(name, link)
+        is_missing = fragment and file in pages and fragment not in pages[file].ids
+        if is_missing or not (site/file).is_file(): broken.append((name, link))
+    assert len(links)>100
+    assert broken==[]
 
-@pytest.fixture
-def page(base):
-    "A page that remembers what went wrong on it: errors on the console, failed requests, requests to anywhere else"
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=chromium, args=flags)
-        page = b.new_page()
-        page.wrong = []
-        page.on('console', lambda m: m.type in ('error', 'warning') and page.wrong.append(m.text))
-        page.on('pageerror', lambda e: page.wrong.append(str(e)))
-        page.on('response', lambda r: r.status>=400 and page.wrong.append(f'{r.status} {r.url}'))
+def public_names(module):
+    "Functions and classes that a module defines and exports."
+    found = {name: getattr(module, name) for name in module.__all__ if name[0]!='_'}
+    own = [name for name, o in found.items() if getattr(o, '__module__', '')==module.__name__ and hasattr(o, '__name__')]
+    return [f'{module.__name__}.{name}' for name in own]
 
-        page.on('request', lambda r: r.url.startswith((base, 'data:', 'blob:')) or page.wrong.append(f'elsewhere: {r.url}'))
-        yield page
-        b.close()
+def test_entries(site):
+    "Every public function and class has an entry on the page of its module."
+    for page in SourceTree(root).pages:
+        if not page.module or page.name.split('/')[-1].startswith('00_') and page.module!='core': continue
+        ids = Parsed(site/f'{page.name}.html').ids
+        assert [o for o in public_names(import_module(f'mvrep.{page.module}')) if o not in ids]==[]
+
+def test_images_have_texts(site):
+    "The text that stands for an image is a sentence, not the name of a file."
+    images = [(name, o.get('alt', '')) for name in html_files(site) for o in Parsed(site/name).images if 'explorer/' not in name]
+    assert [o for o in images if len(o[1])<5 or o[1].endswith('.png')]==[]
+
+def test_tables_have_no_empty_headings(site):
+    for name in html_files(site): assert '<th></th>' not in (site/name).read_text(encoding='utf-8'), name
+
+# What a browser shows
 
 @browser_test
-def test_pages_load_without_errors_and_from_here_alone(page, base, site):
-    for o in sorted(site.rglob('*.html')):
-        page.goto(f'{base}/{o.relative_to(site)}', wait_until='load')
-        assert page.evaluate("[...document.images].filter(o => o.loading!='lazy' && !o.naturalWidth).map(o => o.src)")==[], o.relative_to(site)
-        assert page.wrong==[], o.relative_to(site)
+def test_pages_load(page, base, site):
+    "No page has an error, a missing image, or a request to another host."
+    for name in html_files(site):
+        page.goto(f'{base}/{name}', wait_until='load')
+        assert page.evaluate("[...document.images].filter(o => o.loading!='lazy' && !o.naturalWidth).map(o => o.src)")==[], name
+        assert page.wrong==[], name
 
 @browser_test
-def test_nothing_is_wider_than_a_phone(page, base, site):
+@pytest.mark.parametrize('width', WIDTHS)
+def test_nothing_overflows(page, base, site, width):
+    page.set_viewport_size(dict(width=width, height=800))
+    for name in html_files(site):
+        page.goto(f'{base}/{name}', wait_until='load')
+        assert overflow(page)<=0, name
+
+ACCESSIBLE = ['index', '01_data_exploration', 'library/05_metrics/20_ranking']
+
+@browser_test
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('name', ACCESSIBLE)
+def test_accessibility(browser, base, name, scheme):
+    page = watched_page(browser, base, color_scheme=scheme)
+    page.goto(f'{base}/{name}.html', wait_until='load')
+    assert accessibility_violations(page)==[]
+    page.close()
+
+@browser_test
+def test_boxes_that_scroll_can_be_reached_by_keyboard(page, base):
     page.set_viewport_size(dict(width=390, height=800))
-    for o in sorted(site.rglob('*.html')):
-        page.goto(f'{base}/{o.relative_to(site)}', wait_until='load')
-        assert page.evaluate('document.documentElement.scrollWidth')<=390, o.relative_to(site)
+    page.goto(f'{base}/index.html', wait_until='load')
+    page.wait_for_selector('pre[tabindex="0"]')
+    assert accessibility_violations(page)==[]
+
+@browser_test
+def test_tour(page, base):
+    "Next leads from one study of the tour to the next, and Previous back."
+    page.goto(f'{base}/index.html')
+    studies = page.locator('.cards').first.locator('a')
+    names = studies.evaluate_all('all => all.map(o => o.getAttribute("href"))')
+    page.goto(f'{base}/{names[0]}')
+    for name in names[1:]:
+        page.click('.related-pages .next-page')
+        page.wait_for_url(f'**/{name}')
+    for name in names[-2::-1]:
+        page.click('.related-pages .prev-page')
+        page.wait_for_url(f'**/{name}')
+
+@browser_test
+def test_side_bar(page, base):
+    "Groups, and below the title of a library page its module in code font."
+    page.goto(f'{base}/library/05_metrics/20_ranking.html')
+    captions = page.locator('.sidebar-tree .caption').all_text_contents()
+    assert [o.strip() for o in captions][::2]==['The tour', 'Library']
+    current = page.locator('.sidebar-tree li.current-page > a')
+    assert current.locator('code').text_content()=='metrics.ranking'
 
 @browser_test
 def test_search_finds_a_function(page, base):
     page.goto(f'{base}/index.html')
     page.fill('input[name=q]', 'seed_from')
     page.press('input[name=q]', 'Enter')
-    link = page.locator('#search-results li a', has_text='seed_from').first
-    link.click()
+    page.locator('#search-results li a', has_text='seed_from').first.click()
     page.wait_for_url('**/library/00_core/00_core.html*')
-    assert page.locator('[id="mvrep.core.seed_from"]').is_visible() and page.wrong==[]
+    assert page.locator('[id="mvrep.core.seed_from"]').is_visible()
+    assert page.wrong==[]
 
 @browser_test
-def test_source_link_leads_to_the_source(page, base):
+def test_link_to_source(page, base):
     page.goto(f'{base}/library/00_core/00_core.html')
     page.locator('dt[id="mvrep.core.seed_from"] .viewcode-link').click()
     page.wait_for_url('**/_modules/mvrep/core.html*')
-    assert 'hashlib.blake2b' in page.inner_text('article') and page.wrong==[]
+    assert 'hashlib.blake2b' in page.inner_text('article')
+    assert page.wrong==[]
+
+def background(page): return page.evaluate('getComputedStyle(document.body).backgroundColor')
 
 @browser_test
 def test_dark_mode(page, base):
     page.emulate_media(color_scheme='light')
     page.goto(f'{base}/library/00_core/00_core.html')
-    paper = lambda: page.evaluate('getComputedStyle(document.body).backgroundColor')
-    light, seen = paper(), set()
+    light = background(page)
+    colours = set()
     for _ in range(3):
         page.locator('.theme-toggle:visible').first.click()
-        seen.add(paper())
-    dark, = seen-{light}
-    page.emulate_media(color_scheme='dark')
-    page.goto(f'{base}/index.html')
-    while paper()!=dark: page.locator('.theme-toggle:visible').first.click()
+        colours.add(background(page))
+    assert len(colours-{light})==1
     assert page.wrong==[]
 
 @browser_test
-def test_the_explorer_plays(page, base):
-    from test_explorer import tour # which begins with this file
+def test_explorer(page, base):
+    "It plays on its own page, and is shown on the first page."
+    from test_explorer import tour
     page.goto(f'{base}/explorer/index.html')
     tour(page, 12)
     assert page.wrong==[]
+    page.goto(f'{base}/index.html')
+    frame = page.frame_locator('figure.explorer iframe')
+    page.locator('figure.explorer').scroll_into_view_if_needed()
+    frame.locator('.mvx[data-drawn="12"]').wait_for()

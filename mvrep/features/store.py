@@ -296,17 +296,6 @@ def _open_recent(self:FeatureStore, schema):
     if table.schema!=schema: table = self.db.create_table('recent', schema=schema, mode='overwrite')
     self._recent.table = table
 
-# %% ../../nbs/library/04_features/10_store.ipynb #7283207d
-@patch
-def remove(self:FeatureStore,
-    video_ids:list[str] # Videos of the store; unknown ids are ignored
-):
-    "Remove videos: their segments and their entries in the table of errors."
-    self.merge_recent()
-    where = f'video_id IN ({", ".join(map(sql_quote, video_ids))})'
-    for table in (self.segments, self.failed): table.delete(where)
-    self._sources = None
-
 # %% ../../nbs/library/04_features/10_store.ipynb #823eba26
 def _in_order(keys): return keys.sort_values(['video_id', 'segment'])
 

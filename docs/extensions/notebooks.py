@@ -1,0 +1,117 @@
+"""Notebooks as pages of the site, as they are committed: no cell is executed.
+
+Sphinx reads a notebook, this extension changes its cells, and myst-nb shows them. Exported functions and classes become
+entries, with their source folded away; hidden cells are left out.
+"""
+import ast
+import html
+import json
+import re
+from .api import definitions, entry
+from .contents import contents, notebook_folder, read_page
+
+FLAGS = dict(slow='Takes minutes', gpu='Needs a GPU', data='Needs data that is not in the repository')
+
+def markdown(source): return dict(cell_type='markdown', metadata={}, source=source)
+
+def directive(name, argument='', body='', **options):
+    "A directive of MyST as a markdown cell."
+    lines = [f':{key}: {value}'.rstrip() for key, value in options.items()]
+    return markdown('\n'.join([f'```{{{name}}} {argument}', *lines, '', body, '```']))
+
+# Cells
+
+def is_import(source):
+    "Does a cell only import?"
+    return all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in ast.parse(source).body)
+
+def plain(text):
+    "The last paragraph of a markdown text without its markup."
+    return re.sub(r'\[([^\]]*)\]\([^)]*\)|[`*_#]', r'\1', text.strip().split('\n\n')[-1]).replace('\n', ' ').strip()
+
+def is_image(output): return 'image/png' in output.get('data', {})
+
+def accessible(output):
+    "An output whose tables have neither a style of their own nor empty headings."
+    page = output.get('data', {}).get('text/html')
+    if page is None: return output
+    text = re.sub(r'<style scoped>.*?</style>|border="1" ', '', ''.join(page), flags=re.S)
+    return output | dict(data=output['data'] | {'text/html': text.replace('<th></th>', '<td></td>')})
+
+def code_cells(cell, module, text_before):
+    "What the site shows of a code cell: entries, flags, and the cell itself."
+    directives = cell.directives_
+    source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.M).strip()
+    exported = {'export', 'exporti', 'exports'} & directives.keys()
+    if {'hide', 'default_exp'} & directives.keys() or not source or (exported and is_import(source)): return []
+    shown = [markdown(entry(o)) for o in definitions(source, module)] if 'export' in directives else []
+    shown += [markdown(f'<p class="flag">{text}</p>') for flag, text in FLAGS.items() if flag in directives]
+    tags = ['hide-input'] if shown and exported else ['remove-input'] if 'hide_input' in directives else []
+    outputs = [accessible(o) for o in cell.outputs] if 'hide_output' not in directives else []
+    metadata = dict(tags=tags)
+    if any(map(is_image, outputs)): metadata['mystnb'] = figure(' '.join(directives.get('fig-cap:', [])), text_before)
+    return [*shown, dict(cell_type='code', metadata=metadata, source=source, outputs=outputs, execution_count=None)]
+
+def figure(caption, text_before):
+    "How myst-nb shows an image: its caption, or else the text before the cell, also stands for it where it is not seen."
+    options = dict(image=dict(alt=plain(caption or text_before)))
+    return options | dict(figure=dict(caption=caption)) if caption else options
+
+def page_cells(page):
+    "The cells of a page."
+    cells, text_before = [], page.title
+    for i, cell in enumerate(page.cells):
+        if cell.cell_type=='code': cells += code_cells(cell, page.module, text_before)
+        else:
+            text_before = cell.source
+            cells += [markdown(cell.source)] if i else head(page)
+    return cells
+
+def head(page):
+    "The first cell: title, module and summary, and what else it says."
+    title, rest = page.cells[0].source.split('\n', 1)
+    module = [directive('py:module', page.module), markdown(f'{{.module}}\n`{page.module}`')] if page.module else []
+    return [markdown(title), *module, markdown(re.sub(r'^> (.+)$', r'{.lead}\n\1', rest, flags=re.M))]
+
+# The map
+
+def code_font(text): return re.sub(r'`([^`]*)`', r'<code>\1</code>', html.escape(text))
+
+def cards(heading, pages):
+    "A group of pages on the first page."
+    links = [f'<a class="card" href="{o.name}.html"><b>{code_font(o.title)}</b><span>{code_font(o.summary)}</span></a>' for o in pages]
+    return f'<section class="cards"><h3>{heading}</h3>{"".join(links)}</section>' if pages else ''
+
+EXPLORER = '''<figure class="explorer">
+<iframe src="explorer/index.html" title="Explorer over twelve synthetic videos" loading="lazy"></iframe>
+<figcaption>Click a point and its clip plays. <a href="explorer/index.html">Open the explorer on its own page</a>.</figcaption>
+</figure>'''
+
+def toctree(caption, pages):
+    "A group of pages in the side bar."
+    return directive('toctree', body='\n'.join(o.name for o in pages), hidden='', caption=caption)
+
+def first_page_cells(page):
+    "The cells of the first page, with the map in place of its comment and the groups of the side bar."
+    groups = '\n'.join(cards(heading, pages) for heading, pages in contents().groups.items())
+    cells = page_cells(page)
+    for cell in cells: cell['source'] = cell['source'].replace('<!-- map -->', groups)
+    side_bar = {'The tour': contents().tour, 'More studies': contents().other_studies, 'Library': contents().overviews}
+    return [*cells[:2], markdown(EXPLORER), *cells[2:], *(toctree(heading, pages) for heading, pages in side_bar.items())]
+
+# The extension
+
+def convert(app, docname, source):
+    "Replace the text of a notebook by that of the page it becomes."
+    page = read_page(notebook_folder/f'{docname}.ipynb')
+    cells = first_page_cells(page) if docname=='index' else page_cells(page)
+    room = contents().rooms.get(page.room, [])
+    if room and page.name==room[0].name and room[1:]:
+        cells.append(directive('toctree', body='\n'.join('/'+o.name for o in room[1:]), hidden=''))
+    for i, cell in enumerate(cells): cell['id'] = f'c{i}'
+    kernel = dict(kernelspec=dict(name='python3', display_name='Python 3', language='python'), language_info=dict(name='python'))
+    source[0] = json.dumps(dict(cells=cells, metadata=kernel, nbformat=4, nbformat_minor=5))
+
+def setup(app):
+    app.connect('source-read', convert)
+    return dict(parallel_read_safe=True)
