@@ -130,7 +130,8 @@ def write_cornac(
     tuples, features, ids = (Path(folder)/o for o in ('uirt.tsv', 'item_features.npy', 'item_ids.json'))
     with atomic_write(tuples) as tmp: tmp.write_text(''.join(likes), encoding='utf-8')
     with atomic_write(features) as tmp: np.save(tmp, np.asarray(vectors, np.float32))
-    with atomic_write(ids) as tmp: tmp.write_text(json.dumps(list(map(str, items)), ensure_ascii=False), encoding='utf-8')
+    item_ids = json.dumps(list(map(str, items)), ensure_ascii=False)
+    with atomic_write(ids) as tmp: tmp.write_text(item_ids, encoding='utf-8')
     return [tuples, features, ids]
 
 # %% ../../nbs/library/10_recommendation/70_exchange.ipynb #37829ac3
