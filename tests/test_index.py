@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,7 +49,6 @@ def index(tmp_path):
 
 READER = '''
 import sys
-from pathlib import Path
 from mvrep.index.index import Index
 folder, stop = sys.argv[1:]
 index = Index(folder)
@@ -104,7 +102,6 @@ def test_readers_see_complete_builds_while_a_writer_replaces_them(index, tmp_pat
 
 def test_a_second_writer_is_refused(index, tmp_path):
     code = f'''
-from pathlib import Path
 from mvrep.index.storage import one_writer
 with one_writer(Path({str(index.folder)!r})):
     print("held", flush=True)
@@ -493,7 +490,8 @@ def test_metadata_is_filled_or_renewed(real, corpus):
 
 def test_columns_of_the_users_own(changing):
     index = changing.index
-    own = dict(energy=[.5, 0., None], playlists=[['a', 'b'], [], None], label=['x', None, 3], **{'my mood': ['sad', '', 'glad']})
+    own = dict(energy=[.5, 0., None], playlists=[['a', 'b'], [], None], label=['x', None, 3],
+               **{'my mood': ['sad', '', 'glad']})
     index.put_videos(pd.DataFrame(dict(video_id=['a', 'b', 'c'], path=['a.mp4', 'b.mp4', 'c.mp4'], **own)))
     index.make_build()
     videos = index.videos

@@ -2,7 +2,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 import lancedb
 import numpy as np
 import pyarrow as pa

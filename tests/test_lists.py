@@ -170,8 +170,8 @@ class Network:
 def drifting_index(folder, n=240, n_segments=6, seed=0):
     "Generated features in which every moment of a video has hidden causes of its own, shared by audio and video"
     rng = np.random.default_rng(seed)
-    encoders = [Encoder('hearing', 'audio', Network(24)), Encoder('seeing', 'video', Network(16))]
-    index = create_index(folder, ('hearing', 'seeing'), dict(audio='hearing', video='seeing'), 'whole')
+    encoders = [Encoder('small-audio', 'audio', Network(24)), Encoder('small-video', 'video', Network(16))]
+    index = create_index(folder, ('small-audio', 'small-video'), dict(audio='small-audio', video='small-video'), 'whole')
     for encoder in encoders: index.store.add_column(encoder)
     mixing = {e: rng.normal(size=(6, e.dim)) for e in encoders}
     ids = [f'v{i:03d}' for i in range(n)]
@@ -193,7 +193,7 @@ def test_a_trained_model_finds_the_song_and_the_moment(tmp_path):
     chances = []
     for n, video_id in enumerate(test):
         first = n%5 # the clip is segments `first` and `first+1`
-        feats = index.store.read('seeing', [video_id])[1][first:first+2]
+        feats = index.store.read('small-video', [video_id])[1][first:first+2]
         found = match_stretch(index, Stretch('video', np.array([0., 5.]), feats, 10.), ListRules(k=240))
         ranks.append(list(found.index).index(video_id)+1)
         lags = np.arange(0, 20.1, .5)

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pandas as pd
-from ..core import MODALITIES, MediaError, atomic_write, other_modality
+from ..core import MediaError, atomic_write, other_modality
 from ..encoders.registry import load_encoder
 from ..features.extraction import read_segment
 from ..index.index import Index
@@ -125,8 +125,9 @@ def match(
     length:float|None=None, # Of the stretch, seconds; to the end of the file if None
     **kwargs # Fields of `ListRules`
 ) -> pd.DataFrame: # By `video_id`, best first: `score`, `fit`, metadata, and in seconds `start`, `from_start`, `length`
-    """Videos whose audio fits a clip, or whose video fits a song, and from which second on: `start` in the match, `from_start` in
-    what was given, for the `length` they share.
+    """Videos whose audio fits a clip, or whose video fits a song, and where the two should start.
+
+    Play the match from `start` and what was given from `from_start`, for the `length` they share.
 
     Raises `ValueError` without a trained model, for rules that cannot be applied or a stretch outside the file,
     `KeyError` if the video is neither a file nor an id, `MediaError` if the file cannot be used."""

@@ -80,6 +80,13 @@ class Page:
     def in_library(self): return self.name.startswith('library/') # Is it a page of the library, not a study?
 
     @property
+    def room(self): return self.name.rpartition('/')[0] # Folder of its room below nbs/
+
+    @property
+    def is_room_page(self): # Does it present the package of its room?
+        return self.in_library and self.path.name.startswith('00_')
+
+    @property
     def order(self): return not self.in_library, self.name.split('/') # The library comes before the studies
 
     @cached_property
