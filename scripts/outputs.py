@@ -6,6 +6,13 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parents[1]
 
+WIDGET = 'application/vnd.jupyter.widget-view+json' # names a model that only a running kernel has
+
+def drop_widgets(nb):
+    "Remove the views of widgets from the outputs; their text stays"
+    outputs = [o for c in nb.cells for o in c.get('outputs', [])]
+    for o in outputs: o.get('data', {}).pop(WIDGET, None)
+
 def run(fn):
     "Execute one notebook in this process and write it back"
     from execnb.nbio import read_nb, write_nb
@@ -18,6 +25,7 @@ def run(fn):
     skip = lambda c: c.cell_type!='code' or 'nbdev_export(' in c.source or bool(flags & (extract_directives(c, remove=False) or {}).keys())
     try: shell.run_all(nb, exc_stop=True, preproc=skip)
     except Exception: sys.exit(shell.prettytb(fname=fn))
+    drop_widgets(nb)
     write_nb(nb, fn)
 
 if __name__=='__main__':

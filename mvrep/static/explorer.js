@@ -1,538 +1,1216 @@
-// The explorer: one ES module for the Jupyter widget (anywidget calls `render`) and for the page without a kernel (`mount`).
-// Text from metadata reaches the page by textContent and fillText alone.
-const bytes = (v, T) => v instanceof ArrayBuffer ? new T(v) : v.byteOffset % T.BYTES_PER_ELEMENT ? new T(v.buffer.slice(v.byteOffset, v.byteOffset + v.byteLength)) : new T(v.buffer, v.byteOffset, v.byteLength / T.BYTES_PER_ELEMENT);
-const clamp = (v, a, b) => Math.min(b, Math.max(a, v)), clock = s => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, '0')}`;
-const SIDES = { audio: 'Sound', video: 'Picture', joint: 'Both' };
+// The explorer: one ES module for the Jupyter widget (anywidget calls `render`) and for the page without a kernel
+// (`mount`). Texts from metadata reach the page through textContent and fillText only.
+//
+//   Points, Grid       what the buffers of a model hold
+//   paint              points as pixels
+//   Kernel             questions to the model, and the addresses of its clips
+//   MapView            the map: view, drawing, pointer and keys
+//   Player             video, swapped audio, what is known of the selected video
+//   Legend, PointList, NeighbourList
+//   render             puts them together around one state, see `View` in explorer.py
+//   PageModel, mount   a model that answers from what a page holds
 
-function make(tag, props = {}, ...kids) {
-  const e = document.createElement(tag);
-  e.setAttribute('data-lm-suppress-shortcuts', 'true'); // a notebook looks from the focused element outwards for keys to take
-  for (const [k, v] of Object.entries(props)) if (k.includes('-') || k === 'role') e.setAttribute(k, v); else e[k] = v;
-  e.append(...kids);
-  return e;
+const MODES = { audio: 'Audio', video: 'Video', joint: 'Both' }; // what neighbours are compared by
+const HINT = 'Click a point to play its clip.';
+
+// ---- helpers
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
+const joined = (separator, ...texts) => texts.filter(Boolean).join(separator);
+
+function typed(data, Type) { // a typed array over an ArrayBuffer, or over a DataView at any offset
+  if (data instanceof ArrayBuffer) return new Type(data);
+  const { buffer, byteOffset, byteLength } = data;
+  if (byteOffset % Type.BYTES_PER_ELEMENT) return new Type(buffer.slice(byteOffset, byteOffset + byteLength));
+  return new Type(buffer, byteOffset, byteLength / Type.BYTES_PER_ELEMENT);
 }
 
-function isDark(el) { // the nearest painted background decides; a page without one follows the system
-  for (let e = el; e; e = e.parentElement) {
-    const c = getComputedStyle(e).backgroundColor.match(/[\d.]+/g)?.map(Number);
-    if (c && (c.length < 4 || c[3] > .5)) return .2126 * c[0] + .7152 * c[1] + .0722 * c[2] < 128;
+function make(tag, properties = {}, ...children) { // an element; names with a hyphen are attributes
+  const element = document.createElement(tag);
+  element.setAttribute('data-lm-suppress-shortcuts', 'true'); // JupyterLab: keys pressed here are not commands
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.includes('-') || name === 'role') element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children);
+  return element;
+}
+
+const makeButton = (text, properties) => make('button', { type: 'button', textContent: text, ...properties });
+
+function isDark(element) { // the nearest painted background decides; a page without one follows the system
+  for (let e = element; e; e = e.parentElement) {
+    const color = getComputedStyle(e).backgroundColor.match(/[\d.]+/g)?.map(Number);
+    if (!color || (color.length === 4 && color[3] <= .5)) continue;
+    return .2126 * color[0] + .7152 * color[1] + .0722 * color[2] < 128;
   }
   return matchMedia('(prefers-color-scheme: dark)').matches;
 }
 
-// ---- points: what the buffers hold
-
-function unpack(model) {
-  const info = model.get('info'), text = model.get('text'), lines = (typeof text === 'string' ? text : new TextDecoder().decode(bytes(text, Uint8Array))).split('\n'), n = info.n;
-  const P = { info, n, xy: bytes(model.get('xy'), Float32Array), codes: bytes(model.get('codes'), Uint8Array), low: null, at: new Map() };
-  P.item = i => { const [id, video, title, artist, about] = lines[i].split('\t'); return { id, video, title, artist, about }; };
-  for (let i = 0; i < n; i++) P.at.set(lines[i].slice(0, lines[i].indexOf('\t')), i);
-  P.find = words => { P.low ||= lines.map(o => o.toLowerCase()); return i => words.every(w => P.low[i].includes(w)); };
-  let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
-  for (let i = 0; i < n; i++) { const x = P.xy[2*i], y = P.xy[2*i+1]; if (x < x0) x0 = x; if (x > x1) x1 = x; if (y < y0) y0 = y; if (y > y1) y1 = y; }
-  if (!n) [x0, x1, y0, y1] = [0, 1, 0, 1];
-  P.box = [x0, x1, y0, y1];
-  const G = P.G = clamp(Math.floor(Math.sqrt(n / 3)), 1, 512), cx = (x1 - x0) / G || 1, cy = (y1 - y0) / G || 1;
-  P.cellX = x => clamp(Math.floor((x - x0) / cx), 0, G - 1); P.cellY = y => clamp(Math.floor((y - y0) / cy), 0, G - 1);
-  const where = new Uint32Array(n), first = P.first = new Uint32Array(G * G + 1), order = P.order = new Uint32Array(n);
-  for (let i = 0; i < n; i++) first[(where[i] = P.cellX(P.xy[2*i]) * G + P.cellY(P.xy[2*i+1])) + 1]++;
-  for (let k = 0; k < G * G; k++) first[k+1] += first[k];
-  const next = first.slice(0, G * G);
-  for (let i = 0; i < n; i++) order[next[where[i]]++] = i;
-  return P;
-}
-
-function inside(poly, x, y) { // even-odd rule, as `Explorer.lasso` has it
-  let on = false;
-  for (let i = 0, j = poly.length - 1; i < poly.length; j = i++) {
-    const [ax, ay] = poly[i], [bx, by] = poly[j];
-    if ((ay > y) !== (by > y) && x < (bx - ax) * (y - ay) / (by - ay) + ax) on = !on;
+function isInside(polygon, x, y) { // even-odd rule, as `_is_inside` in explorer.py
+  let inside = false;
+  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
+    const [ax, ay] = polygon[i], [bx, by] = polygon[j];
+    if ((ay > y) !== (by > y) && x < (bx - ax) * (y - ay) / (by - ay) + ax) inside = !inside;
   }
-  return on;
+  return inside;
 }
 
-// ---- drawing: discs written straight into the pixels, so that it is fast without a graphics card and alike everywhere
+// ---- points
 
-function sprite(r) {
-  const R = Math.ceil(r), out = [];
-  for (let y = -R; y <= R; y++) for (let x = -R; x <= R; x++) { const a = clamp(r + .5 - Math.hypot(x, y), 0, 1); if (a > .04) out.push(x, y, Math.round(255 * a)); }
-  return Int16Array.from(out);
-}
-const rgb = hex => [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
+class Grid { // points in cells, so that the nearest one is found without looking at all of them
+  constructor(xy, n, [x0, x1, y0, y1]) {
+    this.xy = xy;
+    this.size = clamp(Math.floor(Math.sqrt(n / 3)), 1, 512); // cells per side
+    this.origin = [x0, y0];
+    this.step = [(x1 - x0) / this.size || 1, (y1 - y0) / this.size || 1];
+    this.first = new Uint32Array(this.size ** 2 + 1); // where in `order` the points of a cell begin
+    this.order = new Uint32Array(n); // points by cell
+    const cells = new Uint32Array(n);
+    for (let i = 0; i < n; i++) {
+      cells[i] = this.cell(xy[2*i], 0) * this.size + this.cell(xy[2*i+1], 1);
+      this.first[cells[i] + 1]++;
+    }
+    for (let k = 0; k < this.size ** 2; k++) this.first[k+1] += this.first[k];
+    const next = this.first.slice();
+    for (let i = 0; i < n; i++) this.order[next[cells[i]]++] = i;
+  }
 
-function paint(img, W, H, P, view, color, mask, faint, r) {
-  const px = new Uint32Array(img.data.buffer), S = sprite(r), F = sprite(Math.max(.8, r * .6)), { xy, n } = P;
-  px.fill(0);
-  const pack = ([a, b, c]) => (c << 16 | b << 8 | a) >>> 0, paints = color.colors.map(o => pack(rgb(o))), pale = pack(rgb(faint)), codes = color.codes;
-  for (const pass of [0, 1]) for (let i = 0; i < n; i++) {
-    if (mask[i] !== pass) continue;
-    const X = Math.round(view.ox + view.s * xy[2*i]), Y = Math.round(view.oy - view.s * xy[2*i+1]);
-    if (X < -9 || Y < -9 || X > W + 9 || Y > H + 9) continue;
-    const c = pass ? paints[codes[i]] : pale, D = pass ? S : F;
-    for (let k = 0; k < D.length; k += 3) {
-      const x = X + D[k], y = Y + D[k+1];
-      if (x < 0 || y < 0 || x >= W || y >= H) continue;
-      const p = y * W + x, a = D[k+2], old = px[p];
-      if (a === 255 || !old) px[p] = (a << 24 | c) >>> 0;
-      else { // an edge over another point
-        const m = (o, w) => { const u = o >>> w & 255, v = c >>> w & 255; return u + ((v - u) * a >> 8) << w; };
-        px[p] = (Math.max(a, old >>> 24) << 24 | m(old, 16) | m(old, 8) | m(old, 0)) >>> 0;
+  cell(value, axis) { return clamp(Math.floor((value - this.origin[axis]) / this.step[axis]), 0, this.size - 1); }
+
+  nearest(x, y, radius, allowed) { // the nearest allowed point within a radius, or -1
+    let best = -1, least = radius ** 2;
+    for (let column = this.cell(x - radius, 0); column <= this.cell(x + radius, 0); column++) {
+      const from = this.first[column * this.size + this.cell(y - radius, 1)];
+      const to = this.first[column * this.size + this.cell(y + radius, 1) + 1];
+      for (let k = from; k < to; k++) {
+        const i = this.order[k], squared = (this.xy[2*i] - x) ** 2 + (this.xy[2*i+1] - y) ** 2;
+        if (allowed[i] && squared <= least) { least = squared; best = i; }
       }
     }
+    return best;
+  }
+}
+
+class Points { // what the buffers of a model hold, see `pack_points` in packing.py
+  constructor(model) {
+    const text = model.get('text');
+    this.info = model.get('info');
+    this.n = this.info.n;
+    this.xy = typed(model.get('xy'), Float32Array);
+    this.codes = typed(model.get('codes'), Uint8Array);
+    this.lines = (typeof text === 'string' ? text : new TextDecoder().decode(typed(text, Uint8Array))).split('\n');
+    this.lowerLines = null; // made at the first search
+    this.rows = new Map(); // row of a point by its id
+    for (let i = 0; i < this.n; i++) this.rows.set(this.lines[i].slice(0, this.lines[i].indexOf('\t')), i);
+    this.box = this.bounds();
+    this.grid = new Grid(this.xy, this.n, this.box);
+  }
+
+  bounds() {
+    if (!this.n) return [0, 1, 0, 1];
+    let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
+    for (let i = 0; i < this.n; i++) {
+      const x = this.xy[2*i], y = this.xy[2*i+1];
+      if (x < x0) x0 = x;
+      if (x > x1) x1 = x;
+      if (y < y0) y0 = y;
+      if (y > y1) y1 = y;
+    }
+    return [x0, x1, y0, y1];
+  }
+
+  row(id) { return this.rows.get(id) ?? -1; }
+
+  item(i) {
+    const [id, video, title, artist, about] = this.lines[i].split('\t');
+    return { id, video, title, artist, about };
+  }
+
+  describe(i) { const { artist, about } = this.item(i); return joined(' · ', artist, about); }
+
+  column(name) { return this.info.columns.find(o => o.name === name) || this.info.columns[0]; }
+
+  columnCodes(column) { // the colour of each point
+    const k = this.info.columns.indexOf(column);
+    return this.codes.subarray(k * this.n, (k + 1) * this.n);
+  }
+
+  matcher(text) { // does the line of a point have all words of a search?
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    if (!words.length) return () => true;
+    this.lowerLines ||= this.lines.map(o => o.toLowerCase());
+    return i => words.every(word => this.lowerLines[i].includes(word));
+  }
+}
+
+// ---- drawing: discs written into the pixels, which is fast without a graphics card and the same everywhere
+
+function disc(radius) { // dx, dy and alpha of each pixel of a disc
+  const R = Math.ceil(radius), out = [];
+  for (let y = -R; y <= R; y++) for (let x = -R; x <= R; x++) {
+    const alpha = clamp(radius + .5 - Math.hypot(x, y), 0, 1);
+    if (alpha > .04) out.push(x, y, Math.round(255 * alpha));
+  }
+  return Int16Array.from(out);
+}
+
+function toPixel(hex) { // '#rrggbb' as the lower three bytes of a pixel
+  const [r, g, b] = [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
+  return (b << 16 | g << 8 | r) >>> 0;
+}
+
+function blend(old, color, alpha) { // the edge of a disc over another point
+  const mix = shift => {
+    const below = old >>> shift & 255, above = color >>> shift & 255;
+    return below + ((above - below) * alpha >> 8) << shift;
+  };
+  return (Math.max(alpha, old >>> 24) << 24 | mix(16) | mix(8) | mix(0)) >>> 0;
+}
+
+function paint(image, points, view, coloring, mask, faint, radius) { // first the points that are filtered out
+  const { width: W, height: H } = image, pixels = new Uint32Array(image.data.buffer), { xy, n } = points;
+  const discs = [disc(Math.max(.8, radius * .6)), disc(radius)];
+  const colors = coloring.colors.map(toPixel), faintColor = toPixel(faint), { codes } = coloring;
+  pixels.fill(0);
+  for (const pass of [0, 1]) for (let i = 0; i < n; i++) {
+    if (mask[i] !== pass) continue;
+    const X = Math.round(view.x + view.scale * xy[2*i]), Y = Math.round(view.y - view.scale * xy[2*i+1]);
+    if (X < -9 || Y < -9 || X > W + 9 || Y > H + 9) continue;
+    const color = pass ? colors[codes[i]] : faintColor, shape = discs[pass];
+    for (let k = 0; k < shape.length; k += 3) {
+      const x = X + shape[k], y = Y + shape[k+1];
+      if (x < 0 || y < 0 || x >= W || y >= H) continue;
+      const p = y * W + x, alpha = shape[k+2], old = pixels[p];
+      pixels[p] = alpha === 255 || !old ? (alpha << 24 | color) >>> 0 : blend(old, color, alpha);
+    }
+  }
+}
+
+// ---- questions to the model
+
+class Kernel { // asks by messages; a clip keeps its address, so that it is loaded once
+  constructor(model) {
+    this.model = model;
+    this.asked = 0;
+    this.waiting = new Map(); // what to do with the answer, by its key
+    this.urls = new Map(); // address of each clip, the latest last
+    this.onMessage = (message, buffers) => this.receive(message, buffers);
+    model.on('msg:custom', this.onMessage);
+  }
+
+  ask(kind, content) {
+    return new Promise((resolve, reject) => {
+      const key = ++this.asked;
+      this.waiting.set(key, { resolve, reject });
+      this.model.send({ kind, key, ...content });
+    });
+  }
+
+  receive(message, buffers) {
+    const waiting = message?.kind === 'answer' && this.waiting.get(message.key);
+    if (!waiting) return;
+    this.waiting.delete(message.key);
+    if (message.error) return waiting.reject(new Error(message.error));
+    if (buffers?.length) message.url = this.address(message.file, buffers[0]);
+    waiting.resolve(message);
+  }
+
+  address(file, data, most = 24) {
+    const url = this.urls.get(file) ?? URL.createObjectURL(new Blob([data], { type: 'video/mp4' }));
+    this.urls.delete(file);
+    this.urls.set(file, url);
+    for (const [oldest, old] of this.urls) {
+      if (this.urls.size <= most) break;
+      URL.revokeObjectURL(old);
+      this.urls.delete(oldest);
+    }
+    return url;
+  }
+
+  close() {
+    this.model.off?.('msg:custom', this.onMessage);
+    for (const url of this.urls.values()) URL.revokeObjectURL(url);
+  }
+}
+
+// ---- the map
+
+const THEMES = {
+  light: { ink: '#1c1b22', paper: '#f8f7fa', faint: '#d5d3dd' },
+  dark: { ink: '#ececf1', paper: '#17161d', faint: '#3a3844' },
+};
+const MAP_LABEL = 'Map of videos. Arrow keys go from point to point, Enter plays, L draws a lasso around a point and '
+  + 'again a wider one, Escape goes back, plus and minus zoom. All points are also in the list below the map.';
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+class MapView {
+  constructor({ onChoose, onLasso, onSay }) {
+    Object.assign(this, { onChoose, onLasso, onSay });
+    this.points = null;
+    this.coloring = null; // colours and codes of the points
+    this.mask = null; // 1 for points that are shown
+    this.shown = []; // rows of the points that are shown
+    this.selected = -1;
+    this.neighbours = []; // rows
+    this.lasso = null; // corners in units of the map
+    this.view = null; // pixel of a point: x + scale * its x, y - scale * its y
+    this.width = this.height = 0; // pixels of the canvas
+    this.ratio = 1; // pixels of the canvas per pixel of the page
+    this.hover = -1; // row under the pointer or the keys
+    this.draft = null; // lasso that is being drawn
+    this.drag = null; // where the pointer went down
+    this.isLassoing = false;
+    this.circle = { row: -1, radius: 0 }; // the last lasso that was drawn by key
+    this.theme = THEMES.light;
+    this.image = null; // pixels of the points
+    this.drawMs = 0;
+    this.build();
+    this.listen();
+  }
+
+  build() {
+    this.base = make('canvas', { 'aria-hidden': 'true' });
+    this.top = make('canvas', {
+      tabIndex: 0, role: 'application', 'aria-roledescription': 'map of videos', 'aria-label': MAP_LABEL });
+    this.tip = make('div', { className: 'mvx-tip', hidden: true });
+    const buttons = [['+', 'Zoom in', () => this.zoom(1.5)], ['−', 'Zoom out', () => this.zoom(1 / 1.5)],
+      ['⤢', 'Whole map', () => this.fit()]];
+    const zoom = ([text, label, onclick]) => makeButton(text, { title: label, 'aria-label': label, onclick });
+    this.element = make('div', { className: 'mvx-map' },
+      this.base, this.top, this.tip, make('div', { className: 'mvx-zoom' }, ...buttons.map(zoom)));
+    this.lassoButton = makeButton('Lasso', {
+      title: 'Draw around points (or hold Shift and drag)', 'aria-pressed': 'false',
+      onclick: () => this.setLassoing(!this.isLassoing) });
+    this.baseContext = this.base.getContext('2d');
+    this.context = this.top.getContext('2d');
+  }
+
+  setPoints(points) {
+    Object.assign(this, { points, selected: -1, neighbours: [], lasso: null });
+    Object.assign(this, { view: null, image: null, width: 0, height: 0 });
+    this.mask = new Uint8Array(points.n).fill(1);
+    this.point(-1);
+  }
+
+  setTheme(theme) { this.theme = theme; this.redraw(); }
+
+  setLassoing(on) { this.isLassoing = on; this.lassoButton.setAttribute('aria-pressed', String(on)); }
+
+  // -- view
+
+  resize() {
+    const box = this.element.getBoundingClientRect();
+    if (box.width < 2 || box.height < 2) return;
+    const ratio = Math.min(globalThis.devicePixelRatio || 1, this.points.n > 30000 ? 1 : 2);
+    const width = Math.round(box.width * ratio), height = Math.round(box.height * ratio);
+    if (width === this.width && height === this.height) return;
+    const moved = [(width - this.width) / 2, (height - this.height) / 2], isFirst = !this.width || !this.view;
+    Object.assign(this, { ratio, width, height });
+    for (const canvas of [this.base, this.top]) Object.assign(canvas, { width, height });
+    this.image = this.baseContext.createImageData(width, height);
+    if (isFirst) return this.fit();
+    this.view.x += moved[0];
+    this.view.y += moved[1];
+    this.redraw();
+  }
+
+  fit() {
+    const [x0, x1, y0, y1] = this.points.box, margin = 2 * (this.points.n < 60 ? 60 : 26) * this.ratio;
+    const scale = Math.min((this.width - margin) / (x1 - x0 || 1), (this.height - margin) / (y1 - y0 || 1));
+    const x = this.width / 2 - scale * (x0 + x1) / 2, y = this.height / 2 + scale * (y0 + y1) / 2;
+    this.view = { scale, whole: scale, x, y };
+    this.redraw();
+  }
+
+  zoom(factor, x = this.width / 2, y = this.height / 2) { // about a pixel
+    const { view } = this, k = clamp(view.scale * factor, view.whole / 4, view.whole * 400) / view.scale;
+    Object.assign(view, { scale: view.scale * k, x: x - (x - view.x) * k, y: y - (y - view.y) * k });
+    this.redraw();
+  }
+
+  toPage(x, y) { // pixel of the page, from the corner of the map
+    return [(this.view.x + this.view.scale * x) / this.ratio, (this.view.y - this.view.scale * y) / this.ratio];
+  }
+
+  positionOf(i) { return this.toPage(this.points.xy[2*i], this.points.xy[2*i+1]); }
+
+  isInView([x, y]) { return x > 0 && y > 0 && x < this.width / this.ratio && y < this.height / this.ratio; }
+
+  get radius() { // of a point, pixels of the canvas
+    const base = clamp(13 * Math.max(1, this.points.n) ** -.22, 1, 7);
+    return base * clamp((this.view.scale / this.view.whole) ** .35, .8, 2.4) * this.ratio;
+  }
+
+  // -- drawing
+
+  redraw() { // everything, in the next frame
+    if (this.image) this.frame ||= requestAnimationFrame(() => { this.draw(); this.drawOverlay(); });
+  }
+
+  refresh() { // what is drawn over the points, in the next frame
+    if (!this.image || this.frame) return;
+    this.overlayFrame ||= requestAnimationFrame(() => { this.overlayFrame = 0; this.drawOverlay(); });
+  }
+
+  draw() {
+    this.frame = 0;
+    const start = performance.now();
+    paint(this.image, this.points, this.view, this.coloring, this.mask, this.theme.faint, this.radius);
+    this.baseContext.putImageData(this.image, 0, 0);
+    this.drawMs = performance.now() - start;
+    this.onDrawn?.();
+  }
+
+  drawOverlay() {
+    const { context, ratio, theme } = this, radius = this.radius / ratio;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, this.width, this.height);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.strokeStyle = theme.ink;
+    if (this.selected >= 0) this.drawSelected(radius);
+    if (this.hover >= 0) this.drawRing(this.hover, radius + 2.5, 1.75);
+    const polygon = this.draft || this.lasso;
+    if (polygon?.length > 1) this.drawLasso(polygon);
+    this.drawNames(radius);
+  }
+
+  drawSelected(radius) { // with lines to its neighbours
+    const { context } = this;
+    context.globalAlpha = .35;
+    context.lineWidth = 1.25;
+    for (const i of this.neighbours) {
+      context.beginPath();
+      context.moveTo(...this.positionOf(this.selected));
+      context.lineTo(...this.positionOf(i));
+      context.stroke();
+    }
+    context.globalAlpha = 1;
+    for (const i of this.neighbours) this.drawRing(i, radius + 2, 1.25);
+    this.drawRing(this.selected, radius + 3.5, 3);
+  }
+
+  drawRing(i, radius, width) {
+    this.context.lineWidth = width;
+    this.context.beginPath();
+    this.context.arc(...this.positionOf(i), radius, 0, 2 * Math.PI);
+    this.context.stroke();
+  }
+
+  drawLasso(polygon) {
+    const { context } = this;
+    context.beginPath();
+    for (const corner of polygon) context.lineTo(...this.toPage(...corner));
+    context.closePath();
+    context.lineWidth = 1.5;
+    context.setLineDash([5, 4]);
+    context.stroke();
+    context.setLineDash([]);
+    context.globalAlpha = .07;
+    context.fillStyle = this.theme.ink;
+    context.fill();
+    context.globalAlpha = 1;
+  }
+
+  drawNames(radius, most = 40) { // of the points in view, if they are few, where there is room
+    const inView = [];
+    for (const i of this.shown) {
+      if (this.isInView(this.positionOf(i))) inView.push(i);
+      if (inView.length > most) return;
+    }
+    Object.assign(this.context, { font: '12px system-ui, sans-serif', textBaseline: 'middle', lineJoin: 'round' });
+    const taken = [];
+    for (const i of inView) this.drawName(i, radius + 5, taken);
+  }
+
+  drawName(i, distance, taken) {
+    const { context, theme } = this, [x, y] = this.positionOf(i), title = this.points.item(i).title.slice(0, 28);
+    const width = context.measureText(title).width, isTooFarRight = x + distance + width > this.width / this.ratio;
+    const box = { left: isTooFarRight ? x - distance - width : x + distance, top: y - 8, width, height: 16 };
+    const overlaps = o => box.left < o.left + o.width && o.left < box.left + box.width
+      && box.top < o.top + o.height && o.top < box.top + box.height;
+    if (taken.some(overlaps)) return;
+    taken.push(box);
+    context.lineWidth = 3;
+    context.strokeStyle = theme.paper;
+    context.strokeText(title, box.left, y);
+    context.fillStyle = theme.ink;
+    context.fillText(title, box.left, y);
+  }
+
+  // -- pointer
+
+  listen() {
+    const { top } = this;
+    top.addEventListener('pointerdown', e => this.onDown(e));
+    top.addEventListener('pointermove', e => this.onMove(e));
+    top.addEventListener('pointerup', e => this.onUp(e));
+    top.addEventListener('pointercancel', e => this.onUp(e));
+    top.addEventListener('pointerleave', () => { if (!this.drag) this.point(-1); });
+    top.addEventListener('wheel', e => this.onWheel(e), { passive: false });
+    top.addEventListener('keydown', e => this.onKey(e));
+  }
+
+  pixelOf(event) {
+    const box = this.top.getBoundingClientRect();
+    return [(event.clientX - box.left) * this.width / box.width, (event.clientY - box.top) * this.height / box.height];
+  }
+
+  toMap([x, y]) { return [(x - this.view.x) / this.view.scale, (this.view.y - y) / this.view.scale]; }
+
+  pick(pixel) { // the point at a pixel, or -1
+    const radius = Math.max(10 * this.ratio, this.radius + 3) / this.view.scale;
+    return this.points.grid.nearest(...this.toMap(pixel), radius, this.mask);
+  }
+
+  point(i) { // the point under the pointer or the keys
+    if (i === this.hover) return;
+    this.hover = i;
+    this.tip.hidden = i < 0;
+    if (i >= 0) this.showTip(i);
+    this.refresh();
+  }
+
+  showTip(i) {
+    const [x, y] = this.positionOf(i), box = this.element.getBoundingClientRect();
+    this.tip.replaceChildren(this.points.item(i).title, make('span', { textContent: this.points.describe(i) }));
+    const { offsetWidth: width, offsetHeight: height } = this.tip;
+    const left = clamp(x + 14, 4, Math.max(4, box.width - width - 4));
+    const above = Math.max(4, y - 14 - height), below = y + 14;
+    this.tip.style.transform = `translate(${left}px, ${below + height > box.height ? above : below}px)`;
+  }
+
+  onDown(event) {
+    if (event.button) return;
+    const pixel = this.pixelOf(event);
+    this.top.setPointerCapture(event.pointerId);
+    this.drag = { pixel, x: this.view.x, y: this.view.y, hasMoved: false };
+    if (this.isLassoing || event.shiftKey) this.draft = [this.toMap(pixel)];
+  }
+
+  onMove(event) {
+    const pixel = this.pixelOf(event), { drag } = this;
+    if (!drag) return this.point(this.pick(pixel));
+    const [dx, dy] = [pixel[0] - drag.pixel[0], pixel[1] - drag.pixel[1]];
+    if (Math.hypot(dx, dy) > 4 * this.ratio) drag.hasMoved = true;
+    if (!drag.hasMoved) return;
+    this.point(-1);
+    if (this.draft) this.extendDraft(this.toMap(pixel));
+    else {
+      Object.assign(this.view, { x: drag.x + dx, y: drag.y + dy });
+      this.redraw();
+    }
+  }
+
+  extendDraft(corner, most = 400) {
+    const last = this.draft.at(-1), pixels = Math.hypot(corner[0] - last[0], corner[1] - last[1]) * this.view.scale;
+    if (pixels > 3 * this.ratio && this.draft.length < most) this.draft.push(corner);
+    this.refresh();
+  }
+
+  onUp(event) {
+    if (!this.drag) return;
+    const { drag, draft } = this;
+    this.drag = this.draft = null;
+    if (draft?.length > 2 && drag.hasMoved) {
+      this.setLassoing(false);
+      this.onLasso(draft.map(corner => corner.map(o => +o.toFixed(4))));
+    } else if (!drag.hasMoved && event.type === 'pointerup') {
+      const i = this.pick(this.pixelOf(event));
+      if (i >= 0) this.onChoose(i);
+    }
+    this.refresh();
+  }
+
+  onWheel(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    this.zoom(Math.exp(-clamp(event.deltaY, -200, 200) * .0022), ...this.pixelOf(event));
+    this.point(-1);
+  }
+
+  // -- keys
+
+  get current() { return this.hover >= 0 ? this.hover : this.selected; }
+
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { key } = event;
+    if (ARROWS[key]) this.step(...ARROWS[key]);
+    else if (key === 'Enter' || key === ' ') { if (this.current >= 0) this.onChoose(this.current); }
+    else if (key === '+' || key === '=') this.zoom(1.5);
+    else if (key === '-') this.zoom(1 / 1.5);
+    else if (key === '0') this.fit();
+    else if (key === 'l' || key === 'L') this.encircle();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  step(dx, dy) { // to the nearest point in a direction; distance aside counts twice
+    const from = this.current, { xy } = this.points;
+    let best = from < 0 ? this.shown[0] ?? -1 : -1, least = Infinity;
+    for (const i of from < 0 ? [] : this.shown) {
+      const x = xy[2*i] - xy[2*from], y = xy[2*i+1] - xy[2*from+1];
+      const ahead = x * dx + y * dy, aside = Math.abs(x * dy - y * dx);
+      if (ahead > 0 && ahead >= aside * .5 && ahead + 2 * aside < least) { least = ahead + 2 * aside; best = i; }
+    }
+    if (best < 0) return;
+    this.point(best);
+    this.bringIntoView(best);
+    this.onSay(joined(', ', this.points.item(best).title, this.points.describe(best)));
+  }
+
+  bringIntoView(i) {
+    const position = this.positionOf(i);
+    if (this.isInView(position)) return;
+    this.view.x += this.width / 2 - position[0] * this.ratio;
+    this.view.y += this.height / 2 - position[1] * this.ratio;
+    this.redraw();
+  }
+
+  encircle() { // a lasso around the current point, and a wider one at each press
+    const i = this.current;
+    if (i < 0) return;
+    const isAgain = this.lasso && this.circle.row === i;
+    const radius = isAgain ? this.circle.radius * 1.5 : 40 * this.ratio / this.view.scale;
+    const [x, y] = [this.points.xy[2*i], this.points.xy[2*i+1]];
+    const angles = Array.from({ length: 24 }, (_, k) => k * Math.PI / 12);
+    this.circle = { row: i, radius };
+    this.onLasso(angles.map(a => [x + radius * Math.cos(a), y + radius * Math.sin(a)]));
+  }
+
+  close() { cancelAnimationFrame(this.frame); cancelAnimationFrame(this.overlayFrame); }
+}
+
+// ---- the player
+
+const VIDEO_EVENTS = [
+  'play', 'playing', 'pause', 'seeked', 'ratechange', 'volumechange', 'timeupdate', 'ended', 'waiting'];
+
+function canPlay(media) { // settles when a clip can be played, or cannot
+  const settled = new AbortController(), once = { signal: settled.signal };
+  const outcome = new Promise((resolve, reject) => {
+    if (media.readyState > 0) resolve();
+    media.addEventListener('loadedmetadata', resolve, once);
+    media.addEventListener('error', () => reject(new Error('this browser cannot play the clip')), once);
+  });
+  return outcome.finally(() => settled.abort());
+}
+
+class Player { // a video, and the audio of another one that may play with it
+  constructor({ kernel, onSay, onSwap, onPlaying }) {
+    Object.assign(this, { kernel, onSay, onSwap, onPlaying });
+    this.swapped = null; // the swap that plays, with the offsets of both clips
+    this.turn = 0; // answers to an earlier click are dropped
+    this.calmUntil = 0; // when the audio may be sought again
+    this.isClosed = false;
+    this.video = make('video', { controls: true, playsInline: true, preload: 'auto', 'aria-label': 'Player' });
+    this.audio = make('audio', { preload: 'auto' });
+    this.title = make('h2');
+    this.about = make('p', { className: 'mvx-soft' });
+    this.swapBox = make('div', { className: 'mvx-swap', hidden: true, role: 'group', 'aria-label': 'Swapped audio' });
+    this.element = make('div', { className: 'mvx-player' },
+      this.video, this.audio, make('div', {}, this.title, this.about), this.swapBox);
+    for (const name of VIDEO_EVENTS) this.video.addEventListener(name, () => this.follow());
+    this.beat = setInterval(() => this.follow(), 100);
+    this.describe(null);
+  }
+
+  describe(item) { // whose video it is
+    this.title.textContent = item?.title ?? 'Choose a point';
+    this.about.textContent = item ? joined(' · ', item.artist, item.about) : HINT;
+    this.video.setAttribute('aria-label', item ? `Player: ${item.title}` : 'Player');
+  }
+
+  async load(media, id, moment) { // the clip that shows a moment, the point's own if null
+    const clip = await this.kernel.ask('clip', { id, moment });
+    if (media.dataset.url !== clip.url || media.error) {
+      media.src = clip.url;
+      media.dataset.url = clip.url;
+    }
+    await canPlay(media);
+    return clip;
+  }
+
+  start(media) {
+    return media.play().catch(e => {
+      if (e.name === 'NotAllowedError') this.onSay('Press play: this browser starts audio only after a click');
+    });
+  }
+
+  isCurrent(turn) { return turn === this.turn && !this.isClosed; }
+
+  async play(item) {
+    const turn = ++this.turn;
+    this.endSwap();
+    this.describe(item);
+    this.onPlaying('');
+    this.onSay(`Loading ${item.title}`);
+    try {
+      const clip = await this.load(this.video, item.id, null);
+      if (!this.isCurrent(turn)) return;
+      this.video.currentTime = clip.offset;
+      this.onPlaying(item.id);
+      this.onSay(`Playing ${item.title}${item.artist ? ` by ${item.artist}` : ''}`);
+      await this.start(this.video);
+    } catch (e) { if (turn === this.turn) this.onSay(`${item.title}: ${e.message}`); }
+  }
+
+  async playSwapped(item, other, swap, row) { // `row`: the other one among the neighbours, if it is there
+    const turn = ++this.turn;
+    this.describe(item);
+    this.onSay(`Loading the audio of ${other.title}`);
+    try {
+      const [videoClip, audioClip] = await Promise.all([
+        this.load(this.video, item.id, swap.video_start), this.load(this.audio, other.id, swap.audio_start)]);
+      if (!this.isCurrent(turn)) return;
+      this.swapped = { ...swap, videoOffset: videoClip.offset, audioOffset: audioClip.offset };
+      Object.assign(this.video, { muted: true, currentTime: videoClip.offset });
+      Object.assign(this.audio, { muted: false, currentTime: audioClip.offset, volume: this.video.volume });
+      this.onPlaying(item.id);
+      this.showSwap(item, other, swap, row);
+      this.onSay(`Playing ${item.title} with the audio of ${other.title}`);
+      await this.start(this.video);
+    } catch (e) { if (turn === this.turn) this.onSay(`${other.title}: ${e.message}`); }
+  }
+
+  showSwap(item, other, swap, row) {
+    const starts = [...new Set([...(row?.starts || []), swap.audio_start])].sort((a, b) => a - b);
+    const options = starts.map(start => make('option', {
+      value: start, selected: start === swap.audio_start,
+      textContent: `from ${clock(start)}${start === row?.start ? ' (most similar)' : ''}` }));
+    const pick = make('select', { 'aria-label': 'Where the audio begins' }, ...options);
+    pick.onchange = () => this.onSwap({ ...swap, audio_start: +pick.value });
+    const mute = makeButton('Mute', { 'aria-pressed': 'false' });
+    mute.onclick = () => {
+      this.audio.muted = !this.audio.muted;
+      mute.setAttribute('aria-pressed', String(this.audio.muted));
+    };
+    const back = makeButton('Own audio', { onclick: () => { this.onSwap(null); this.video.focus(); } });
+    const bold = text => make('b', { textContent: text });
+    const text = make('p', {}, 'Video of ', bold(item.title), ', audio of ', bold(other.title));
+    this.swapBox.replaceChildren(text, make('div', {}, pick, mute, back));
+    this.swapBox.hidden = false;
+  }
+
+  endSwap() {
+    this.audio.pause();
+    this.swapped = null;
+    this.swapBox.hidden = true;
+    this.video.muted = false;
+  }
+
+  back() { // its own audio again
+    ++this.turn;
+    this.endSwap();
+    this.onSay('Playing its own audio again');
+  }
+
+  clear() {
+    ++this.turn;
+    this.endSwap();
+    this.video.pause();
+    this.describe(null);
+    this.onPlaying(null);
+  }
+
+  follow() { // the audio follows the video: paused with it, sought with it, never more than 80 ms away
+    if (!this.swapped) return;
+    const { video, audio } = this;
+    if (!video.muted) video.muted = true;
+    const time = video.currentTime - this.swapped.videoOffset + this.swapped.audioOffset;
+    const isWaiting = video.paused || video.seeking || video.readyState < 3;
+    if (isWaiting || time < 0 || time > audio.duration) {
+      if (!audio.paused) audio.pause();
+      this.calmUntil = 0;
+      return;
+    }
+    Object.assign(audio, { volume: video.volume, playbackRate: video.playbackRate });
+    if (Math.abs(audio.currentTime - time) > .08 && !audio.seeking && performance.now() > this.calmUntil) {
+      audio.currentTime = time;
+      this.calmUntil = performance.now() + 500;
+    }
+    if (audio.paused) this.start(audio);
+  }
+
+  close() {
+    this.isClosed = true;
+    clearInterval(this.beat);
+    this.video.pause();
+    this.audio.pause();
+  }
+}
+
+// ---- lists beside the map
+
+class Legend { // the names of a column, to hide and to show
+  constructor({ onShown }) {
+    this.onShown = onShown;
+    this.element = make('div', {
+      className: 'mvx-legend', role: 'group', 'aria-label': 'Legend: press to hide or show' });
+  }
+
+  update(column, codes, isOn) {
+    const counts = new Uint32Array(column.names.length);
+    for (const code of codes) counts[code]++;
+    this.element.replaceChildren(...column.names.map((name, k) => this.entry(column, isOn, k, counts[k])));
+  }
+
+  entry(column, isOn, k, count) {
+    const dot = make('i');
+    dot.style.background = column.colors[k];
+    const toggle = () => {
+      const names = column.names.filter((_, j) => (j === k ? !isOn[j] : isOn[j]));
+      this.onShown(names.length === column.names.length ? null : names);
+      this.element.children[k]?.focus();
+    };
+    const text = [dot, make('span', { textContent: column.names[k] }), make('small', { textContent: count })];
+    return make('button', { type: 'button', 'aria-pressed': String(isOn[k]), onclick: toggle }, ...text);
+  }
+}
+
+class PointList { // the points that are shown, a hundred at a time
+  constructor({ isOpen, onChoose }) {
+    this.onChoose = onChoose;
+    this.summary = make('summary', { textContent: 'List' });
+    this.list = make('ol', { className: 'mvx-list', 'aria-label': 'Points shown' });
+    this.element = make('details', { open: isOpen }, this.summary, this.list);
+    this.list.addEventListener('keydown', e => this.onKey(e));
+  }
+
+  update(points, shown, selectedId) {
+    Object.assign(this, { points, shown, selectedId });
+    this.summary.textContent = `List (${shown.length} of ${points.n})`;
+    this.list.replaceChildren();
+    this.append(0);
+  }
+
+  append(from, count = 100) {
+    const rows = this.shown.slice(from, from + count), left = this.shown.length - from - rows.length;
+    this.list.append(...rows.map(i => make('li', {}, this.entry(i))));
+    if (left) {
+      const more = () => {
+        this.list.lastChild.remove();
+        this.append(from + count);
+        this.list.children[from + count].firstChild.focus();
+      };
+      const text = `${Math.min(count, left)} more of ${left}`;
+      this.list.append(make('li', {}, makeButton(text, { onclick: more })));
+    }
+    this.mark(this.selectedId);
+  }
+
+  entry(i) {
+    const { title, artist } = this.points.item(i);
+    const button = makeButton(joined(' · ', title, artist), { onclick: () => this.onChoose(i) });
+    button.dataset.row = i;
+    return button;
+  }
+
+  mark(id) {
+    this.selectedId = id;
+    for (const button of this.list.querySelectorAll('[data-row]')) {
+      const isSelected = this.points.item(+button.dataset.row).id === id;
+      button.setAttribute('aria-current', String(isSelected));
+    }
+  }
+
+  onKey(event) {
+    const buttons = [...this.list.querySelectorAll('button')], from = buttons.indexOf(event.target.closest('button'));
+    const to = buttons[from + ({ ArrowDown: 1, ArrowUp: -1 }[event.key] || 0)];
+    if (!to || to === buttons[from]) return;
+    to.focus();
+    event.preventDefault();
+  }
+}
+
+class NeighbourList { // neighbours of the selected point, by audio, by video or by both
+  constructor({ onBy, onChoose, onSwap }) {
+    Object.assign(this, { onBy, onChoose, onSwap });
+    this.tabs = make('div', { className: 'mvx-tabs', role: 'group', 'aria-label': 'Neighbours by' });
+    this.list = make('ol', { 'aria-label': 'Neighbours' });
+    this.element = make('div', { className: 'mvx-near', hidden: true },
+      make('h3', { textContent: 'Neighbours by' }), this.tabs, this.list);
+  }
+
+  clear(by, isHidden) {
+    this.element.hidden = isHidden;
+    this.list.replaceChildren();
+    this.tabs.replaceChildren(...Object.entries(MODES).map(([name, text], k) => makeButton(text, {
+      'aria-pressed': String(name === by), onclick: () => { this.onBy(name); this.tabs.children[k].focus(); } })));
+  }
+
+  update(points, rows, note) {
+    this.list.replaceChildren(...rows.map(row => this.entry(points, row)));
+    if (!rows.length) this.list.append(make('li', { className: 'mvx-soft', textContent: note || 'No neighbours' }));
+  }
+
+  entry(points, row) {
+    const i = points.row(row.id), { title, artist } = points.item(i);
+    const moments = `most similar: ${clock(row.seed_start)} ↔ ${clock(row.start)}`;
+    const swap = { id: row.id, video_start: row.seed_start, audio_start: row.start };
+    const score = make('span', { className: 'mvx-soft', textContent: joined(' · ', row.score.toFixed(2), artist) });
+    return make('li', {},
+      make('div', { title: moments }, make('b', { textContent: title }), score),
+      makeButton('▶', { title: 'Play', 'aria-label': `Play ${title}`, onclick: () => this.onChoose(i) }),
+      makeButton('⇄', {
+        title: 'Play its audio with this video', 'aria-label': `Play the audio of ${title} with this video`,
+        disabled: !row.has_audio, onclick: () => this.onSwap(swap) }));
   }
 }
 
 // ---- the widget
 
+function keepInPlace(element, change) { // scroll the page by as much as a change moves an element
+  const before = element.getBoundingClientRect().top;
+  change();
+  scrollBy(0, element.getBoundingClientRect().top - before);
+}
+
 function render({ model, el }) {
-  let P, view, mask, shown = [], state = {}, done = {}, hover = -1, near = [], asked = 0, lassoing = false, draft = null, closed = false, lost = [];
-  const waiting = new Map(), urls = new Map();
-  const ask = (kind, args) => new Promise((ok, no) => { const key = ++asked; waiting.set(key, [ok, no]); model.send({ kind, key, ...args }); });
-  const heard = (m, bufs) => {
-    const w = m?.kind === 'answer' && waiting.get(m.key);
-    if (!w) return;
-    waiting.delete(m.key);
-    if (m.error) return w[1](new Error(m.error));
-    if (bufs?.length) { // a clip that came before keeps its address
-      if (!urls.has(m.file)) urls.set(m.file, URL.createObjectURL(new Blob([bufs[0]], { type: 'video/mp4' })));
-      m.url = urls.get(m.file); urls.delete(m.file); urls.set(m.file, m.url);
-      for (const [k, u] of urls) { if (urls.size <= 24) break; URL.revokeObjectURL(u); urls.delete(k); }
-    }
-    w[0](m);
+  let points, state = {}; // the fields of a `View`, see explorer.py
+  let applied = {}; // what of the state was applied, as JSON by field
+  let neighbours = []; // rows of the answer about the selected point
+
+  const say = text => { status.textContent = text; };
+  const set = changes => {
+    state = { ...state, ...changes };
+    model.set('state', state);
+    model.save_changes?.();
+    apply();
   };
-  const set = patch => { state = { ...state, ...patch }; model.set('state', state); model.save_changes?.(); apply(); };
+  const choose = i => {
+    const { id } = points.item(i);
+    if (id === state.selected && !state.swap) player.play(points.item(i));
+    else set({ selected: id, swap: null });
+  };
+  const showPlaying = id => keepInPlace(map.element, () => {
+    if (id === null) delete root.dataset.playing;
+    else root.dataset.playing = id;
+  });
 
   // -- elements
+  const kernel = new Kernel(model);
+  const map = new MapView({ onChoose: choose, onLasso: lasso => set({ lasso }), onSay: say });
+  const player = new Player({ kernel, onSay: say, onSwap: swap => set({ swap }), onPlaying: showPlaying });
+  const legend = new Legend({ onShown: shown => set({ shown }) });
+  const list = new PointList({ isOpen: !model.get('info').many, onChoose: choose });
+  const near = new NeighbourList({ onBy: by => set({ by }), onChoose: choose, onSwap: swap => set({ swap }) });
   const search = make('input', { type: 'search', placeholder: 'Title, artist, tag…', 'aria-label': 'Search the map' });
-  const colour = make('select', { 'aria-label': 'Colour by' }), level = make('select', { 'aria-label': 'One point is' });
-  const lassoB = make('button', { type: 'button', textContent: 'Lasso', title: 'Draw around points (or hold Shift and drag)', 'aria-pressed': 'false' });
-  const reset = make('button', { type: 'button', textContent: 'Show all' }), share = make('button', { type: 'button', textContent: 'Share' });
-  const bar = make('div', { className: 'mvx-bar', role: 'toolbar', 'aria-label': 'What the map shows' }, make('div', { className: 'mvx-grow' }, search), make('label', {}, 'Colour', colour), make('label', {}, 'Points', level), lassoB, reset, share);
-  const base = make('canvas'), top = make('canvas', { tabIndex: 0, role: 'application', 'aria-roledescription': 'map of videos' });
-  base.setAttribute('aria-hidden', 'true');
-  top.setAttribute('aria-label', 'Map of videos. Arrow keys go from point to point, Enter plays, L draws a lasso around a point and again a wider one, Escape goes back, plus and minus zoom. All points are also in the list below the map.');
-  const tip = make('div', { className: 'mvx-tip', hidden: true });
-  const zoomB = [['+', 'Zoom in', 1.5], ['−', 'Zoom out', 1 / 1.5], ['⤢', 'Whole map', 0]].map(([t, l, k]) => make('button', { type: 'button', textContent: t, title: l, 'aria-label': l, onclick: () => k ? zoom(k) : fit() }));
-  const map = make('div', { className: 'mvx-map' }, base, top, tip, make('div', { className: 'mvx-zoom' }, ...zoomB));
-  const legend = make('div', { className: 'mvx-legend', role: 'group', 'aria-label': 'Legend: press to hide or show' });
-  const list = make('ol', { className: 'mvx-list', 'aria-label': 'Points shown' }), sum = make('summary', { textContent: 'List' });
-  const video = make('video', { controls: true, playsInline: true, preload: 'auto', 'aria-label': 'Player' }), music = make('audio', { preload: 'auto' });
-  const head = make('h3', { textContent: 'Choose a point' }), about = make('p', { className: 'mvx-soft', textContent: 'Click a point and its clip plays, with its sound.' });
-  const swapBox = make('div', { className: 'mvx-swap', hidden: true, role: 'group', 'aria-label': 'Swapped soundtrack' });
-  const tabs = make('div', { className: 'mvx-tabs', role: 'group', 'aria-label': 'Neighbours by' }), nearList = make('ol', { className: 'mvx-near', 'aria-label': 'Neighbours' });
-  const nearHead = make('h4', { textContent: 'Nearest by', hidden: true });
-  tabs.hidden = true;
-  const side = make('div', { className: 'mvx-side' }, video, music, head, about, swapBox, nearHead, tabs, nearList);
+  const color = make('select', { 'aria-label': 'Colour by' });
+  const level = make('select', { 'aria-label': 'A point stands for' });
+  const reset = makeButton('Show all'), share = makeButton('Share');
+  const bar = make('div', { className: 'mvx-bar', role: 'group', 'aria-label': 'What the map shows' },
+    make('div', { className: 'mvx-grow' }, search), make('label', {}, 'Colour', color),
+    make('label', {}, 'Points', level), map.lassoButton, reset, share);
   const status = make('div', { className: 'mvx-status', role: 'status', 'aria-live': 'polite' });
-  const root = make('div', { className: 'mvx' }, bar, make('div', { className: 'mvx-body' }, make('div', {}, map, legend, make('details', { open: !model.get('info').many }, sum, list), status), side));
+  const main = make('div', { className: 'mvx-main' }, map.element, legend.element, list.element, status);
+  const side = make('div', { className: 'mvx-side' }, player.element, near.element);
+  const root = make('div', { className: 'mvx' }, bar, make('div', { className: 'mvx-body' }, main, side));
   el.append(root);
-  const say = t => { status.textContent = t; };
-  const ctx = base.getContext('2d'), over = top.getContext('2d');
-  let W = 0, H = 0, dpr = 1, img = null, raf = 0, ink = '#000', paper = '#fff', faint = '#ccc', dark = false;
-
-  function theme() {
-    dark = isDark(el); root.style.colorScheme = dark ? 'dark' : 'light';
-    [ink, paper, faint] = dark ? ['#ececf1', '#17161d', '#3a3844'] : ['#1c1b22', '#f8f7fa', '#d5d3dd'];
-    dirty();
-  }
-  const column = () => P.info.columns.find(o => o.name === state.color) || P.info.columns[0];
-  const codesOf = c => P.codes.subarray(P.info.columns.indexOf(c) * P.n, (P.info.columns.indexOf(c) + 1) * P.n);
-  const radius = () => clamp(13 * Math.max(1, P.n) ** -.22, 1, 7) * clamp((view.s / view.s0) ** .35, .8, 2.4) * dpr;
-  const px = i => [(view.ox + view.s * P.xy[2*i]) / dpr, (view.oy - view.s * P.xy[2*i+1]) / dpr];
-
-  function size() {
-    const b = map.getBoundingClientRect();
-    if (b.width < 2 || b.height < 2) return;
-    const d = Math.min(globalThis.devicePixelRatio || 1, P.n > 30000 ? 1 : 2), w = Math.round(b.width * d), h = Math.round(b.height * d);
-    if (w === W && h === H) return;
-    const old = W && view && [W, H];
-    dpr = d; W = w; H = h;
-    for (const c of [base, top]) { c.width = W; c.height = H; }
-    img = ctx.createImageData(W, H);
-    if (!old) fit(); else { view.ox += (W - old[0]) / 2; view.oy += (H - old[1]) / 2; dirty(); }
-  }
-  function fit() {
-    const [x0, x1, y0, y1] = P.box, pad = (P.n < 60 ? 60 : 26) * dpr, s = Math.min((W - 2 * pad) / (x1 - x0 || 1), (H - 2 * pad) / (y1 - y0 || 1));
-    view = { s, s0: s, ox: W / 2 - s * (x0 + x1) / 2, oy: H / 2 + s * (y0 + y1) / 2 };
-    dirty();
-  }
-  function zoom(k, x = W / 2, y = H / 2) {
-    k = clamp(view.s * k, view.s0 / 4, view.s0 * 400) / view.s;
-    Object.assign(view, { s: view.s * k, ox: x - (x - view.ox) * k, oy: y - (y - view.oy) * k });
-    dirty();
-  }
-  const dirty = () => { img && (raf ||= requestAnimationFrame(() => { draw(); overlay(); })); };
-  let rafTop = 0;
-  const touch = () => { img && !raf && (rafTop ||= requestAnimationFrame(() => { rafTop = 0; overlay(); })); };
-  function draw() {
-    raf = 0;
-    const t = performance.now(), c = column();
-    paint(img, W, H, P, view, { colors: c.colors, codes: codesOf(c) }, mask, faint, radius());
-    ctx.putImageData(img, 0, 0);
-    root.dataset.drawMs = (performance.now() - t).toFixed(2);
-    root.dataset.drawn = P.n;
-  }
-  function overlay() {
-    over.setTransform(1, 0, 0, 1, 0, 0); over.clearRect(0, 0, W, H); over.setTransform(dpr, 0, 0, dpr, 0, 0);
-    const sel = P.at.get(state.selected) ?? -1, r = radius() / dpr, ring = (i, w, grow) => { const [x, y] = px(i); over.lineWidth = w; over.beginPath(); over.arc(x, y, r + grow, 0, 6.2832); over.stroke(); };
-    if (sel >= 0) {
-      over.strokeStyle = ink; over.globalAlpha = .35; over.lineWidth = 1.25;
-      for (const o of near) if (P.at.has(o.id)) { over.beginPath(); over.moveTo(...px(sel)); over.lineTo(...px(P.at.get(o.id))); over.stroke(); }
-      over.globalAlpha = 1;
-      for (const o of near) if (P.at.has(o.id)) ring(P.at.get(o.id), 1.25, 2);
-      ring(sel, 3, 3.5);
-    }
-    if (hover >= 0) { over.strokeStyle = ink; ring(hover, 1.75, 2.5); }
-    const poly = draft || state.lasso;
-    if (poly?.length > 1) {
-      over.beginPath(); poly.forEach(([x, y], k) => over[k ? 'lineTo' : 'moveTo']((view.ox + view.s * x) / dpr, (view.oy - view.s * y) / dpr)); over.closePath();
-      over.strokeStyle = ink; over.lineWidth = 1.5; over.setLineDash([5, 4]); over.stroke(); over.setLineDash([]); over.globalAlpha = .07; over.fillStyle = ink; over.fill(); over.globalAlpha = 1;
-    }
-    names(r);
-  }
-  function names(r) { // of the few points in view, where there is room
-    const seen = [];
-    for (const i of shown) { const [x, y] = px(i); if (x > 0 && y > 0 && x < W / dpr && y < H / dpr) { seen.push(i); if (seen.length > 40) return; } }
-    over.font = '12px system-ui, sans-serif'; over.textBaseline = 'middle'; over.lineJoin = 'round';
-    const taken = [];
-    for (const i of seen) {
-      const [x, y] = px(i), t = P.item(i).title.slice(0, 28), w = over.measureText(t).width, left = x + r + 5 + w > W / dpr, b = [left ? x - r - 5 - w : x + r + 5, y - 8, w, 16];
-      if (taken.some(o => b[0] < o[0] + o[2] && o[0] < b[0] + b[2] && b[1] < o[1] + o[3] && o[1] < b[1] + b[3])) continue;
-      taken.push(b);
-      over.lineWidth = 3; over.strokeStyle = paper; over.strokeText(t, b[0], y); over.fillStyle = ink; over.fillText(t, b[0], y);
-    }
-  }
+  map.onDrawn = () => Object.assign(root.dataset, { drawMs: map.drawMs.toFixed(2), drawn: points.n });
 
   // -- what is shown
-  function refilter() {
-    const c = column(), codes = codesOf(c), on = c.names.map(o => !state.shown || state.shown.includes(o));
-    const words = (state.text || '').toLowerCase().split(/\s+/).filter(Boolean), hit = words.length ? P.find(words) : null, poly = state.lasso;
-    mask = new Uint8Array(P.n); shown = [];
-    for (let i = 0; i < P.n; i++) if (on[codes[i]] && (!hit || hit(i)) && (!poly || inside(poly, P.xy[2*i], P.xy[2*i+1]))) { mask[i] = 1; shown.push(i); }
-    const counts = new Uint32Array(c.names.length);
-    for (let i = 0; i < P.n; i++) counts[codes[i]]++;
-    legend.replaceChildren(...c.names.map((name, k) => {
-      const dot = make('i');
-      dot.style.background = c.colors[k];
-      return make('button', { type: 'button', 'aria-pressed': String(on[k]), onclick: () => {
-        const now = c.names.filter((_, j) => j === k ? !on[k] : on[j]);
-        set({ shown: now.length === c.names.length ? null : now }); legend.children[k]?.focus(); } }, dot, name, make('small', { textContent: counts[k] }));
-    }));
+  function filterPoints() {
+    const column = points.column(state.color), codes = points.columnCodes(column);
+    const isOn = column.names.map(name => !state.shown || state.shown.includes(name));
+    const matches = points.matcher(state.text || ''), { lasso } = state, { xy } = points;
+    const passes = i => isOn[codes[i]] && matches(i) && (!lasso || isInside(lasso, xy[2*i], xy[2*i+1]));
+    const mask = new Uint8Array(points.n), shown = [];
+    for (let i = 0; i < points.n; i++) if (passes(i)) { mask[i] = 1; shown.push(i); }
+    Object.assign(map, { mask, shown, lasso, coloring: { colors: column.colors, codes } });
+    map.redraw();
+    legend.update(column, codes, isOn);
+    list.update(points, shown, state.selected);
     root.dataset.shown = shown.length;
-    sum.textContent = `List (${shown.length} of ${P.n})`;
-    list.replaceChildren(); listed(0);
-    say(`${shown.length} of ${P.n} shown`);
-    dirty();
-  }
-  function listed(from) { // a hundred at a time
-    const rows = shown.slice(from, from + 100), left = shown.length - from - rows.length;
-    list.append(...rows.map(i => { const o = P.item(i), b = make('button', { type: 'button', textContent: o.artist ? `${o.title} · ${o.artist}` : o.title, onclick: () => choose(i) }); b.dataset.i = i; return make('li', {}, b); }));
-    if (left) list.append(make('li', {}, make('button', { type: 'button', textContent: `${Math.min(100, left)} more of ${left}`, onclick: e => { e.target.parentElement.remove(); listed(from + 100); marked(); list.children[from + 100].firstChild.focus(); } })));
-  }
-  const marked = () => { for (const b of list.querySelectorAll('[data-i]')) b.setAttribute('aria-current', String(P.item(+b.dataset.i).id === state.selected)); };
-
-  // -- playing
-  let playing = null, swapped = null, calm = 0, turn = 0; // turn: answers to an older click are dropped
-  async function load(media, place) {
-    const clip = await ask('clip', place);
-    if (media.dataset.url !== clip.url || media.error) { media.src = clip.url; media.dataset.url = clip.url; }
-    const settled = new AbortController(), once = { signal: settled.signal };
-    try { await new Promise((ok, no) => { if (media.readyState > 0) ok(); media.addEventListener('loadedmetadata', ok, once); media.addEventListener('error', () => no(new Error('this browser cannot play the clip')), once); }); }
-    finally { settled.abort(); }
-    return clip;
-  }
-  const start = media => media.play().catch(e => { if (e.name === 'NotAllowedError') say('Press play: the browser wants a click before sound.'); });
-  function named(o) { // whose picture it is
-    head.textContent = o.title; about.textContent = [o.artist, o.about].filter(Boolean).join(' · ');
-    video.setAttribute('aria-label', `Player: ${o.title}`);
-  }
-  async function open(i, at) {
-    const mine = ++turn, o = P.item(i);
-    music.pause(); swapped = null; swapBox.hidden = true; video.muted = false;
-    named(o);
-    root.dataset.playing = ''; say(`Loading ${o.title}`);
-    try {
-      const clip = await load(video, { id: o.id, at: at ?? null });
-      if (mine !== turn || closed) return;
-      playing = { id: o.id, ...clip };
-      video.currentTime = clip.offset;
-      root.dataset.playing = o.id; say(`Playing ${o.title}${o.artist ? ' by ' + o.artist : ''}`);
-      await start(video);
-    } catch (e) { if (mine === turn) say(`${o.title}: ${e.message}`); }
-  }
-  async function swapTo(s) {
-    const i = P.at.get(state.selected), j = P.at.get(s.id);
-    if (i === undefined) return;
-    if (j === undefined) return open(i); // a link to music that is gone
-    const mine = ++turn, me = P.item(i), other = P.item(j);
-    named(me);
-    try {
-      say(`Loading the music of ${other.title}`);
-      const [a, b] = await Promise.all([load(video, { id: me.id, at: s.at }), load(music, { id: other.id, at: s.start })]);
-      if (mine !== turn || closed) return;
-      playing = { id: me.id, ...a }; swapped = { ...s, a: a.offset, b: b.offset };
-      video.muted = true; video.currentTime = a.offset; music.currentTime = b.offset; music.volume = video.volume; music.muted = false;
-      root.dataset.playing = me.id;
-      const row = near.find(o => o.id === s.id), starts = [...new Set([...(row?.starts || []), s.start])].sort((x, y) => x - y);
-      const pick = make('select', { 'aria-label': 'From which segment of the music' }, ...starts.map(t => make('option', { value: t, textContent: `from ${clock(t)}${t === row?.start ? ' (most alike)' : ''}`, selected: t === s.start })));
-      pick.onchange = () => set({ swap: { ...s, start: +pick.value } });
-      const mute = make('button', { type: 'button', textContent: 'Mute', 'aria-pressed': 'false', onclick: () => { music.muted = !music.muted; mute.setAttribute('aria-pressed', String(music.muted)); } });
-      swapBox.replaceChildren(make('p', {}, 'Picture of ', make('b', { textContent: me.title }), ', music of ', make('b', { textContent: other.title })),
-        make('div', {}, pick, mute, make('button', { type: 'button', textContent: 'Its own music', onclick: () => { set({ swap: null }); video.focus(); } })));
-      swapBox.hidden = false;
-      say(`${me.title} with the music of ${other.title}`);
-      await start(video);
-    } catch (e) { if (mine === turn) say(`${other.title}: ${e.message}`); }
-  }
-  function unswap() { ++turn; music.pause(); swapped = null; swapBox.hidden = true; video.muted = false; if (playing) say('Its own music again'); }
-  function sync() { // the music follows the picture: paused with it, sought with it, never more than 80 ms away
-    if (!swapped) return;
-    if (!video.muted) video.muted = true;
-    const t = video.currentTime - swapped.a + swapped.b, out = t < 0 || t > music.duration;
-    if (video.paused || video.seeking || out || video.readyState < 3) { if (!music.paused) music.pause(); calm = 0; return; }
-    music.volume = video.volume; music.playbackRate = video.playbackRate;
-    if (Math.abs(music.currentTime - t) > .08 && !music.seeking && performance.now() > calm) { music.currentTime = t; calm = performance.now() + 500; }
-    if (music.paused) start(music);
-  }
-  for (const e of ['play', 'playing', 'pause', 'seeked', 'ratechange', 'volumechange', 'timeupdate', 'ended', 'waiting']) video.addEventListener(e, sync);
-  const beat = setInterval(sync, 100);
-
-  // -- neighbours
-  async function neighbours() {
-    const id = P.at.has(state.selected) ? state.selected : null, by = state.by;
-    near = []; nearList.replaceChildren(); tabs.hidden = nearHead.hidden = !id; touch();
-    tabs.replaceChildren(...Object.entries(SIDES).map(([k, t]) => make('button', { type: 'button', textContent: t, 'aria-pressed': String(k === by), onclick: () => { set({ by: k }); [...tabs.children].find(b => b.textContent === t)?.focus(); } })));
-    if (!id) return;
-    let m;
-    try { m = await ask('near', { id, by }); } catch (e) { m = { rows: [], note: e.message }; }
-    if (closed || id !== state.selected || by !== state.by) return;
-    near = m.rows.filter(o => P.at.has(o.id));
-    nearList.replaceChildren(...near.map(o => {
-      const i = P.at.get(o.id), { title, artist } = P.item(i), moments = `${clock(o.at)} ↔ ${clock(o.start)}`;
-      return make('li', {}, make('div', { title: `most alike: ${moments}` }, make('b', { textContent: title }), make('span', { className: 'mvx-soft', textContent: [o.score.toFixed(2), artist].filter(Boolean).join(' · ') })),
-        make('button', { type: 'button', textContent: '▶', title: 'Play it', 'aria-label': `Play ${title}`, onclick: () => choose(i) }),
-        make('button', { type: 'button', textContent: '⇄', title: 'Put its music under this picture', 'aria-label': `Put the music of ${title} under this picture`, disabled: !o.sound, onclick: () => set({ swap: { id: o.id, at: o.at, start: o.start } }) }));
-    }));
-    if (!near.length) nearList.append(make('li', { className: 'mvx-soft', textContent: m.note || 'None' }));
-    root.dataset.near = near.map(o => o.id).join(' ');
-    touch();
-  }
-  function choose(i) {
-    const id = P.item(i).id;
-    if (id === state.selected && !state.swap) open(i); else set({ selected: id, swap: null });
+    say(`${shown.length} of ${points.n} shown`);
   }
 
-  // -- state: whatever differs from what was done is done
+  async function findNeighbours() {
+    const { selected, by } = state, isOnMap = points.row(selected) >= 0;
+    showNeighbours([]);
+    near.clear(by, !isOnMap);
+    if (!isOnMap) return;
+    let answer;
+    try { answer = await kernel.ask('near', { id: selected, by }); }
+    catch (e) { answer = { rows: [], note: e.message }; }
+    if (player.isClosed || selected !== state.selected || by !== state.by) return;
+    showNeighbours(answer.rows.filter(o => points.row(o.id) >= 0));
+    near.update(points, neighbours, answer.note);
+    root.dataset.near = neighbours.map(o => o.id).join(' ');
+  }
+
+  function showNeighbours(rows) {
+    neighbours = rows;
+    map.neighbours = rows.map(o => points.row(o.id));
+    map.refresh();
+  }
+
+  // -- state: what differs from what was applied is applied
+  function isNew(...names) {
+    const changed = names.filter(name => applied[name] !== JSON.stringify(state[name] ?? null));
+    for (const name of changed) applied[name] = JSON.stringify(state[name] ?? null);
+    return changed.length > 0;
+  }
+
   function apply() {
-    const now = k => JSON.stringify(state[k] ?? null), fresh = (...ks) => { const c = ks.some(k => done[k] !== now(k)); for (const k of ks) done[k] = now(k); return c; };
-    if (fresh('color', 'shown', 'text', 'lasso')) { colour.value = column().name; if (document.activeElement !== search) search.value = state.text || ''; refilter(); marked(); }
-    if (level.value !== state.level) level.value = state.level;
-    const chosen = fresh('selected'), i = P.at.get(state.selected);
-    if (chosen) {
-      marked();
-      if (i !== undefined) { if (!state.swap) open(i); }
-      else { ++turn; video.pause(); music.pause(); head.textContent = 'Choose a point'; about.textContent = 'Click a point and its clip plays, with its sound.'; }
+    if (isNew('color', 'shown', 'text', 'lasso')) {
+      color.value = points.column(state.color).name;
+      if (document.activeElement !== search) search.value = state.text || '';
+      filterPoints();
     }
-    let n = null;
-    if (chosen | fresh('by')) n = neighbours();
-    if (fresh('swap')) { if (state.swap) Promise.resolve(n).then(() => state.swap && swapTo(state.swap)); else if (!chosen) unswap(); }
-    touch();
-  }
-  function reload() {
-    P = unpack(model); state = model.get('state'); done = { by: null }; hover = -1; near = []; view = null; W = H = 0;
-    video.pause(); music.pause(); swapped = null; swapBox.hidden = true;
-    colour.replaceChildren(...P.info.columns.map(o => make('option', { value: o.name, textContent: o.name })));
-    level.replaceChildren(...P.info.levels.map(o => make('option', { value: o, textContent: o === 'track' ? 'videos' : 'segments' })));
-    level.parentElement.hidden = P.info.levels.length < 2; level.value = P.info.level;
-    mask = new Uint8Array(P.n).fill(1); apply(); size();
+    level.value = state.level;
+    const isSelectedNew = isNew('selected'), isByNew = isNew('by'), isSwapNew = isNew('swap');
+    if (isSelectedNew) applySelected();
+    const found = isSelectedNew || isByNew ? findNeighbours() : Promise.resolve();
+    if (isSwapNew && state.swap) found.then(() => state.swap && playSwap(state.swap));
+    else if (isSwapNew && !isSelectedNew) player.back();
+    map.refresh();
   }
 
-  // -- pointer and keys
-  const spot = e => { const b = top.getBoundingClientRect(); return [(e.clientX - b.left) * W / b.width, (e.clientY - b.top) * H / b.height]; };
-  const world = ([x, y]) => [(x - view.ox) / view.s, (view.oy - y) / view.s];
-  function pick(p) {
-    const [x, y] = world(p), far = Math.max(10 * dpr, radius() + 3) / view.s;
-    let best = -1, least = far * far;
-    for (let a = P.cellX(x - far); a <= P.cellX(x + far); a++) for (let k = P.first[a * P.G + P.cellY(y - far)]; k < P.first[a * P.G + P.cellY(y + far) + 1]; k++) {
-      const i = P.order[k], d = (P.xy[2*i] - x) ** 2 + (P.xy[2*i+1] - y) ** 2;
-      if (mask[i] && d <= least) { least = d; best = i; }
-    }
-    return best;
+  function applySelected() {
+    map.selected = points.row(state.selected);
+    list.mark(state.selected);
+    if (map.selected < 0) player.clear();
+    else if (!state.swap) player.play(points.item(map.selected));
   }
-  function point(i) { // hover, by pointer or by key
-    if (i === hover) return;
-    hover = i; tip.hidden = i < 0;
-    if (i >= 0) {
-      const o = P.item(i), [x, y] = px(i);
-      tip.replaceChildren(o.title, make('span', { textContent: [o.artist, o.about].filter(Boolean).join(' · ') }));
-      const b = map.getBoundingClientRect(), w = tip.offsetWidth, h = tip.offsetHeight;
-      tip.style.transform = `translate(${clamp(x + 14, 4, Math.max(4, b.width - w - 4))}px, ${y + 14 + h > b.height ? Math.max(4, y - 14 - h) : y + 14}px)`;
-    }
-    touch();
+
+  function playSwap(swap) {
+    const other = points.row(swap.id);
+    if (map.selected < 0) return;
+    const item = points.item(map.selected);
+    if (other < 0) player.play(item); // a link to audio that is gone
+    else player.playSwapped(item, points.item(other), swap, neighbours.find(o => o.id === swap.id));
   }
-  let drag = null;
-  top.addEventListener('pointerdown', e => {
-    if (e.button) return;
-    const p = spot(e);
-    top.setPointerCapture(e.pointerId); drag = { p, ox: view.ox, oy: view.oy, moved: false };
-    if (lassoing || e.shiftKey) draft = [world(p)];
-  });
-  top.addEventListener('pointermove', e => {
-    const p = spot(e);
-    if (!drag) return point(pick(p));
-    if (Math.hypot(p[0] - drag.p[0], p[1] - drag.p[1]) > 4 * dpr) drag.moved = true;
-    if (!drag.moved) return;
-    point(-1);
-    if (draft) { const q = world(p), l = draft[draft.length - 1]; if (Math.hypot(q[0] - l[0], q[1] - l[1]) * view.s > 3 * dpr && draft.length < 400) draft.push(q); touch(); }
-    else { view.ox = drag.ox + p[0] - drag.p[0]; view.oy = drag.oy + p[1] - drag.p[1]; dirty(); }
-  });
-  const up = e => {
-    if (!drag) return;
-    const { moved } = drag, poly = draft;
-    drag = draft = null;
-    if (poly && moved && poly.length > 2) { setLasso(false); set({ lasso: poly.map(q => q.map(v => +v.toFixed(4))) }); }
-    else if (!moved && e.type === 'pointerup') { const i = pick(spot(e)); if (i >= 0) choose(i); }
-    touch();
-  };
-  top.addEventListener('pointerup', up); top.addEventListener('pointercancel', up);
-  top.addEventListener('pointerleave', () => { if (!drag) point(-1); });
-  top.addEventListener('wheel', e => { e.preventDefault(); e.stopPropagation(); zoom(Math.exp(-clamp(e.deltaY, -200, 200) * .0022), ...spot(e)); point(-1); }, { passive: false });
-  function setLasso(on) { lassoing = on; lassoB.setAttribute('aria-pressed', String(on)); }
-  function step(dx, dy) { // the nearest point that way, straight ahead counting more than aside
-    let from = hover >= 0 ? hover : P.at.get(state.selected) ?? -1;
-    if (from < 0) { if (shown.length) point(shown[0]); }
-    else {
-      let best = -1, least = Infinity;
-      for (const i of shown) {
-        const x = P.xy[2*i] - P.xy[2*from], y = P.xy[2*i+1] - P.xy[2*from+1], ahead = x * dx + y * dy, aside = Math.abs(x * dy - y * dx);
-        if (ahead > 0 && ahead >= aside * .5 && ahead + 2 * aside < least) { least = ahead + 2 * aside; best = i; }
-      }
-      if (best < 0) return;
-      point(best);
-    }
-    if (hover >= 0) { const o = P.item(hover); say([o.title, o.artist, o.about].filter(Boolean).join(', ')); const [x, y] = px(hover); if (x < 0 || y < 0 || x > W / dpr || y > H / dpr) { view.ox += W / 2 - x * dpr; view.oy += H / 2 - y * dpr; dirty(); } }
+
+  function reload() { // another map: at the start, and when the level changes
+    points = new Points(model);
+    state = model.get('state');
+    applied = { selected: 'null', swap: 'null' };
+    map.setPoints(points);
+    player.clear();
+    const option = (value, text) => make('option', { value, textContent: text });
+    color.replaceChildren(...points.info.columns.map(o => option(o.name, o.name)));
+    level.replaceChildren(...points.info.levels.map(o => option(o, `${o}s`)));
+    level.parentElement.hidden = points.info.levels.length < 2;
+    apply();
+    map.resize();
   }
-  let round = { i: -1 };
-  function encircle() { // a lasso by key: around the point, and wider with each press
-    const i = hover >= 0 ? hover : P.at.get(state.selected) ?? -1;
-    if (i < 0) return;
-    round = { i, r: state.lasso && round.i === i ? round.r * 1.5 : 40 * dpr / view.s };
-    set({ lasso: Array.from({ length: 24 }, (_, k) => [P.xy[2*i] + round.r * Math.cos(k * Math.PI / 12), P.xy[2*i+1] + round.r * Math.sin(k * Math.PI / 12)]) });
-  }
-  top.addEventListener('keydown', e => {
-    if (e.ctrlKey || e.metaKey || e.altKey) return;
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[e.key];
-    if (way) step(...way);
-    else if (e.key === 'Enter' || e.key === ' ') { const i = hover >= 0 ? hover : P.at.get(state.selected); if (i !== undefined && i >= 0) choose(i); }
-    else if (e.key === '+' || e.key === '=') zoom(1.5); else if (e.key === '-') zoom(1 / 1.5); else if (e.key === '0') fit(); else if (e.key === 'l' || e.key === 'L') encircle();
-    else return;
-    e.preventDefault(); e.stopPropagation();
-  });
-  list.addEventListener('keydown', e => {
-    const b = e.target.closest('button'), all = [...list.querySelectorAll('button')], k = all.indexOf(b) + ({ ArrowDown: 1, ArrowUp: -1 }[e.key] || 0);
-    if (k !== all.indexOf(b) && all[k]) { all[k].focus(); e.preventDefault(); }
-  });
-  root.addEventListener('keydown', e => {
-    if (['INPUT', 'SELECT'].includes(e.target.tagName) || e.key === 'Enter') e.stopPropagation(); // the notebook has keys of its own
-    if (e.key !== 'Escape') return;
-    e.stopPropagation();
-    if (lassoing) setLasso(false);
+
+  // -- controls
+  const showAll = () => { search.value = ''; set({ lasso: null, text: '', shown: null }); };
+  const goBack = () => {
+    if (map.isLassoing) map.setLassoing(false);
     else if (state.swap) set({ swap: null });
-    else if (state.lasso || state.text || state.shown) { search.value = ''; set({ lasso: null, text: '', shown: null }); }
+    else if (state.lasso || state.text || state.shown) showAll();
     else if (state.selected) set({ selected: null, swap: null });
-    point(-1);
-  });
-  search.addEventListener('input', () => set({ text: search.value }));
-  colour.addEventListener('change', () => set({ color: colour.value, shown: null }));
-  level.addEventListener('change', () => set({ level: level.value, selected: null, swap: null, lasso: null, shown: null }));
-  lassoB.addEventListener('click', () => setLasso(!lassoing));
-  reset.addEventListener('click', () => { search.value = ''; set({ lasso: null, text: '', shown: null }); fit(); });
-  share.addEventListener('click', async () => {
+    map.point(-1);
+  };
+  const copyView = async () => {
     const text = model.link?.(state) ?? JSON.stringify(state);
     root.dataset.shared = text;
-    try { await navigator.clipboard.writeText(text); say(model.link ? 'A link to this view is on the clipboard' : 'This view is on the clipboard, for Explorer.restore'); } catch { say(text); }
+    try {
+      await navigator.clipboard.writeText(text);
+      say(model.link ? 'Copied a link to this view' : 'Copied this view, for Explorer.restore');
+    } catch { say(text); }
+  };
+  root.addEventListener('keydown', e => {
+    const isControl = ['INPUT', 'SELECT'].includes(e.target.tagName) || e.key === 'Enter';
+    if (isControl || e.key === 'Escape') e.stopPropagation(); // a notebook has keys of its own
+    if (e.key === 'Escape') goBack();
   });
-  const onState = () => { const s = model.get('state'); if (s !== state) { state = s; apply(); } };
-  model.on('msg:custom', heard); model.on('change:state', onState); model.on('change:info', reload);
-  const watch = new ResizeObserver(() => size()), look = new MutationObserver(theme), media = matchMedia('(prefers-color-scheme: dark)');
-  reload(); theme(); watch.observe(map); look.observe(document.body, { attributes: true, attributeFilter: ['class', 'data-jp-theme-light', 'data-vscode-theme-kind'] }); media.addEventListener('change', theme);
-  root.mvx = { px: i => { const b = top.getBoundingClientRect(), [x, y] = px(i); return [b.left + x, b.top + y]; }, at: id => P.at.get(id), draw, zoom, video, music, get swapped() { return swapped; } };
+  search.addEventListener('input', () => set({ text: search.value }));
+  color.addEventListener('change', () => set({ color: color.value, shown: null }));
+  level.addEventListener('change', () => {
+    set({ level: level.value, selected: null, swap: null, lasso: null, shown: null });
+  });
+  reset.addEventListener('click', () => { showAll(); map.fit(); });
+  share.addEventListener('click', copyView);
+
+  // -- life
+  const onState = () => { if (model.get('state') !== state) { state = model.get('state'); apply(); } };
+  const setTheme = () => {
+    const theme = isDark(el) ? 'dark' : 'light';
+    root.style.colorScheme = theme;
+    map.setTheme(THEMES[theme]);
+  };
+  const systemTheme = matchMedia('(prefers-color-scheme: dark)'), themes = new MutationObserver(setTheme);
+  const sizes = new ResizeObserver(() => map.resize());
+  model.on('change:state', onState);
+  model.on('change:info', reload);
+  reload();
+  setTheme();
+  sizes.observe(map.element);
+  themes.observe(document.body, {
+    attributes: true, attributeFilter: ['class', 'data-jp-theme-light', 'data-vscode-theme-kind'] });
+  systemTheme.addEventListener('change', setTheme);
+  root.mvx = { // for tests and measurements
+    at: id => points.row(id), px: i => { const box = map.top.getBoundingClientRect(), [x, y] = map.positionOf(i);
+      return [box.left + x, box.top + y]; },
+    draw: () => map.draw(), zoom: k => map.zoom(k), video: player.video, audio: player.audio,
+    get swapped() { return player.swapped; },
+  };
   return () => {
-    closed = true; clearInterval(beat); watch.disconnect(); look.disconnect(); media.removeEventListener('change', theme); cancelAnimationFrame(raf); cancelAnimationFrame(rafTop);
-    model.off?.('msg:custom', heard); model.off?.('change:state', onState); model.off?.('change:info', reload);
-    video.pause(); music.pause(); for (const u of urls.values()) URL.revokeObjectURL(u);
+    sizes.disconnect();
+    themes.disconnect();
+    systemTheme.removeEventListener('change', setTheme);
+    model.off?.('change:state', onState);
+    model.off?.('change:info', reload);
+    map.close();
+    player.close();
+    kernel.close();
   };
 }
 
-// ---- without a kernel: a model that answers from what the page holds
+// ---- the page without a kernel
 
-function fragment(known) { // a view from the address, as far as it makes sense
-  let s;
-  try { s = JSON.parse(decodeURIComponent(location.hash.slice(1))); } catch { return {}; }
-  const text = v => typeof v === 'string' ? v.slice(0, 500) : null, num = v => Number.isFinite(v) && v >= 0, out = {};
-  if (!s || typeof s !== 'object') return out;
-  if (known.levels.includes(s.level)) out.level = s.level;
-  if (s.by in SIDES) out.by = s.by;
-  for (const k of ['color', 'text', 'selected']) if (text(s[k]) !== null) out[k] = text(s[k]);
-  if (Array.isArray(s.shown)) out.shown = s.shown.filter(o => typeof o === 'string').slice(0, 50);
-  if (Array.isArray(s.lasso) && s.lasso.length <= 1000 && s.lasso.every(o => Array.isArray(o) && o.length === 2 && o.every(Number.isFinite))) out.lasso = s.lasso;
-  if (s.swap && text(s.swap.id) !== null && num(s.swap.at) && num(s.swap.start)) out.swap = { id: text(s.swap.id), at: s.swap.at, start: s.swap.start };
-  return out;
+const NO_CLIP = { error: 'this page has no clip of this video' };
+const NO_NEIGHBOUR = 0xffffffff;
+const BUFFERS = { // see `page_level` in static_page.py
+  video_rows: Uint32Array, point_starts: Float32Array, neighbours: Uint32Array, scores: Int8Array,
+  own_segments: Uint16Array, segments: Uint16Array,
+};
+
+function fromBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text).buffer;
+  const binary = atob(text), out = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) out[i] = binary.charCodeAt(i);
+  return out.buffer;
 }
 
-function mount(el, data, more) { // `more` gives what the first picture does not need
-  const raw = s => { if (Uint8Array.fromBase64) return Uint8Array.fromBase64(s).buffer; const t = atob(s), out = new Uint8Array(t.length); for (let i = 0; i < t.length; i++) out[i] = t.charCodeAt(i); return out.buffer; };
-  const levels = Object.keys(data.levels), calls = {}, ready = {}, known = {}, KINDS = { video: Uint32Array, from: Float32Array, who: Uint32Array, score: Int8Array, at: Uint16Array, start: Uint16Array };
-  const open = l => ready[l] ||= Object.fromEntries(Object.entries(data.levels[l]).map(([k, v]) => [k, typeof v === 'string' && k !== 'text' ? raw(v) : v]));
-  let state = { ...data.state, ...fragment({ levels }) }, at = state.level, held;
-  const tell = (k, ...a) => (calls[k] || []).forEach(f => f(...a));
-  const whole = new Promise(ok => document.readyState === 'loading' ? addEventListener('DOMContentLoaded', ok, { once: true }) : ok());
-  function know(l) { // ids, videos and neighbours of a level
-    if (known[l]) return known[l];
-    held ||= more();
-    const d = known[l] = { names: open(l).text.split('\n').map(o => o.slice(0, o.indexOf('\t'))), k: held.levels[l].k };
-    for (const [k, T] of Object.entries(KINDS)) d[k] = new T(raw(held.levels[l][k]));
-    d.ids = new Map(d.names.map((o, i) => [o, i]));
-    return d;
+const isNumber = value => Number.isFinite(value) && value >= 0;
+const isText = value => typeof value === 'string' && value.length <= 500;
+const isCorner = value => Array.isArray(value) && value.length === 2 && value.every(Number.isFinite);
+const VALID = { // fields of a view in an address that can be used
+  by: value => value in MODES, color: isText, text: isText, selected: isText,
+  shown: value => Array.isArray(value) && value.length <= 50 && value.every(isText),
+  lasso: value => Array.isArray(value) && value.length <= 1000 && value.every(isCorner),
+  swap: value => isText(value?.id) && isNumber(value.video_start) && isNumber(value.audio_start),
+};
+
+function viewFromAddress(levels) { // as far as it makes sense
+  let view;
+  try { view = JSON.parse(decodeURIComponent(location.hash.slice(1))); } catch { return {}; }
+  if (!view || typeof view !== 'object') return {};
+  const known = Object.entries(view).filter(([name, value]) => VALID[name]?.(value));
+  return Object.fromEntries(levels.includes(view.level) ? [...known, ['level', view.level]] : known);
+}
+
+class PageModel { // answers as a kernel does, from what the page holds
+  constructor(data, readMore) {
+    this.data = data;
+    this.readMore = readMore; // what the first drawing does not need
+    this.listeners = {};
+    this.buffers = {}; // decoded buffers of the levels that were shown
+    this.knowledge = {}; // what `know` found, by level
+    this.isComplete = new Promise(resolve => {
+      if (document.readyState !== 'loading') resolve();
+      else addEventListener('DOMContentLoaded', resolve, { once: true });
+    });
+    this.follow();
+    addEventListener('hashchange', () => { this.follow(); this.tell('change:info'); });
   }
-  const film = (d, i) => { const [file, sound, length, starts, clips] = held.media[d.video[i]]; return { file, sound: !!sound, length, starts, clips: clips || starts }; };
-  const clipAt = (d, i, t) => { // the clip that holds a moment; of those that could be cut
-    const m = film(d, i), from = t ?? d.from[i] ?? m.starts[m.starts.length >> 1];
-    let c = -1;
-    m.clips.forEach((s, j) => { if (s !== null && (c < 0 || s <= from + .01)) c = j; });
-    return c < 0 ? { error: 'this page has no clip of it' } : { url: `media/${m.file}-${c}.mp4`, offset: clamp(from - m.clips[c], 0, m.length) };
-  };
-  const answer = (d, m) => {
-    const i = d.ids.get(m.id);
-    if (m.kind === 'clip') return i === undefined ? { error: 'this page has no clip of it' } : clipAt(d, i, m.at);
-    const rows = [], b = Object.keys(SIDES).indexOf(m.by);
-    if (i !== undefined) for (let j = (b * d.names.length + i) * d.k; j < (b * d.names.length + i + 1) * d.k; j++) {
-      const o = d.who[j];
-      if (o === 0xffffffff) break;
-      const a = film(d, i), v = film(d, o);
-      rows.push({ id: d.names[o], score: d.score[j] / 100, at: d.from.length ? d.from[i] : a.starts[d.at[j]], start: d.from.length ? d.from[o] : v.starts[d.start[j]], starts: v.starts, sound: v.sound });
+
+  follow() {
+    this.state = { ...this.data.state, ...viewFromAddress(Object.keys(this.data.levels)) };
+    this.level = this.state.level;
+  }
+
+  // -- what anywidget expects of a model
+  get(name) { return name === 'state' ? this.state : this.open(this.level)[name]; }
+
+  set(name, value) {
+    this.state = value;
+    if (value.level === this.level) return;
+    this.level = value.level;
+    this.tell('change:info');
+  }
+
+  save_changes() { history.replaceState(null, '', this.hash(this.state)); }
+
+  on(name, listener) { (this.listeners[name] ||= []).push(listener); }
+
+  off(name, listener) { this.listeners[name] = (this.listeners[name] || []).filter(o => o !== listener); }
+
+  tell(name, ...content) { for (const listener of this.listeners[name] || []) listener(...content); }
+
+  async send(message) { // a clip from a server is fetched whole: not every server answers a request for a part
+    const { level } = this;
+    await this.isComplete;
+    const answer = { kind: 'answer', key: message.key, ...this.answer(this.know(level), message) };
+    let buffers;
+    if (answer.url && location.protocol !== 'file:') {
+      try { buffers = [await this.download(answer.url)]; answer.file = answer.url; }
+      catch { answer.error = 'the clip could not be loaded'; }
     }
-    return { rows, note: rows.length ? '' : 'None: nothing to compare by' };
-  };
-  const model = {
-    get: k => k === 'state' ? state : open(at)[k],
-    set: (k, v) => { state = v; if (v.level !== at) { at = v.level; tell('change:info'); } },
-    save_changes: () => history.replaceState(null, '', '#' + encodeURIComponent(JSON.stringify(state))),
-    on: (k, f) => (calls[k] ||= []).push(f),
-    off: (k, f) => { calls[k] = (calls[k] || []).filter(o => o !== f); },
-    send: async m => { // from a server the clip is fetched whole, because not every server can be sought in; from a disk it is opened in place
-      const l = at;
-      await whole;
-      const a = { kind: 'answer', key: m.key, ...answer(know(l), m) };
-      let bufs;
-      if (a.url && location.protocol !== 'file:') try { const r = await fetch(a.url); if (!r.ok) throw r; bufs = [await r.arrayBuffer()]; a.file = a.url; } catch { a.error = 'the clip did not arrive'; }
-      tell('msg:custom', a, bufs);
-    },
-    link: s => location.href.split('#')[0] + '#' + encodeURIComponent(JSON.stringify(s)),
-  };
-  addEventListener('hashchange', () => { state = { ...data.state, ...fragment({ levels }) }; at = state.level; tell('change:info'); });
-  return render({ model, el });
+    this.tell('msg:custom', answer, buffers);
+  }
+
+  async download(url) {
+    const response = await fetch(url);
+    if (!response.ok) throw new Error(response.statusText);
+    return response.arrayBuffer();
+  }
+
+  hash(state) { return `#${encodeURIComponent(JSON.stringify(state))}`; }
+
+  link(state) { return location.href.split('#')[0] + this.hash(state); }
+
+  // -- what it knows
+  open(level) { // the buffers of a level
+    const decode = ([name, value]) => [name, typeof value === 'string' && name !== 'text' ? fromBase64(value) : value];
+    this.buffers[level] ||= Object.fromEntries(Object.entries(this.data.levels[level]).map(decode));
+    return this.buffers[level];
+  }
+
+  know(level) { // ids, videos and neighbours of a level
+    if (this.knowledge[level]) return this.knowledge[level];
+    this.more ||= this.readMore();
+    const more = this.more.levels[level], ids = this.open(level).text.split('\n').map(o => o.slice(0, o.indexOf('\t')));
+    const known = { ids, k: more.k, rows: new Map(ids.map((id, i) => [id, i])) };
+    for (const [name, Type] of Object.entries(BUFFERS)) known[name] = new Type(fromBase64(more[name]));
+    this.knowledge[level] = known;
+    return known;
+  }
+
+  videoOf(known, i) {
+    const [file, hasAudio, length, starts, clipStarts] = this.more.media[known.video_rows[i]];
+    return { file, hasAudio: !!hasAudio, length, starts, clipStarts: clipStarts || starts };
+  }
+
+  answer(known, { kind, id, by, moment }) {
+    const i = known.rows.get(id);
+    if (kind === 'clip') return i === undefined ? NO_CLIP : this.findClip(known, i, moment);
+    const rows = i === undefined ? [] : this.findNeighbours(known, i, by);
+    return { rows, note: rows.length ? '' : 'No neighbours: nothing to compare' };
+  }
+
+  findClip(known, i, moment) { // of the clips that could be cut, the last one that begins before the moment
+    const { file, length, starts, clipStarts } = this.videoOf(known, i);
+    const at = moment ?? known.point_starts[i] ?? starts[starts.length >> 1];
+    let number = -1;
+    clipStarts.forEach((start, k) => { if (start !== null && (number < 0 || start <= at + .01)) number = k; });
+    if (number < 0) return NO_CLIP;
+    return { url: `media/${file}-${number}.mp4`, offset: clamp(at - clipStarts[number], 0, length) };
+  }
+
+  findNeighbours(known, i, by) {
+    const first = (Object.keys(MODES).indexOf(by) * known.ids.length + i) * known.k, rows = [];
+    const own = this.videoOf(known, i), isSegment = known.point_starts.length > 0;
+    for (let j = first; j < first + known.k && known.neighbours[j] !== NO_NEIGHBOUR; j++) {
+      const other = known.neighbours[j], { starts, hasAudio } = this.videoOf(known, other);
+      rows.push({
+        id: known.ids[other], score: known.scores[j] / 100, starts, has_audio: hasAudio,
+        seed_start: isSegment ? known.point_starts[i] : own.starts[known.own_segments[j]],
+        start: isSegment ? known.point_starts[other] : starts[known.segments[j]] });
+    }
+    return rows;
+  }
 }
+
+function mount(el, data, readMore) { return render({ model: new PageModel(data, readMore), el }); }
 
 export default { render };
 export { mount };
