@@ -43,7 +43,9 @@ from mvrep.explore.tsne import Map, map_vectors, write_map
 from mvrep.index.index import create_index
 from mvrep.learning.data import SyntheticNetwork
 
-N_GROUPS, N_PARTS, K = 40, 6, 6 # groups on the map, segments per video, neighbours per point
+N_GROUPS = 40 # on the map
+N_PARTS = 6 # segments per video
+K = 6 # neighbours per point
 
 # Synthetic videos
 
@@ -66,7 +68,8 @@ def make_cast(n, rng):
         title=[f'Made up {i}' for i in range(n)], artist=[f'Artist {o}' for o in rng.integers(0, n//5, n)],
         genre=[f'genre {o%10}' for o in group], mood=rng.choice(['glad', 'dark'], n), emotion=None,
         release_date=rng.integers(1980, 2024, n).astype(str), origin=rng.choice(['NL', 'NO', 'JP'], n), split='train',
-        license='none', duration=rng.uniform(120, 300, n), tags=[['made', 'up']]*n), index=pd.Index(ids, name='video_id'))
+        license='none', duration=rng.uniform(120, 300, n), tags=[['made', 'up']]*n),
+        index=pd.Index(ids, name='video_id'))
     latest = videos.duration.to_numpy()[:, None]-5
     return Cast(videos, group, np.sort(rng.uniform(0, 1, (n, N_PARTS)), axis=1)*latest)
 

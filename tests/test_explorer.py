@@ -57,7 +57,8 @@ def watched_page(browser, *own_addresses, **options):
     page.on('console', lambda m: m.type=='error' and page.wrong.append(m.text))
     page.on('pageerror', lambda e: page.wrong.append(str(e)))
     def check(request):
-        if not request.url.startswith((*own_addresses, 'data:', 'blob:')): page.wrong.append(f'elsewhere: {request.url}')
+        if request.url.startswith((*own_addresses, 'data:', 'blob:')): return
+        page.wrong.append(f'elsewhere: {request.url}')
     page.on('request', check)
     return page
 
@@ -91,7 +92,7 @@ def click_point(page, point):
 # A tour of everything, the same on the page and in a notebook
 
 def play_and_swap(page):
-    "Click a point, hear it, and play the audio of its first neighbour with its video"
+    "Click a point to play it, and play the audio of its first neighbour with its video"
     click_point(page, 'v0003')
     until(page, of_root(f"""r.dataset.playing==='v0003' && ({PLAYS})(r.mvx.video) && !r.mvx.video.muted
         && r.mvx.video.webkitVideoDecodedByteCount>0"""))
@@ -168,7 +169,7 @@ def server(made):
         server.shutdown()
 
 def open_view(page, address, **view):
-    "Open the page at a view, as a link that somebody sent"
+    "Open the page at a view, as a shared link does"
     page.goto('about:blank')
     page.goto(f'{address}index.html#{quote(json.dumps(view))}')
 
@@ -297,7 +298,8 @@ def wait_for_server(address, process, log, seconds=120):
 @pytest.fixture(scope='module')
 def lab(made, tmp_path_factory):
     "JupyterLab on loopback with homes of its own, and a notebook that shows the explorer"
-    home, token, port = tmp_path_factory.mktemp('lab'), os.urandom(8).hex(), free_port()
+    home = tmp_path_factory.mktemp('lab')
+    token, port = os.urandom(8).hex(), free_port()
     (home/'work').mkdir()
     write_notebook(home/'work'/'x.ipynb', NOTEBOOK.format(str(made.index.folder)))
     options = ['--no-browser', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0', '--allow-root',
@@ -355,7 +357,10 @@ def check_methods(page, kernel):
 
 class FrontEnd:
     "What a front-end does with a widget: run code, read its model, ask and tell"
-    def __init__(self, client): self.client, self.seen, self.model = client, [], None
+    def __init__(self, client):
+        self.client = client
+        self.seen = [] # messages of the last `run`
+        self.model = None # id of the widget's model
 
     def run(self, code):
         "What a piece of code prints"

@@ -64,15 +64,16 @@ def read_view(
     if wrong: raise ValueError(f'not a view of this explorer: {", ".join(wrong)}')
     return view
 
-# %% ../../nbs/library/11_explore/30_explorer.ipynb #11cab468
-_STATIC = Path(str(files('mvrep')/'static'))
-
+# %% ../../nbs/library/11_explore/30_explorer.ipynb #36e9ad42
 def _check_column(info, column):
     "A column of the legend, the first one for None. Raises `ValueError` for another name."
     names = [o['name'] for o in info['columns']]
     if column is None: return names[0]
     if column not in names: raise ValueError(f'no column {column!r} to colour by: want one of {", ".join(names)}')
     return column
+
+# %% ../../nbs/library/11_explore/30_explorer.ipynb #304bd153
+_STATIC = Path(str(files('mvrep')/'static'))
 
 class Explorer(anywidget.AnyWidget):
     "A map of an index in a notebook: click a point to play its clip"
@@ -102,12 +103,6 @@ class Explorer(anywidget.AnyWidget):
         points = count_of(self.info['n'], self.state['level'])
         return f'Explorer({points}, by {self.by}, coloured by {self.state["color"]})'
 
-    def _pack(self, level):
-        "What the browser needs of a level"
-        if level not in self._points: self._points[level] = Points(self.index, self.by, level)
-        packed = pack_points(self.index.videos, self._points[level].map)
-        return packed|dict(info=packed['info']|dict(levels=list(LEVELS)))
-
     @tr.validate('state')
     def _check_state(self, proposal): return asdict(read_view(proposal['value']))
 
@@ -116,8 +111,6 @@ class Explorer(anywidget.AnyWidget):
         if not self.info or self.state['level']==self.info['level']: return
         with self.hold_sync():
             for name, value in self._pack(self.state['level']).items(): setattr(self, name, value)
-
-    def _show(self, **changes): self.state = {**self.state, **changes}
 
     @property
     def points(self) -> Points: # Of the level that is shown
@@ -129,7 +122,18 @@ class Explorer(anywidget.AnyWidget):
         "The point that was clicked."
         return self.state['selected']
 
-# %% ../../nbs/library/11_explore/30_explorer.ipynb #0d584976
+# %% ../../nbs/library/11_explore/30_explorer.ipynb #97faabe2
+@patch
+def _pack(self:Explorer, level):
+    "What the browser needs of a level"
+    if level not in self._points: self._points[level] = Points(self.index, self.by, level)
+    packed = pack_points(self.index.videos, self._points[level].map)
+    return packed|dict(info=packed['info']|dict(levels=list(LEVELS)))
+
+@patch
+def _show(self:Explorer, **changes): self.state = {**self.state, **changes}
+
+# %% ../../nbs/library/11_explore/30_explorer.ipynb #c8f09d6a
 def _is_inside(polygon, xy):
     "Which points are inside a polygon, by the even-odd rule"
     inside, corners = np.zeros(len(xy), bool), np.asarray(polygon, float)
@@ -140,17 +144,21 @@ def _is_inside(polygon, xy):
         inside ^= ((ay>y)!=(by>y)) & is_left
     return inside
 
+def _passes_filter(view, info, codes):
+    "Which points have a colour that is shown"
+    n, columns = info['n'], info['columns']
+    number = next((i for i, o in enumerate(columns) if o['name']==view.color), 0)
+    allowed = [i for i, name in enumerate(columns[number]['names']) if view.shown is None or name in view.shown]
+    return np.isin(np.frombuffer(codes, np.uint8)[number*n:(number+1)*n], allowed)
+
 @patch
 def visible(self:Explorer) -> list: # Ids of points
     "Points that pass filter, search and lasso."
-    view, n, columns = read_view(self.state), self.info['n'], self.info['columns']
-    number = next((i for i, o in enumerate(columns) if o['name']==view.color), 0)
-    allowed = [i for i, name in enumerate(columns[number]['names']) if view.shown is None or name in view.shown]
-    shown = np.isin(np.frombuffer(self.codes, np.uint8)[number*n:(number+1)*n], allowed)
+    view = read_view(self.state)
+    shown = _passes_filter(view, self.info, self.codes)
     words = view.text.lower().split()
-    if words:
-        lines = self.text.decode().lower().split('\n')
-        shown &= np.array([all(word in line for word in words) for line in lines], bool)
+    lines = self.text.decode().lower().split('\n') if words else []
+    for word in words: shown &= np.array([word in line for line in lines], bool)
     if view.lasso: shown &= _is_inside(view.lasso, np.frombuffer(self.xy, '<f4').reshape(-1, 2))
     return list(self.points.keys.index[shown])
 
@@ -162,7 +170,7 @@ def search(self:Explorer,
     self._show(text=text)
     return self.visible()
 
-# %% ../../nbs/library/11_explore/30_explorer.ipynb #c88a7bf6
+# %% ../../nbs/library/11_explore/30_explorer.ipynb #60818a83
 @patch
 def filter(self:Explorer,
     column:str, # A column of the legend, see `color_columns`; it also gives the colours
@@ -180,7 +188,7 @@ def filter(self:Explorer,
 def lasso(self:Explorer,
     polygon:list|None # Corners (x, y) in units of the map, three or more; None to remove the lasso
 ) -> list: # Ids of points that are shown
-    "Show the points inside a polygon. Raises `ValueError` for fewer than three corners, or corners that are not finite."
+    "Show the points inside a polygon. Raises `ValueError` for fewer than 3 corners, or corners that are not finite."
     self._show(lasso=None if polygon is None else [[float(x), float(y)] for x, y in polygon])
     return self.visible()
 

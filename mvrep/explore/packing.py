@@ -14,8 +14,8 @@ from ..corpus.exploration import release_years
 from .plots import color_by, color_columns
 from .tsne import Map
 
-# %% ../../nbs/library/11_explore/18_packing.ipynb #11feeb32
-_BREAKS = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+') # control characters, line breaks, half characters
+# %% ../../nbs/library/11_explore/18_packing.ipynb #a07d07dd
+_BREAKS = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+') # control and half characters, line breaks
 
 def one_line(
     value # A cell of a manifest

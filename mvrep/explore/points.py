@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['SHORT', 'Points', 'Span', 'Neighbours']
 
-# %% ../../nbs/library/11_explore/20_points.ipynb #d05b772e
+# %% ../../nbs/library/11_explore/20_points.ipynb #135daa1a
 import warnings
 from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import MODALITIES
 from .tsne import Map, StaleMap, fit_tsne, load_tsne, map_vectors
 from ..index.build import Build
 from ..index.exact import best_rows, modality_weights
@@ -180,14 +179,14 @@ def moments(self:Points,
     pairs = self._shared_segments(video_id, others, modality)
     return {other: (start(video_id, i), start(other, j)) for other, (i, j) in zip(others, pairs)}
 
-# %% ../../nbs/library/11_explore/20_points.ipynb #8eff6a7c
+# %% ../../nbs/library/11_explore/20_points.ipynb #7c7a5ccd
 @patch
 def neighbour_lists(self:Points,
     points:list[str], # Ids of points
     by:str='joint', # 'audio', 'video' or 'joint'
     k:int=8 # Neighbours of each
 ): # Yields the `Neighbours` of each point
-    "The nearest points of many points, in one pass. Raises `ValueError` for another `by`, `KeyError` for another point."
+    "Neighbours of many points in one pass. Raises `ValueError` for another `by`, `KeyError` for an unknown point."
     modality_weights(by)
     near = self._near_segments if self.level=='segment' else self._near_videos
     for point, (rows, scores) in zip(points, near(points, by, k)):
@@ -204,7 +203,7 @@ def near(self:Points,
     k:int=8 # How many
 ) -> pd.DataFrame: # By id, best first: `video_id`, `score`, `seed_start` and `start` (seconds), `has_audio`
     """The nearest points, with the moment to compare in the point's video (`seed_start`) and in the neighbour's
-    (`start`). Raises `ValueError` for another `by`, `KeyError` for another point."""
+    (`start`). Raises `ValueError` for another `by`, `KeyError` for an unknown point."""
     video_id, seed_start = self.moment(point)
     found, = self.neighbour_lists([point], by, k)
     table = self.keys.iloc[found.rows][['video_id', 'start']].assign(score=found.scores.astype(float))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['check_perplexity', 'Positions', 'fit_positions', 'place_new']
 
-# %% ../../nbs/library/11_explore/05_positions.ipynb #a314843c
+# %% ../../nbs/library/11_explore/05_positions.ipynb #aa8a72a9
 import math
 import warnings
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 from ..core import count_of
-from ..features.vectors import unit_norm
 
 # %% ../../nbs/library/11_explore/05_positions.ipynb #9b550a89
 def check_perplexity(

@@ -26,7 +26,7 @@ from .tsne import LEVELS
 from ..index.index import Index
 from ..media.clips import cut_clips
 
-# %% ../../nbs/library/11_explore/35_static_page.ipynb #40dc6719
+# %% ../../nbs/library/11_explore/35_static_page.ipynb #fa9cf9af
 _NO_NEIGHBOUR = 2**32-1 # Row that stands for no neighbour
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class _NeighbourTables:
     "Neighbours of all points: by audio, by video, by both; for a map of segments without moments"
     rows:np.ndarray # Rows on the map, uint32, shape (3, n, k)
     scores:np.ndarray # Hundredths, int8, shape (3, n, k)
-    segments:np.ndarray # Numbers of the segments to compare, uint16, shape (2, 3, n, k): the point's and the neighbour's
+    segments:np.ndarray # Numbers of the point's and the neighbour's segment to compare, uint16, shape (2, 3, n, k)
 
 def _empty_tables(n, k, with_moments):
     shape = 3, n, k

@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['LEVELS', 'map_vectors', 'Map', 'write_map', 'fit_tsne', 'StaleMap', 'load_tsne', 'map_quality']
 
-# %% ../../nbs/library/11_explore/10_tsne.ipynb #6ea7484f
+# %% ../../nbs/library/11_explore/10_tsne.ipynb #7722e439
 import json
 from dataclasses import dataclass
-from pathlib import Path
 import numpy as np
 import pandas as pd
 from safetensors import safe_open
@@ -44,7 +43,7 @@ def _modality_vectors(index, modality, level):
     in_build = _segment_keys(index)[1]
     return build.embed_segments(modality, np.asarray(_rows_of(index.store.matrix(build.columns[modality]), in_build)))
 
-# %% ../../nbs/library/11_explore/10_tsne.ipynb #02070eb5
+# %% ../../nbs/library/11_explore/10_tsne.ipynb #1653fc47
 def _column_vectors(index, column, level):
     "Keys of all videos or segments with the unit-norm vectors of a feature column, NaN where it is missing"
     keys, in_build = _segment_keys(index)
@@ -69,7 +68,7 @@ def map_vectors(
     index:Index, # Whose videos
     by:str='joint', # 'audio', 'video', 'joint', or a column of the store
     level:str='video' # 'video': a point per video; 'segment': a point per segment
-) -> tuple[pd.DataFrame, np.ndarray]: # By id: `video_id`, `start`, `length` (seconds); unit-norm vectors, (n, d), float32
+) -> tuple[pd.DataFrame, np.ndarray]: # `video_id`, `start`, `length` (seconds) by id; unit-norm vectors, (n, d), float32
     "What a map is made of: points with a vector. Raises `ValueError` for another `by` or `level`."
     if level not in LEVELS: raise ValueError(f'level={level!r}: want one of {", ".join(LEVELS)}')
     if by in (*MODALITIES, 'joint'):
@@ -188,7 +187,7 @@ def load_tsne(
     xy[~holds] = place_new(vectors[holds], xy[holds], vectors[~holds])
     return Map(by, level, keys, xy, ~holds, **stored.about)
 
-# %% ../../nbs/library/11_explore/10_tsne.ipynb #9195f73b
+# %% ../../nbs/library/11_explore/10_tsne.ipynb #ba7d9418
 def _sample(keys, rng, n=2000):
     "Rows of at most `n` points, one per video, ascending"
     rows = rng.permutation(len(keys))
@@ -212,7 +211,7 @@ def map_quality(
     label:str='genre', # A column of the manifest; videos without it do not count for purity
     k:int=5, # Neighbours; fewer if there are not twice as many points
     seed:int=0 # Seed of the sample, of the bootstrap, and of the random map that gives the chance level
-) -> pd.DataFrame: # Rows: trustworthiness, purity on the map and of the vectors; columns: value, low, high, chance, k, pool
+) -> pd.DataFrame: # Trustworthiness, purity on the map and of the vectors: `value`, `low`, `high`, `chance`, `k`, `pool`
     "How well a map keeps neighbourhoods, beside chance. Raises `ValueError` for an unknown label."
     if label not in index.videos: raise ValueError(f'no column {label!r}: want one of {", ".join(index.videos)}')
     keys, vectors = map_vectors(index, m.by, m.level)
