@@ -19,7 +19,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'classifier': ['fit_classifier', 'classify'],
     'mel_cnn': ['htk_filters', 'mel_patches', 'MelCNN', 'from_vggish'],
     'image': ['lite0_state', 'hub_model', 'ImageTower'],
-    'video': ['fetch_state', 'R2Plus1D18'],
+    'video': ['fetched_file', 'fetch_state', 'R2Plus1D18'],
     'i3d': ['same_pad', 'Unit3D', 'Pool3D', 'Mixed', 'I3D'],
-    'registry': ['Encoder', 'EncoderEntry', 'ENCODERS', 'PRESETS', 'CODE_VERSION', 'find_encoder', 'load_encoder'],
+    'registry': ['Encoder', 'EncoderEntry', 'ENCODERS', 'PRESETS', 'CODE_VERSION', 'find_encoder', 'load_encoder',
+                 'WeightsStatus', 'find_weights'],
 })

@@ -20,5 +20,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'index': ['Index', 'model_name', 'create_index'],
     'indexing': ['EncodersError', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder', 'add_videos',
                  'tiny_index', 'study_index'],
+    'info': ['IndexInfo', 'index_info'],
     'joint_space': ['train', 'evaluate'],
 })

@@ -1,0 +1,35 @@
+"Commands to look at an index, the demo, and the check of the installation"
+import pytest
+from commands import ask, mvrep
+from mvrep.index.indexing import tiny_index
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('exploring')).folder
+
+def test_explore_tells_how_to_open_a_map(folder):
+    assert 'Explorer(Index(' in mvrep('explore', folder).stdout
+
+def test_explore_needs_a_folder_and_a_known_column(folder, tmp_path):
+    assert "'--out'" in mvrep('explore', folder, '--html', code=2).stderr
+    wrong = mvrep('explore', folder, '--html', '--out', tmp_path/'site', '--by', 'smell', code=2, width=300).stderr
+    assert "Invalid value for '--by'" in wrong and "'smell'" in wrong and "'audio'" in wrong
+    assert 'efficientnet_lite0' in wrong and not (tmp_path/'site').exists()
+
+def test_app_needs_an_index(tmp_path):
+    refused = mvrep('app', tmp_path, '--port', 0, code=1).stderr
+    assert 'holds no index' in refused and 'Traceback' not in refused
+
+def test_doctor_finds_what_the_offline_preset_needs():
+    answer = ask('doctor')
+    assert answer['ready'] and answer['codecs']['h264'] and answer['weights']['musicnn_mtt']['found']
+    assert {'python', 'cores', 'home', 'torch', 'numpy'}<=answer.keys()
+    assert 'ready for --preset offline' in mvrep('doctor').stdout
+
+def test_demo(tmp_path):
+    answer = ask('demo', '--out', tmp_path/'demo', '--n', 12)
+    assert (answer['done'], answer['failed'], answer['indexed'])==(12, 0, 12)
+    assert [o['by'] for o in answer['scores']]==['audio', 'video', 'both']
+    assert all(0<o['chance']<1 and o['pool']==11 for o in answer['scores'])
+    assert (tmp_path/'demo'/'report.html').read_text().count('data:video/mp4')==18
+    refused = mvrep('demo', '--out', tmp_path/'demo'/'index'/'inner', code=1).stderr
+    assert 'is inside the index' in refused

@@ -1,0 +1,100 @@
+"Commands that learn from an index"
+import re
+from pathlib import Path
+import numpy as np
+import pandas as pd
+import pytest
+from commands import ask, mvrep
+from mvrep.cli.learning import DOUBT
+from mvrep.encoders.registry import Encoder
+from mvrep.index.index import create_index
+from mvrep.index.indexing import tiny_index
+from mvrep.media.segments import Segment
+
+RESULTS = Path(__file__).resolve().parents[1]/'results'
+FEW_EPOCHS = '--epochs', 3, '--accelerator', 'cpu'
+
+def test_train_again_repeats_the_result(tmp_path):
+    index = tiny_index(tmp_path)
+    refused = mvrep('evaluate', index.folder, code=1).stderr
+    assert 'no trained model' in refused and refused.count('\n')==1
+    parts = ['train']*7+['valid']*2+['test']*3
+    index.put_videos(index.videos.reset_index().assign(split=parts))
+    answer = ask('train', index.folder, *FEW_EPOCHS)
+    assert (answer['recipe'], answer['epochs'])==('aligned', 3)
+    assert f'best of epochs 0 to 2: epoch {answer["epoch"]},' in mvrep('train', index.folder, *FEW_EPOCHS).stdout
+    assert 'audio → video' in mvrep('evaluate', index.folder).stdout
+    assert ask('evaluate', index.folder)['retrieval']['pool_size']==3
+    assert ask('info', index.folder)['model']==answer['run']
+    builds = ask('rollback', index.folder, '--list')['builds']
+    assert [o['model'] for o in builds]==['', answer['run'], answer['run']]
+
+# Probes
+
+class RandomNet:
+    "What an encoder must tell about its network"
+    dim = 6
+    layers = dict(pooled=6)
+    weights_hash = 'random'
+
+EMOTIONS = [*['żal 悲']*8, *['joy']*8, *['calm']*8, 'lonely', None]
+IDS = [f'v{i:02}' for i in range(len(EMOTIONS))]
+
+def labels(emotions): return pd.DataFrame(dict(video_id=IDS, path=IDS, emotion=emotions))
+
+@pytest.fixture(scope='module')
+def labelled(tmp_path_factory):
+    "Random features, with the emotion in two of them: a label with one video, a video without a label"
+    rng = np.random.default_rng(0)
+    index = create_index(tmp_path_factory.mktemp('labelled')/'ix', ('a', 'v'), dict(audio='a', video='v'))
+    encoders = Encoder('a', 'audio', RandomNet()), Encoder('v', 'video', RandomNet())
+    for encoder in encoders: index.store.add_column(encoder)
+    for video_id, emotion in zip(IDS, EMOTIONS):
+        x = rng.normal(size=(2, 6))
+        x[:, :2] += 4*np.array([emotion=='joy', emotion=='calm'])
+        feats = {encoder: x+rng.normal(size=(2, 6)) for encoder in encoders}
+        index.store.put(video_id, [Segment(0, 0., 5.), Segment(1, 5., 5.)], 'random', feats)
+    index.put_videos(labels(EMOTIONS))
+    index.make_build()
+    return index
+
+def probe(index, *args):
+    return mvrep('probe', index.folder, '--target', 'emotion', '--seeds', 1, *args)
+
+def first_cells(line): return [o.strip() for o in line.split('│')[1:4]]
+
+def test_the_report_of_a_probe(labelled):
+    done = probe(labelled, '--by', 'both', '--json')
+    report = done.json
+    assert report['n_per_class']=={'calm': 8, 'joy': 8, 'żal 悲': 8} and report['skipped'][0]['label']=='lonely'
+    assert (report['target'], report['folds'], report['seeds'], report['grouped_by'])==('emotion', 5, 1, 'video')
+    assert report['results'][-1]['accuracy']>report['results'][-1]['chance_accuracy']+.2
+    notes = done.stderr.splitlines()
+    assert len(notes)==1+len(report['notes']) and all(o.startswith('note: ') for o in notes)
+    assert 'lonely' in notes[0]
+
+def test_the_table_of_a_probe_has_chance_and_the_most_frequent_label(labelled):
+    printed = probe(labelled, '--by', 'audio', '--kind', 'knn').stdout
+    assert 'most frequent' in printed and 'chance' in printed
+
+def test_a_wrong_label_is_among_those_to_check(labelled):
+    wrong = list(EMOTIONS)
+    wrong[10] = 'calm'
+    labelled.put_videos(labels(wrong))
+    printed = probe(labelled, '--by', 'both').stdout
+    labelled.put_videos(labels(EMOTIONS))
+    to_check = printed[printed.index('labels to check'):]
+    assert ['v10', 'calm', 'joy'] in [first_cells(line) for line in to_check.splitlines()]
+
+def test_the_numbers_about_doubtful_labels_are_those_of_the_study():
+    table = pd.read_csv(RESULTS/'label_noise.csv').query('share==.1').groupby('corpus')
+    means = table[['precision_first_10', 'precision']].mean()
+    shown = [f'{100*o:.0f} %' for o in means.loc[['muvi_sync', 'synthetic']].to_numpy().ravel()]
+    assert re.findall(r'\d+ %', ' '.join(DOUBT))==['10 %', *shown]
+
+def test_a_column_without_labels_and_a_column_that_does_not_exist(labelled):
+    refused = mvrep('probe', labelled.folder, '--target', 'genre', code=1).stderr
+    assert '--label-from-folder genre' in refused and refused.count('\n')==1
+    unknown = mvrep('probe', labelled.folder, '--target', 'colour', code=2, width=300).stderr
+    assert "'--target'" in unknown and 'colour' in unknown and 'one of' in unknown
+    mvrep('probe', labelled.folder, code=2)
