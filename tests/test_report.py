@@ -1,42 +1,152 @@
-"The demo's report, opened from disk in a headless Chromium: it plays, needs nothing but itself, and says nothing in the console"
+"The report: its table of precision, and the page, opened from disk in a headless Chromium"
+import json
+import os
+import re
+import sys
+import numpy as np
+import pandas as pd
 import pytest
+from conftest import sh
+from mvrep.explore.report import DEMO_NOTE, known_text, label_column, neighbour_precision, pick_seeds, write_report
+from mvrep.index.indexing import tiny_index
+from mvrep.metrics.ranking import precision_at_k
 from browser import browser_test, chromium, flags
 
-@pytest.fixture(scope='module')
-def report(tmp_path_factory):
-    from mvrep.index.indexing import tiny_index
-    from mvrep.explore.report import neighbour_precision, write_report
-    tmp = tmp_path_factory.mktemp('report')
-    index = tiny_index(tmp)
-    index.videos.loc[index.build.video_ids[0], 'title'] = '<img src=x onerror="document.title=\'hacked\'">'
-    return write_report(index, tmp/'report.html', neighbour_precision(index), [index.build.video_ids[0]], k=2)
+HOSTILE = '<img src=x onerror="document.title=\'hacked\'">'
 
-@browser_test
-def test_report_plays(report):
+@pytest.fixture(scope='module')
+def index(tmp_path_factory):
+    "Twelve videos, one of them with markup in its title and quotation marks in its artist"
+    index = tiny_index(tmp_path_factory.mktemp('report'))
+    videos = index.videos.reset_index()
+    videos.loc[0, ['title', 'artist']] = HOSTILE, '" onmouseover="alert(1)'
+    videos['taste'] = [1., 2.]*6
+    index.put_videos(videos)
+    index.reload()
+    return index
+
+@pytest.fixture(scope='module')
+def report(index, tmp_path_factory):
+    dest = tmp_path_factory.mktemp('page')/'report.html'
+    return write_report(index, dest, neighbour_precision(index), [index.build.video_ids[0]], k=2, note=DEMO_NOTE)
+
+# Precision of neighbours
+
+def shared_labels(index, video_id, column, by):
+    "Share of the five nearest videos that have the label of a video"
+    nearest = index.search(index.build.query(video_id), 5, by, exclude=[video_id])
+    return (index.videos[column][nearest.index]==index.videos[column][video_id]).mean()
+
+@pytest.mark.parametrize('column', ['genre', 'taste'])
+def test_precision_is_the_mean_over_searches(index, column):
+    scores = neighbour_precision(index, column)
+    assert list(scores.by)==['audio', 'video', 'joint']
+    for row in scores.itertuples():
+        by_hand = np.mean([shared_labels(index, o, column, row.by) for o in index.build.video_ids])
+        assert row.precision==pytest.approx(by_hand, abs=1e-6)
+        assert row.pool==11
+
+def test_videos_without_a_label_are_left_out(index):
+    known = index.videos.genre.copy()
+    index.videos.loc[index.videos.index[:4], 'genre'] = None
+    scores = neighbour_precision(index, k=3)
+    index.videos['genre'] = known
+    assert set(scores.pool)=={7}
+
+def test_artists_are_the_same_in_any_spelling(index):
+    artists = index.videos.artist.copy()
+    index.videos['artist'] = ['Beyoncé', 'BEYONCE', 'Jay-Z ft. Beyoncé', *artists[3:]]
+    scores = neighbour_precision(index, k=3)
+    index.videos['artist'] = ['A', 'A', 'A', *artists[3:]]
+    same = neighbour_precision(index, k=3)
+    index.videos['artist'] = artists
+    assert scores.equals(same)
+
+def test_columns_that_cannot_be_labels(index):
+    with pytest.raises(ValueError, match="no column 'prize' in the manifest: want one of path, artist"):
+        neighbour_precision(index, 'prize')
+    with pytest.raises(ValueError, match='tags holds lists'): label_column(index, 'tags')
+    with pytest.raises(ValueError, match='12 videos with a genre: want more than 12'): neighbour_precision(index, k=12)
+
+# Seeds
+
+def test_seeds_are_the_same_every_time_and_differ_in_genre(index):
+    seeds = pick_seeds(index, 5)
+    assert seeds==pick_seeds(index, 5) and index.videos.genre[seeds].is_unique
+    assert len(pick_seeds(index, 99))==12
+    assert set(index.videos.taste[pick_seeds(index, 2, 'taste')])=={1., 2.}
+
+def test_known_text(index):
+    video = index.videos.iloc[1]
+    assert known_text(video, 'genre')==video.genre and known_text(video, 'tags')==', '.join(video.tags)
+    assert known_text(pd.Series(dict(genre=None)), 'genre')=='' and known_text(video, 'duration')=='8.0'
+
+# The page
+
+def test_the_page_holds_everything_it_shows(report):
+    page = report.read_text()
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert addresses and all(o.startswith('data:') for o in addresses)
+    assert 'http://' not in page and 'https://' not in page
+    assert (page.count('<video'), page.count('data:video/mp4'), page.count('<img'))==(3, 3, 3)
+
+def test_text_is_never_markup(report):
+    page = report.read_text()
+    assert '<img src=x' not in page and '&lt;img src=x' in page
+    assert 'onmouseover="' not in page
+    assert 'The corpus is synthetic' in page
+
+def test_a_label_and_no_note(index, tmp_path):
+    scores = neighbour_precision(index, 'mood', k=3)
+    page = write_report(index, tmp_path/'report.html', scores, k=3, label='mood').read_text()
+    assert 'Do neighbours share the mood?' in page and 'synthetic' not in page
+    assert page.count('<video')==3*(1+3)
+    with pytest.raises(KeyError, match="no video 'missing'"):
+        write_report(index, tmp_path/'report.html', scores, ['missing'])
+
+# In a browser
+
+@pytest.fixture
+def page(report):
+    "The report in a browser that remembers errors and requests to anywhere else"
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=flags)
-        page, said, asked = browser.new_page(), [], []
-        page.on('console', lambda m: said.append(m.text) if m.type in ('error', 'warning') else None)
-        page.on('pageerror', lambda e: said.append(str(e)))
-        page.on('request', lambda r: None if r.url.startswith(('data:', report.as_uri())) else asked.append(r.url))
+        page = browser.new_page()
+        page.problems = []
+        page.on('console', lambda o: page.problems.append(o.text) if o.type in ('error', 'warning') else None)
+        page.on('pageerror', lambda o: page.problems.append(str(o)))
+        own = 'data:', report.as_uri()
+        page.on('request', lambda o: None if o.url.startswith(own) else page.problems.append(o.url))
         page.goto(report.as_uri())
-        page.wait_for_function("[...document.querySelectorAll('video')].every(v => v.readyState>0)")
-        videos = page.evaluate("[...document.querySelectorAll('video')].map(v => [v.duration, v.videoWidth])")
-        assert len(videos)==3 and all(d>7 and w>100 for d,w in videos), videos
-        page.click('button[data-a]') # the seed's moment first, then the neighbour's
-        page.wait_for_function("(v => !v.paused && v.webkitAudioDecodedByteCount>0)(document.getElementById('v0'))")
-        other = page.get_attribute('button[data-a]', 'data-b')
-        page.wait_for_function("o => (v => !v.paused && v.currentTime>0)(document.getElementById(o))", arg=other, timeout=60000)
-        assert page.evaluate("document.getElementById('v0').paused"), 'both play at once'
-        assert page.title().startswith('mvrep') and said==[] and asked==[], (page.title(), said, asked)
+        yield page
+        assert page.title().startswith('mvrep') and page.problems==[]
         browser.close()
 
+def player(name): return f'document.getElementById("{name}")'
+
+@browser_test
+def test_report_plays(page):
+    page.wait_for_function("[...document.querySelectorAll('video')].every(v => v.readyState>0)")
+    videos = page.evaluate("[...document.querySelectorAll('video')].map(v => [v.duration, v.videoWidth])")
+    assert len(videos)==3 and all(duration>7 and width>100 for duration, width in videos)
+    button = 'button[data-seed]'
+    page.click(button) # the moment of the seed first, then that of the neighbour
+    seed, other = (page.get_attribute(button, f'data-{o}') for o in ('seed', 'other'))
+    page.wait_for_function(f'(v => !v.paused && v.webkitAudioDecodedByteCount>0)({player(seed)})')
+    page.wait_for_function(f'(v => !v.paused && v.currentTime>0)({player(other)})', timeout=60000)
+    assert page.evaluate(f'{player(seed)}.paused'), 'both play at once'
+
+@browser_test
+def test_report_is_not_wider_than_a_phone(page):
+    page.set_viewport_size(dict(width=390, height=800))
+    assert page.evaluate('document.documentElement.scrollWidth')<=390
+
+# The command
+
 def test_demo_command(tmp_path):
-    import json, os, sys
-    from conftest import sh
     said = sh(sys.executable, '-c', 'from mvrep.cli.main import main; main()', 'demo', '--out', tmp_path/'demo', '--n', 12, '--json', env=dict(os.environ, OMP_NUM_THREADS='1'))
     found = json.loads(said)
     assert (found['done'], found['failed'], found['indexed'])==(12, 0, 12)
-    assert [o['by'] for o in found['scores']]==['sound', 'picture', 'both'] and all(0<o['chance']<1 and o['pool']==11 for o in found['scores'])
+    assert [o['by'] for o in found['scores']]==['audio', 'video', 'joint'] and all(0<o['chance']<1 and o['pool']==11 for o in found['scores'])
     assert (tmp_path/'demo'/'report.html').read_text().count('data:video/mp4')==18
