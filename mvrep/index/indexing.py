@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 import pandas as pd
 from ..core import MODALITIES, MediaError, cached, count_of, seed_from, sha256
-from ..corpus.demo import make_demo, tiny_corpus
+from ..corpus.demo import demo_corpus, tiny_corpus
 from ..corpus.duplicates import find_duplicates
 from ..corpus.manifest import READERS, read_manifest, validate
 from ..corpus.scan import scan_files, scan_folder, walk_folder
@@ -183,9 +183,7 @@ def _code_versions():
 
 def _make_tiny(folder): index_folder(tiny_corpus()/'manifest.csv', folder/'ix', progress=False)
 
-def _make_study(folder):
-    make_demo(folder/'corpus')
-    index_folder(folder/'corpus'/'manifest.csv', folder/'ix', progress=False)
+def _make_study(folder): index_folder(demo_corpus()/'manifest.csv', folder/'ix', progress=False)
 
 def tiny_index(
     folder:str|Path # An empty folder for the copy
