@@ -10,7 +10,7 @@ from mvrep.core import MODALITIES
 from mvrep.explore.qualitative import draw_segments, draw_videos, list_overlap, segment_neighbours, video_neighbours
 from mvrep.explore.qualitative_page import PageContent, show_qualitative_page, write_qualitative_page
 from mvrep.index.indexing import tiny_index
-from test_site import browser_test, chromium, flags
+from browser import browser_test, chromium, flags
 
 @pytest.fixture(scope='module')
 def index(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('qualitative'))
