@@ -26,7 +26,7 @@ def build_site(out):
 
 def write_explorer(folder):
     "Write the explorer over twelve synthetic videos, as a page without a kernel."
-    from mvrep.explore.explorer import write_page
+    from mvrep.explore.static_page import write_page
     from mvrep.index.indexing import tiny_index
     with tempfile.TemporaryDirectory() as work: write_page(tiny_index(work), folder)
 

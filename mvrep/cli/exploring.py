@@ -36,7 +36,7 @@ def explore(folder:Folder, html:Html=False, out:PageFolder=None, by:MapBy='joint
     with option_errors('--out'):
         if not out: raise ValueError('--html needs a folder for the page')
     with option_errors('--by', argument='by'):
-        from mvrep.explore.explorer import write_page
+        from mvrep.explore.static_page import write_page
         page = write_page(index, out, by=by)
     print_line(f'look: {page}')
 
