@@ -1,12 +1,23 @@
-"""How long until the page is there, and how fast does it answer, on 100,000 videos? python bench/app.py
+"""How long the app takes to start and to answer on 100,000 videos: `python bench/app.py`
 
-An index of made-up vectors (seeded, 50 to a cluster, of the default encoders' widths, 1506 and 1280), six segments a video in the store, and made-up
-titles, served by `mvrep app` in a process of its own. Time is from the start of the process to the first whole page and the first answer of the search box; the process is
-started three times. Then single questions one after the other, and fifty clients at once. Writes results/bench_app.json.
+The index has generated embeddings (seeded, in clusters of 50, of the widths of the default encoders, 1506 and 1280), six
+segments per video in the store, and generated titles. `mvrep app` serves it in a process of its own. Times run from the
+start of the process to the first whole page, and to the first answer of the search box; the process is started three
+times. Then requests follow one after the other, and from fifty clients at once. An answer with similar videos includes
+its reasons: about seventy segments are read from the 600,000 of the store.
 
-An answer includes its reasons, the moments most alike: a read of some seventy segments out of the store's 600,000.
-"""
-import argparse, asyncio, json, os, platform, random, signal, subprocess, sys, tempfile, time
+Writes results/bench_app.json."""
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -18,95 +29,157 @@ from mvrep.core import atomic_write, seed_from
 from mvrep.encoders.registry import load_encoder
 from mvrep.index.index import create_index
 
-WORDS = 'river night glass fire paper moon steel garden winter echo golden city thunder velvet ocean mirror shadow summer engine orchard'.split()
+RESULTS = Path(__file__).parents[1]/'results'
+COLUMNS = dict(audio='musicnn_mtt', video='efficientnet_lite0')
+WIDTHS = dict(audio=1506, video=1280)
+N_SEGMENTS = 6 # per video
+N_STARTS = 3
+VERSIONS = ('starlette', 'uvicorn', 'lancedb', 'numpy')
+WORDS = ('river night glass fire paper moon steel garden winter echo golden city thunder velvet ocean mirror shadow '
+         'summer engine orchard').split()
 
-def make(folder, n):
-    "An index of `n` made-up videos"
-    ix,rng = create_index(folder, ('musicnn_mtt', 'efficientnet_lite0'), dict(audio='musicnn_mtt', video='efficientnet_lite0')), random.Random(seed_from('bench_app'))
-    ids = np.array([f'v{i:06}' for i in range(n)], object)
-    title = lambda: ' '.join(rng.choices(WORDS, k=3)).title()
-    ix.put_videos(pd.DataFrame([dict(video_id=v, path=f'/nowhere/{v}.mp4', title=title(), artist=f'The {rng.choice(WORDS).title()}s {i%5000}', genre=rng.choice(['rock', 'soul', 'hip hop']), tags=rng.sample(WORDS, 2), duration=240.) for i,v in enumerate(ids)]))
-    tracks = {}
-    for side,d in (('audio', 1506), ('video', 1280)):
-        r = np.random.default_rng(seed_from('bench_app', side))
-        centres,x = r.standard_normal((n//50, d), dtype=np.float32), np.empty((n, d), np.float32)
-        for i in range(0, n, 10_000):
-            x[i:i+10_000] = centres[np.arange(i, min(i+10_000, n))%len(centres)]+.9*r.standard_normal((min(10_000, n-i), d), dtype=np.float32)
-            x[i:i+10_000] /= np.linalg.norm(x[i:i+10_000], axis=1, keepdims=True)
-        tracks[side] = x
-    fill(ix.store, ids, tracks)
-    ix._save(ids, dict.fromkeys(ids, 'x'), tracks, {o: np.stack([np.zeros(x.shape[1]), np.ones(x.shape[1])]) for o,x in tracks.items()}, '')
-    return ids
+# An index of generated videos
 
-def fill(store, ids, tracks, block=2000):
-    "Six segments around each video's vector, written in bulk"
-    nets = {e.modality: e for e in map(load_encoder, ('musicnn_mtt', 'efficientnet_lite0'))}
-    for e in nets.values(): store.add_column(e)
-    noise = {o: .02*np.random.default_rng(seed_from('bench_app', 'segments', o)).standard_normal((6*block, x.shape[1]), dtype=np.float32) for o,x in tracks.items()}
-    for i in range(0, len(ids), block):
-        owner = np.repeat(ids[i:i+block], 6)
-        number = np.tile(np.arange(6), len(owner)//6)
-        keys = pd.DataFrame(dict(segment_id=[f'{v}_{j}' for v,j in zip(owner, number)], video_id=owner, segment=number, start=40.*number,
-                                 length=5., split='', source='x'))
-        store.append(keys, {e: np.repeat(tracks[o][i:i+block], 6, axis=0)+noise[o][:len(keys)] for o,e in nets.items()})
+def make_metadata(video_ids):
+    "Titles, artists, genres and tags of some words"
+    rng, rows = random.Random(seed_from('bench_app')), []
+    for i, video_id in enumerate(video_ids):
+        title = ' '.join(rng.choices(WORDS, k=3)).title()
+        artist = f'The {rng.choice(WORDS).title()}s {i%5000}'
+        rows.append(dict(
+            video_id=video_id, path=f'/nowhere/{video_id}.mp4', title=title, artist=artist, duration=240.,
+            genre=rng.choice(['rock', 'soul', 'hip hop']), tags=rng.sample(WORDS, 2)))
+    return pd.DataFrame(rows)
+
+def make_embeddings(modality, n, block=10_000):
+    "Unit-norm vectors around n/50 centres, shape (n, d)"
+    width = WIDTHS[modality]
+    rng = np.random.default_rng(seed_from('bench_app', modality))
+    centres = rng.standard_normal((max(1, n//50), width), dtype=np.float32)
+    vectors = np.empty((n, width), np.float32)
+    for start in range(0, n, block):
+        rows = np.arange(start, min(start+block, n))
+        noisy = centres[rows%len(centres)]+.9*rng.standard_normal((len(rows), width), dtype=np.float32)
+        vectors[rows] = noisy/np.linalg.norm(noisy, axis=1, keepdims=True)
+    return vectors
+
+def segment_keys(video_ids):
+    "Keys of the segments of some videos"
+    owner = np.repeat(video_ids, N_SEGMENTS)
+    number = np.tile(np.arange(N_SEGMENTS), len(video_ids))
+    segment_ids = [f'{v}_{i}' for v, i in zip(owner, number)]
+    return pd.DataFrame(dict(segment_id=segment_ids, video_id=owner, segment=number, start=40.*number, length=5.,
+                             split='', source='x'))
+
+def fill_store(store, video_ids, embeddings, block=2000):
+    "Six segments around the embedding of each video, written in blocks"
+    encoders = {modality: load_encoder(column) for modality, column in COLUMNS.items()}
+    noise = {}
+    for modality, encoder in encoders.items():
+        store.add_column(encoder)
+        rng = np.random.default_rng(seed_from('bench_app', 'segments', modality))
+        noise[modality] = .02*rng.standard_normal((N_SEGMENTS*block, WIDTHS[modality]), dtype=np.float32)
+    for start in range(0, len(video_ids), block):
+        keys, feats = segment_keys(video_ids[start:start+block]), {}
+        for modality, encoder in encoders.items():
+            rows = np.repeat(embeddings[modality][start:start+block], N_SEGMENTS, axis=0)
+            feats[encoder] = rows+noise[modality][:len(rows)]
+        store.append(keys, feats)
+
+def make_index(folder, n):
+    "An index of `n` generated videos; returns their ids"
+    index = create_index(folder, tuple(COLUMNS.values()), COLUMNS)
+    video_ids = np.array([f'v{i:06}' for i in range(n)], object)
+    index.put_videos(make_metadata(video_ids))
+    embeddings = {modality: make_embeddings(modality, n) for modality in WIDTHS}
+    fill_store(index.store, video_ids, embeddings)
+    index.put_embeddings(video_ids, embeddings)
+    return list(video_ids)
+
+# The app
 
 @contextmanager
-def server(folder):
-    "The server's process, its address, and the seconds to the first page and to the first answer; ended in the end"
-    a = time.perf_counter()
-    p = subprocess.Popen([sys.executable, '-c', 'from mvrep.cli.main import main; main()', 'app', str(folder), '--port', '0', '--no-browser'], stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONUNBUFFERED='1'))
+def serve(folder):
+    "Start the app: its process, its address, and seconds to the first page and answer; stopped at the end"
+    start = time.perf_counter()
+    program = 'from mvrep.cli.main import main; main()'
+    command = [sys.executable, '-c', program, 'app', str(folder), '--port', '0', '--no-browser']
+    environment = dict(os.environ, PYTHONUNBUFFERED='1')
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
-        base = p.stdout.readline().split()[0].rstrip('/')
-        httpx.get(base, timeout=60).raise_for_status()
-        page = time.perf_counter()-a
-        httpx.get(f'{base}/api/videos', params=dict(q='river'), timeout=60).raise_for_status()
-        yield p, base, dict(page_s=page, first_answer_s=time.perf_counter()-a)
+        address = process.stdout.readline().split()[0].rstrip('/')
+        httpx.get(address, timeout=60).raise_for_status()
+        page_s = time.perf_counter()-start
+        httpx.get(f'{address}/api/videos', params=dict(q='river'), timeout=60).raise_for_status()
+        yield process, address, dict(page_s=page_s, first_answer_s=time.perf_counter()-start)
     finally:
-        p.send_signal(signal.SIGINT)
-        p.wait(60)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
 
-def quantiles(t): return dict(p50=1000*float(np.median(t)), p95=1000*float(np.percentile(t, 95)))
+def percentiles(seconds):
+    return dict(p50=1000*float(np.median(seconds)), p95=1000*float(np.percentile(seconds, 95)))
 
-async def crowd(base, ids, clients, each):
-    "Questions of many clients at once"
-    t,wrong = [], 0
-    async with httpx.AsyncClient(base_url=base, timeout=300, limits=httpx.Limits(max_connections=clients)) as c:
-        async def one(i):
-            nonlocal wrong
-            luck = random.Random(i)
-            for _ in range(each):
-                a = time.perf_counter()
-                r = await c.get('/api/similar', params=dict(id=luck.choice(ids), weight=luck.random())) if luck.random()<.5 else await c.get('/api/videos', params=dict(q=luck.choice(WORDS)))
-                t.append(time.perf_counter()-a)
-                wrong += r.status_code!=200
-        a = time.perf_counter()
-        await asyncio.gather(*(one(i) for i in range(clients)))
-    return dict(clients=clients, requests=len(t), errors=wrong, requests_a_second=len(t)/(time.perf_counter()-a), ms=quantiles(t))
+def ask_singly(address, video_ids, n=30):
+    "Milliseconds of requests that follow each other"
+    rng, seconds = random.Random(0), dict(similar=[], videos=[])
+    for video_id in rng.sample(video_ids, min(n, len(video_ids))):
+        for path, params in dict(similar=dict(id=video_id), videos=dict(q=rng.choice(WORDS))).items():
+            start = time.perf_counter()
+            httpx.get(f'{address}/api/{path}', params=params, timeout=60).raise_for_status()
+            seconds[path].append(time.perf_counter()-start)
+    return {path: percentiles(o) for path, o in seconds.items()}
+
+def random_request(rng, video_ids):
+    "Path and parameters: similar videos or a search, with the same frequency"
+    if rng.random()<.5: return '/api/similar', dict(id=rng.choice(video_ids), weight=rng.random())
+    return '/api/videos', dict(q=rng.choice(WORDS))
+
+async def ask_at_once(address, video_ids, n_clients, n_requests):
+    "Requests of many clients at once, each of which waits for its answers"
+    seconds, errors = [], 0
+    limits = httpx.Limits(max_connections=n_clients)
+    async with httpx.AsyncClient(base_url=address, timeout=300, limits=limits) as http:
+        async def ask(seed):
+            nonlocal errors
+            rng = random.Random(seed)
+            for _ in range(n_requests):
+                path, params = random_request(rng, video_ids)
+                start = time.perf_counter()
+                answer = await http.get(path, params=params)
+                seconds.append(time.perf_counter()-start)
+                errors += answer.status_code!=200
+        start = time.perf_counter()
+        await asyncio.gather(*map(ask, range(n_clients)))
+        per_second = len(seconds)/(time.perf_counter()-start)
+    return dict(clients=n_clients, requests=len(seconds), errors=errors, requests_a_second=per_second,
+                ms=percentiles(seconds))
+
+def measure(folder, video_ids):
+    "Starts, answers and memory"
+    starts = []
+    for _ in range(N_STARTS-1):
+        with serve(folder) as (_, _, took): starts.append(took)
+    with serve(folder) as (process, address, took):
+        starts.append(took)
+        singly = ask_singly(address, video_ids)
+        at_once = asyncio.run(ask_at_once(address, video_ids, 50, 6))
+        memory = psutil.Process(process.pid).memory_info()
+    memory_mib = dict(resident=memory.rss/2**20, of_it_mapped_files=memory.shared/2**20)
+    return dict(starts=starts, one_at_a_time_ms=singly, at_once=at_once, memory_mib=memory_mib)
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    p.add_argument('--videos', type=int, default=100_000)
-    p.add_argument('--out', default=str(Path(__file__).parents[1]/'results'/'bench_app.json'))
-    a = p.parse_args()
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--videos', type=int, default=100_000, help='videos of the index')
+    p.add_argument('--out', default=RESULTS/'bench_app.json', help='file of the results')
+    args = p.parse_args()
     with tempfile.TemporaryDirectory() as tmp:
-        ids = make(Path(tmp)/'ix', a.videos)
-        starts,luck,t = [], random.Random(0), dict(similar=[], videos=[])
-        for _ in range(2):
-            with server(Path(tmp)/'ix') as (_,_,took): starts.append(took)
-        with server(Path(tmp)/'ix') as (p,base,took):
-            starts.append(took)
-            for v in luck.sample(list(ids), 30):
-                for path,params in (('similar', dict(id=v)), ('videos', dict(q=luck.choice(WORDS)))):
-                    b = time.perf_counter()
-                    r = httpx.get(f'{base}/api/{path}', params=params, timeout=60)
-                    t[path].append(time.perf_counter()-b)
-                    assert r.status_code==200, r.text
-            many = asyncio.run(crowd(base, list(ids), 50, 6))
-            mib = psutil.Process(p.pid).memory_info()
-    doc = dict(command='python bench/app.py', videos=a.videos, cores=len(os.sched_getaffinity(0)), machine=platform.machine(), load_at_end=os.getloadavg()[0], starts=starts,
-        one_at_a_time_ms={k: quantiles(v) for k,v in t.items()}, at_once=many, memory_mib=dict(resident=mib.rss/2**20, of_it_mapped_files=mib.shared/2**20), versions={o: version(o) for o in ('starlette', 'uvicorn', 'lancedb', 'numpy')})
-    doc = json.loads(json.dumps(doc), parse_float=lambda v: round(float(v), 3))
-    with atomic_write(a.out) as tmp: tmp.write_text(json.dumps(doc, indent=1)+'\n')
-    print(json.dumps(doc))
+        measured = measure(Path(tmp)/'ix', make_index(Path(tmp)/'ix', args.videos))
+    document = dict(
+        command='python bench/app.py', videos=args.videos, cores=len(os.sched_getaffinity(0)),
+        machine=platform.machine(), load_at_end=os.getloadavg()[0], **measured,
+        versions={o: version(o) for o in VERSIONS})
+    rounded = json.loads(json.dumps(document), parse_float=lambda o: round(float(o), 3))
+    with atomic_write(args.out) as f: f.write_text(json.dumps(rounded, indent=1)+'\n')
+    print(json.dumps(rounded))
 
 if __name__=='__main__': main()

@@ -1,104 +1,204 @@
-"""How fast is search, and against what? python bench/search.py
+"""How fast search is, beside other ways: `python bench/search.py`
 
-Made-up unit vectors in clusters of 100 (seeded), 100,000 x 512 and 1,000,000 x 256, float32 on disk. In one run and on the same questions:
-the floor (numpy reads the mapped matrix once: a sum), numpy's product, sort and nothing else, mvrep's exact search for one question and
-for 256 at a time, LanceDB's scan of all vectors, and mvrep's approximate search, tuned to recall@10 >= .95 by mvrep itself: `tuned` says what
-it reaches on questions that had no part in the choice, and `recall_of_others` measures it again here, against numpy, on the questions of this
-script that were not among those of the tuning. In both, that a question finds itself does not count. Writes results/bench_search.json.
+Unit-norm vectors in clusters of 100 are generated from a seed, 100,000 x 512 and 1,000,000 x 256, float32 on disk. One run
+measures on the same queries:
 
-float16 is measured once, to say why vectors are kept in float32: numpy has no product for it, so each block is converted first.
-"""
-import argparse, json, os, platform, resource, tempfile, time
+floor              numpy reads the mapped matrix once: a sum
+numpy              the product with the matrix, and the best ten
+exact              the exact search of mvrep, one query at a time and 256 at once
+numpy_float16      the product with a matrix in float16, for which numpy converts block by block
+approximate        the approximate search, tuned by mvrep to recall@10 >= .95. `tuned` is what mvrep reports, on queries
+                   that had no part in the choice; `recall_of_others` is measured here, against numpy, on queries that
+                   mvrep did not use at all. That a query finds itself does not count
+lancedb_scan       LanceDB reads all vectors
+
+Writes results/bench_search.json."""
+import argparse
+import json
+import os
+import platform
+import resource
+import tempfile
+import time
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-import lancedb
 import numpy as np
 from mvrep.core import atomic_write, seed_from
 from mvrep.index.build import Query
 from mvrep.index.index import create_index
+from mvrep.index.storage import build_folder
 
-def vectors(path, n, d, block=50_000):
-    "Unit vectors around n/100 centres"
+RESULTS = Path(__file__).parents[1]/'results'
+BLOCK = 50_000 # rows
+N_TUNED = 200 # queries that `prepare_approximate` draws
+
+# Generated vectors
+
+def write_vectors(path, n, d):
+    "Unit-norm vectors around n/100 centres, mapped from a file, shape (n, d)"
     rng = np.random.default_rng(seed_from('bench_search', n, d))
     centres = rng.standard_normal((n//100, d), dtype=np.float32)
-    x = np.lib.format.open_memmap(path, 'w+', np.float32, (n, d))
-    for i in range(0, n, block):
-        b = centres[rng.integers(len(centres), size=min(block, n-i))]+.9*rng.standard_normal((min(block, n-i), d), dtype=np.float32)
-        x[i:i+block] = b/np.linalg.norm(b, axis=1, keepdims=True)
-    x.flush()
+    vectors = np.lib.format.open_memmap(path, 'w+', np.float32, (n, d))
+    for start in range(0, n, BLOCK):
+        size = min(BLOCK, n-start)
+        block = centres[rng.integers(len(centres), size=size)]
+        block = block+.9*rng.standard_normal((size, d), dtype=np.float32)
+        vectors[start:start+size] = block/np.linalg.norm(block, axis=1, keepdims=True)
+    vectors.flush()
     return np.load(path, mmap_mode='r')
 
-def ms(f, args):
-    "Milliseconds of each call: median and the 95th of a hundred, the first one not counted"
-    f(args[0])
-    t = []
-    for o in args:
-        a = time.perf_counter()
-        f(o)
-        t.append(1000*(time.perf_counter()-a))
-    return dict(p50=float(np.median(t)), p95=float(np.percentile(t, 95)))
+def make_index(folder, n, d):
+    "An index of generated embeddings of audio, without video"
+    encoders = ('musicnn_mtt', 'efficientnet_lite0')
+    index = create_index(folder/'ix', encoders, dict(zip(('audio', 'video'), encoders)))
+    path = folder/'vectors.npy'
+    ids = [f'v{i:07}' for i in range(n)]
+    index.put_embeddings(ids, dict(audio=write_vectors(path, n, d), video=np.zeros((n, 1), np.float32)))
+    path.unlink()
+    return index
 
-def by_numpy(x, q, k=10):
-    s = x@q
-    o = np.argpartition(-s, k)[:k]
-    return o[np.argsort(-s[o])]
+# Searches with numpy
 
-def half(h, q, k=10, block=65536):
-    s = np.concatenate([h[i:i+block].astype(np.float32)@q for i in range(0, len(h), block)])
-    return np.argpartition(-s, k)[:k]
+def search_numpy(vectors, query, k=10):
+    "Rows of the `k` best, best first"
+    scores = vectors@query
+    best = np.argpartition(-scores, k)[:k]
+    return best[np.argsort(-scores[best])]
 
-def measure(folder, n, d, asked):
-    out = dict(n=n, d=d, megabytes=n*d*4/1e6)
-    ix = create_index(folder/'ix', ('musicnn_mtt', 'efficientnet_lite0'), dict(audio='musicnn_mtt', video='efficientnet_lite0'))
-    x = vectors(folder/'x.npy', n, d)
-    ids = np.array([f'v{i:07}' for i in range(n)], object)
-    ix._save(ids, dict.fromkeys(ids, 'x'), dict(audio=x, video=np.zeros((n, 1), np.float32)), {}, '') # no picture: one side is measured
-    (folder/'x.npy').unlink()
-    x,rng = ix.build.embeddings['audio'], np.random.default_rng(1)
-    at = rng.choice(n, 256, replace=False)
-    qs = [Query(np.array(x[i]), None) for i in at]
-    few = qs[:asked]
-    out['floor'] = ms(lambda q: x.sum(), few)
-    out['numpy'] = ms(lambda q: by_numpy(x, q.audio), few)
-    out['exact'] = ms(lambda q: ix.search(q, 10, 'audio'), few)
-    a = time.perf_counter()
-    many = ix.build.search_many(qs, 10, 'audio')
-    out['exact_256_at_once'] = dict(queries_a_second=len(qs)/(time.perf_counter()-a))
-    want = [set(ids[by_numpy(x, q.audio)]) for q in qs]
-    out['exact']['recall'] = float(np.mean([len(w & set(r.index))/10 for w,r in zip(want, many)]))
-    h = np.lib.format.open_memmap(folder/'h.npy', 'w+', np.float16, x.shape)
-    for i in range(0, n, 50_000): h[i:i+50_000] = x[i:i+50_000]
-    out['numpy_float16'] = ms(lambda q: half(h, q.audio), few[:5])
-    del h
-    (folder/'h.npy').unlink()
-    a = time.perf_counter()
-    found = ix.prepare_approximate('audio')
-    out['approximate'] = dict(made_in_s=time.perf_counter()-a, tuned=found, megabytes=sum(o.stat().st_size for o in (ix.folder/'index'/f'{ix.build.number:04d}'/'cells').rglob('*') if o.is_file())/1e6,
-        **ms(lambda q: ix.search(q, 10, 'audio', approximate=True), few))
-    tuned = np.random.default_rng(found['seed']).choice(n, 200, replace=False) # as `Index.approximate` draws them
-    new = [(i, q) for i,q in zip(at, qs) if i not in tuned]
-    others = lambda i, o: [r for r in o if r!=ids[i]][:10]
-    hits = [np.isin(others(i, ids[by_numpy(x, q.audio, 11)]), others(i, ix.search(q, 11, 'audio', approximate=True).index)).mean() for i,q in new]
-    out['approximate'].update(recall_of_others=float(np.mean(hits)), asked=len(new))
-    table = ix.build.cells['audio'][0]
-    scan = lambda q: table.search(q.audio, vector_column_name='x').distance_type('dot').bypass_vector_index().limit(10).select(['row', '_distance']).to_arrow()
-    out['lancedb_scan'] = ms(scan, few[:10])
-    out['exact_to_floor'] = out['exact']['p50']/out['floor']['p50']
-    out['scan_to_exact'] = out['lancedb_scan']['p50']/out['exact']['p50']
-    out['exact_to_approximate'] = out['exact']['p50']/out['approximate']['p50']
-    return out
+def search_float16(vectors, query, k=10, block=65536):
+    starts = range(0, len(vectors), block)
+    scores = np.concatenate([vectors[i:i+block].astype(np.float32)@query for i in starts])
+    return np.argpartition(-scores, k)[:k]
+
+def measure_float16(path, vectors, queries):
+    "Milliseconds of the product with a copy in float16"
+    copy = np.lib.format.open_memmap(path, 'w+', np.float16, vectors.shape)
+    for i in range(0, len(vectors), BLOCK): copy[i:i+BLOCK] = vectors[i:i+BLOCK]
+    took = milliseconds(lambda query: search_float16(copy, query.audio), queries)
+    path.unlink()
+    return took
+
+# Measurements
+
+def milliseconds(function, arguments):
+    "Milliseconds of a call: median and 95th percentile; a first call does not count"
+    function(arguments[0])
+    took = []
+    for argument in arguments:
+        start = time.perf_counter()
+        function(argument)
+        took.append(1000*(time.perf_counter()-start))
+    return dict(p50=float(np.median(took)), p95=float(np.percentile(took, 95)))
+
+@dataclass
+class Searches:
+    "An index, and queries that are rows of it"
+    index:object # The index
+    rows:np.ndarray # Row of each query, shape (256,)
+    queries:list # `Query` with the audio of these rows
+    n_single:int # Queries that are asked one at a time
+
+    @property
+    def vectors(self): return self.index.build.embeddings['audio']
+
+    @property
+    def single(self): return self.queries[:self.n_single]
+
+    def approximate(self, query, k=10): return self.index.search(query, k, 'audio', approximate=True)
+
+def make_searches(index, n_single):
+    vectors = index.build.embeddings['audio']
+    rows = np.random.default_rng(1).choice(len(vectors), 256, replace=False)
+    return Searches(index, rows, [Query(np.array(vectors[i]), None) for i in rows], n_single)
+
+def measure_exact(searches):
+    "Exact search, one query at a time and 256 at once, with its recall against numpy"
+    build, queries = searches.index.build, searches.queries
+    exact = milliseconds(lambda query: searches.index.search(query, 10, 'audio'), searches.single)
+    start = time.perf_counter()
+    found = build.search_many(queries, 10, 'audio')
+    per_second = len(queries)/(time.perf_counter()-start)
+    hits = []
+    for query, table in zip(queries, found):
+        expected = build.video_ids[search_numpy(searches.vectors, query.audio)]
+        hits.append(len(set(expected) & set(table.index))/10)
+    return dict(exact=exact|dict(recall=float(np.mean(hits))), exact_256_at_once=dict(queries_a_second=per_second))
+
+def recall_of_others(searches, seed):
+    "Recall of the approximate search on queries that it was not tuned on, and their number"
+    ids = searches.index.build.video_ids
+    tuned = np.random.default_rng(seed).choice(len(ids), N_TUNED, replace=False) # as the index draws them
+    hits = []
+    for row, query in zip(searches.rows, searches.queries):
+        if row in tuned: continue
+        expected = [o for o in ids[search_numpy(searches.vectors, query.audio, 11)] if o!=ids[row]]
+        found = [o for o in searches.approximate(query, 11).index if o!=ids[row]]
+        hits.append(np.isin(expected[:10], found[:10]).mean())
+    return float(np.mean(hits)), len(hits)
+
+def measure_approximate(searches):
+    "Approximate search: making it, its size, its time and its recall"
+    index = searches.index
+    start = time.perf_counter()
+    settings = index.prepare_approximate('audio')
+    made_in = time.perf_counter()-start
+    folder = build_folder(index.home, index.build.number)/'cells'
+    size = sum(o.stat().st_size for o in folder.rglob('*') if o.is_file())/1e6
+    took = milliseconds(searches.approximate, searches.single)
+    seed = index.build.cells['audio'].seed
+    recall, n_queries = recall_of_others(searches, seed)
+    tuned = asdict(settings)
+    tuned['questions'], tuned['of'] = tuned.pop('n_queries'), tuned.pop('n_cells') # names in the results file
+    return dict(made_in_s=made_in, tuned=tuned|dict(seed=seed), megabytes=size, **took, recall_of_others=recall,
+                asked=n_queries)
+
+def measure_scan(searches):
+    "LanceDB's scan of all vectors"
+    table = searches.index.build.cells['audio'].table
+    def scan(query):
+        request = table.search(query.audio, vector_column_name='x').distance_type('dot').bypass_vector_index()
+        return request.limit(10).select(['row', '_distance']).to_arrow()
+    return milliseconds(scan, searches.single[:10])
+
+def measure(folder, n, d, n_single):
+    "All ways to search in n vectors"
+    searches = make_searches(make_index(folder, n, d), n_single)
+    vectors = searches.vectors
+    result = dict(n=n, d=d, megabytes=n*d*4/1e6)
+    result['floor'] = milliseconds(lambda query: vectors.sum(), searches.single)
+    result['numpy'] = milliseconds(lambda query: search_numpy(vectors, query.audio), searches.single)
+    result |= measure_exact(searches)
+    result['numpy_float16'] = measure_float16(folder/'float16.npy', vectors, searches.single[:5])
+    result['approximate'] = measure_approximate(searches)
+    result['lancedb_scan'] = measure_scan(searches)
+    median = {name: o['p50'] for name, o in result.items() if isinstance(o, dict) and 'p50' in o}
+    return result|dict(
+        exact_to_floor=median['exact']/median['floor'], scan_to_exact=median['lancedb_scan']/median['exact'],
+        exact_to_approximate=median['exact']/median['approximate'])
+
+def about_machine():
+    versions = {o: version(o) for o in ('numpy', 'lancedb', 'pyarrow')} | dict(python=platform.python_version())
+    return dict(
+        cores=len(os.sched_getaffinity(0)), threads=os.environ.get('OMP_NUM_THREADS', ''), machine=platform.machine(),
+        load_at_end=os.getloadavg()[0], peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024,
+        versions=versions)
+
+def write(path, document):
+    rounded = json.loads(json.dumps(document, default=float), parse_float=lambda o: round(float(o), 3))
+    with atomic_write(path) as tmp: tmp.write_text(json.dumps(rounded, indent=1)+'\n')
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    p.add_argument('--sizes', default='100000x512,1000000x256')
-    p.add_argument('--questions', type=int, default=40, help='one at a time')
-    p.add_argument('--out', default=str(Path(__file__).parents[1]/'results'/'bench_search.json'))
-    a,sizes = p.parse_args(), []
-    for o in a.sizes.split(','):
-        with tempfile.TemporaryDirectory() as tmp: sizes.append(measure(Path(tmp), *map(int, o.split('x')), a.questions))
-        doc = dict(command='python bench/search.py', cores=len(os.sched_getaffinity(0)), threads=os.environ.get('OMP_NUM_THREADS', ''), machine=platform.machine(), load_at_end=os.getloadavg()[0],
-            peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024, versions={o: version(o) for o in ('numpy', 'lancedb', 'pyarrow')} | dict(python=platform.python_version()), sizes=sizes)
-        with atomic_write(a.out) as tmp: tmp.write_text(json.dumps(json.loads(json.dumps(doc, default=float), parse_float=lambda v: round(float(v), 3)), indent=1)+'\n')
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--sizes', default='100000x512,1000000x256', help='vectors x width, with commas between')
+    p.add_argument('--questions', type=int, default=40, help='queries that are asked one at a time')
+    p.add_argument('--out', default=RESULTS/'bench_search.json', help='file of the results')
+    args = p.parse_args()
+    sizes = []
+    for size in args.sizes.split(','):
+        n, d = map(int, size.split('x'))
+        with tempfile.TemporaryDirectory() as tmp: sizes.append(measure(Path(tmp), n, d, args.questions))
+        write(args.out, dict(command='python bench/search.py', **about_machine(), sizes=sizes))
         print(json.dumps(sizes[-1], default=float), flush=True)
 
 if __name__=='__main__': main()
