@@ -22,7 +22,7 @@ def same_pairs(
     columns = rows.transpose(0, 1) if others is None else others.reshape(1, len(others), -1)
     return ((rows==columns) & (rows>=0)).any(-1)
 
-# %% ../../nbs/library/06_learning/30_losses.ipynb #fde97307
+# %% ../../nbs/library/06_learning/30_losses.ipynb #58058595
 @dataclass(frozen=True)
 class Candidates:
     "Cosines of each query with its candidates, and what the candidates are"
@@ -39,7 +39,7 @@ class Memory:
     "Embeddings of earlier clips: more negatives, never positives"
     audio_emb:torch.Tensor # Shape (m, d)
     video_emb:torch.Tensor # Shape (m, d)
-    ignore:torch.Tensor # True where an earlier clip is no negative of a clip in the batch, shape (n, m)
+    ignore:torch.Tensor # True where an earlier clip does not count as a negative, shape (n, m)
 
 # %% ../../nbs/library/06_learning/30_losses.ipynb #d795614a
 def _intra_block(query, positive, ignore):
