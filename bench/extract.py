@@ -1,61 +1,94 @@
-"""Extraction with one worker and with two, and the memory it takes as the number of videos grows: python bench/extract.py
+"""Extraction with one worker and with two: `python bench/extract.py` writes results/bench_extract.json
 
-Writes results/bench_extract.json. The videos are the demo corpus (synthetic, 24 s each), given `--repeat` times under other names, so that
-memory is seen over many. Start-up (imports, weights) is timed apart, by a run over two videos, and taken off the rate. Memory is of the
-command and its workers together (proportional set size would need root: this is resident size, so what they share counts for each),
-sampled five times a second; the four numbers are the greatest in each quarter of the run.
+The videos are the demo corpus (synthetic, 24 s each), `--repeat` times under other names, so that memory is seen over many
+videos. The start (imports, weights) is timed by a run over two videos, and taken off the rate. Memory is resident size,
+of the command and its workers together, so what they share counts for each; it is sampled five times a second, and the
+four numbers are the maxima of the quarters of the run.
 """
-import argparse, json, os, tempfile, threading, time
+import argparse
+import json
+import os
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 import pandas as pd
 import psutil
 from mvrep.core import atomic_write
-from mvrep.corpus.manifest import read_manifest
 from mvrep.corpus.demo import demo_corpus
+from mvrep.corpus.manifest import read_manifest
 from mvrep.features.extraction import extract
 from mvrep.features.store import FeatureStore
 
-def watch(stop, out):
-    "Seconds since the start and gigabytes of this process and its children, until `stop`"
-    me,t = psutil.Process(), time.monotonic()
-    while not stop.wait(.2):
-        size = 0
-        for o in (me, *me.children(recursive=True)):
-            try: size += o.memory_info().rss
-            except psutil.Error: pass
-        out.append((time.monotonic()-t, size/1e9))
+@dataclass(frozen=True)
+class Run:
+    "What a run over a corpus took"
+    seconds:float # Wall time
+    processor_seconds:float # Of the command and its workers
+    gigabytes:list # Most memory in each quarter
+
+def resident_gigabytes(process):
+    "Memory of a process and its children"
+    size = 0
+    for o in (process, *process.children(recursive=True)):
+        try: size += o.memory_info().rss
+        except psutil.Error: pass # it has ended
+    return size/1e9
+
+@contextmanager
+def watched_memory():
+    "Yields a list that grows by `(seconds, gigabytes)` while the block runs"
+    samples, stop = [], threading.Event()
+    process, start = psutil.Process(), time.monotonic()
+    def watch():
+        while not stop.wait(.2): samples.append((time.monotonic()-start, resident_gigabytes(process)))
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try: yield samples
+    finally:
+        stop.set()
+        thread.join()
+
+def cpu_seconds(): return sum(os.times()[:4])
 
 def run(corpus, workers):
-    "Wall seconds, processor seconds, and the memory seen"
-    with tempfile.TemporaryDirectory() as d:
-        stop,seen = threading.Event(), []
-        w = threading.Thread(target=watch, args=(stop, seen))
-        w.start()
-        a,t = os.times(), time.monotonic()
-        count = extract(corpus, FeatureStore(Path(d)), workers=workers, progress=False)
-        wall,b = time.monotonic()-t, os.times()
-        stop.set()
-        w.join()
-        assert count==dict(done=len(corpus), failed=0, skipped=0)
-        quarter = lambda i: round(max(m for s,m in seen if i<=4*s/wall<i+1.01), 2)
-        return wall, sum(b[:4])-sum(a[:4]), [quarter(i) for i in range(4)]
+    "Extract a corpus into a temporary store"
+    with tempfile.TemporaryDirectory() as folder:
+        start, cpu = time.monotonic(), cpu_seconds()
+        with watched_memory() as samples:
+            count = extract(corpus, FeatureStore(Path(folder)), workers=workers, progress=False)
+        seconds = time.monotonic()-start
+    assert count==dict(done=len(corpus), failed=0, skipped=0)
+    def quarter(i): return round(max(gb for t, gb in samples if i<=4*t/seconds<i+1.01), 2)
+    return Run(seconds, cpu_seconds()-cpu, [quarter(i) for i in range(4)])
 
-def main(repeat):
-    one = read_manifest(demo_corpus()/'manifest.csv')
-    corpus = pd.concat([one.assign(video_id=one.video_id+f'-{i}') for i in range(repeat)], ignore_index=True)
-    rows,load = [], os.getloadavg()
+def measure(corpus, workers):
+    "A row of the result"
+    start = run(corpus.iloc[:2], workers).seconds
+    whole, n = run(corpus, workers), len(corpus)
+    return dict(
+        workers=workers, videos=n, start_seconds=round(start, 1), seconds=round(whole.seconds, 1),
+        videos_a_second=round((n-2)/(whole.seconds-start), 3), cpu_seconds_a_video=round(whole.processor_seconds/n, 2),
+        gigabytes_in_each_quarter=whole.gigabytes)
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--repeat', type=int, default=2, help='times that the corpus is extracted')
+    parser.add_argument('--videos', type=int, default=96, help='videos of the corpus')
+    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'bench_extract.json')
+    args = parser.parse_args()
+    videos = read_manifest(demo_corpus(args.videos)/'manifest.csv')
+    copies = [videos.assign(video_id=videos.video_id+f'-{i}') for i in range(args.repeat)]
+    corpus = pd.concat(copies, ignore_index=True)
+    load, rows = [round(o, 1) for o in os.getloadavg()], []
     for workers in (1, 2):
-        start = run(corpus.iloc[:2], workers)[0]
-        wall,cpu,memory = run(corpus, workers)
-        rows.append(dict(workers=workers, videos=len(corpus), start_seconds=round(start, 1), seconds=round(wall, 1), videos_a_second=round((len(corpus)-2)/(wall-start), 3),
-                         cpu_seconds_a_video=round(cpu/len(corpus), 2), gigabytes_in_each_quarter=memory))
+        rows.append(measure(corpus, workers))
         print(rows[-1], flush=True)
     gain = rows[1]['videos_a_second']/rows[0]['videos_a_second']
-    with atomic_write('results/bench_extract.json') as o:
-        o.write_text(json.dumps(dict(command=f'python bench/extract.py --repeat {repeat}', cores=len(os.sched_getaffinity(0)), load_average=[round(o, 1) for o in load],
-            rows=rows, two_workers_to_one=round(gain, 2)), indent=1)+'\n')
+    doc = dict(command=f'python bench/extract.py --repeat {args.repeat}', cores=len(os.sched_getaffinity(0)),
+               load_average=load, rows=rows, two_workers_to_one=round(gain, 2))
+    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(doc, indent=1)+'\n')
 
-if __name__=='__main__':
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--repeat', type=int, default=2)
-    main(p.parse_args().repeat)
+if __name__=='__main__': main()

@@ -1,56 +1,107 @@
-"""Kill `mvrep index` with SIGKILL at random moments, run it again, and compare all it holds with an undisturbed run: python bench/kill.py
+"""Kill `mvrep index` at random moments and compare the result with an undisturbed run: `python bench/kill.py`
 
-Writes results/kill.json. A round is one index folder, killed up to four times and, when it is complete or then, left to end. Every second moment is
-drawn from the whole length of an undisturbed run, most of which is imports; the others come up to a second after a number of new segments, drawn too,
-is on disk. Every column of every row, the videos' metadata, their vectors, the scale and the error table must be equal to the last bit.
+Writes results/kill.json. In a round, an index is killed by SIGKILL up to four times and then left to end. Every second
+moment is drawn from the whole length of an undisturbed run, most of which is imports; the others are up to a second
+after a random number of new segments is on disk. At the end of a round every column of every row, the videos' metadata,
+their vectors, the scale and the error table must equal those of the undisturbed run, to the last bit.
 """
-import json, os, random, sys, tempfile, time
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 import psutil
 from mvrep.core import atomic_write
 
-home = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(home/'tests'))
+root = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(root/'tests'))
 from test_pipeline import corpus, rows, same, start, state, workers
 
-def main(kills=20, seed=0):
-    rng,log = random.Random(seed),[]
-    with tempfile.TemporaryDirectory() as d:
-        d = Path(d)
-        videos = corpus(d/'videos', 8)
-        command = lambda ix: start('index', videos, '--out', ix, '--workers', 2)
-        t = time.monotonic()
-        p = command(d/'calm')
-        out,errs = p.communicate()
-        if p.returncode: sys.exit(errs)
-        length,want,n,rounds,slowest = time.monotonic()-t, state(d/'calm'), 0, 0, 0.
-        while n<kills:
-            ix,rounds = d/f'round-{rounds}', rounds+1
-            for k in range(5):
-                last = k==4 or n>=kills or rows(ix)==len(want[0])
-                todo = None if last else rng.randint(rows(ix)+1, len(want[0]))
-                p,t,moment,late = command(ix), time.monotonic(), rng.uniform(0, length), rng.random()
-                if last: p.wait()
-                elif k%2==0: # deep in the work
-                    while p.poll() is None and rows(ix)<todo: time.sleep(.02)
-                    if p.poll() is None: time.sleep(late)
-                else:
-                    while p.poll() is None and time.monotonic()-t<moment: time.sleep(.02)
-                moment = time.monotonic()-t
-                left = workers(p) if p.poll() is None else []
-                p.kill()
-                errs = p.communicate()[1]
-                if p.returncode==0: break
-                if p.returncode!=-9: sys.exit(f'ended with {p.returncode}\n{errs}')
-                n,t = n+1, time.monotonic()
-                alive = psutil.wait_procs(left, timeout=60)[1]
-                slowest = max(slowest, time.monotonic()-t if left else 0.)
-                log.append(dict(round=rounds, second=round(moment, 1), workers=len(left), workers_left_after_a_minute=len(alive), segments_on_disk=rows(ix)))
-                print(log[-1], flush=True)
-            same(state(ix), want)
-            print(f'round {rounds}: the same as undisturbed', flush=True)
-    with atomic_write(home/'results/kill.json') as o: o.write_text(json.dumps(dict(command='python bench/kill.py', seed=seed, videos=8, segments=len(want[0]),
-        undisturbed_seconds=round(length, 1), kills=n, rounds_that_ended_with_exactly_the_rows_of_an_undisturbed_run=rounds, rounds=rounds,
-        slowest_end_of_a_worker_seconds=round(slowest, 2), log=log), indent=1)+'\n')
+@dataclass
+class Trial:
+    "An undisturbed run, and the kills so far"
+    videos:Path # Folder of videos
+    wanted:tuple # State of the undisturbed index
+    seconds:float # How long that took
+    rng:random.Random # Of the moments
+    most_kills:int # When to stop
+    log:list = field(default_factory=list) # One entry per kill
+    slowest:float = 0. # Longest time a worker outlived a kill, seconds
+
+    @property
+    def segments(self): return len(self.wanted[0])
+
+def command(videos, index): return start('index', videos, '--out', index, '--workers', 2)
+
+def undisturbed(folder, n_videos, seed, kills):
+    "Index the videos once"
+    videos = corpus(folder/'videos', n_videos)
+    begin = time.monotonic()
+    process = command(videos, folder/'calm')
+    errors = process.communicate()[1]
+    if process.returncode: sys.exit(errors)
+    return Trial(videos, state(folder/'calm'), time.monotonic()-begin, random.Random(seed), kills)
+
+def wait_in_the_work(process, index, segments, delay):
+    "Until a number of segments is on disk and a delay has passed, or the process has ended"
+    while process.poll() is None and rows(index)<segments: time.sleep(.02)
+    if process.poll() is None: time.sleep(delay)
+
+def wait_anywhere(process, seconds):
+    "Until some seconds have passed, or the process has ended"
+    stop = time.monotonic()+seconds
+    while process.poll() is None and time.monotonic()<stop: time.sleep(.02)
+
+def kill(trial, process, index, number, begin):
+    "Kill a run and its log entry; False if it had ended by itself"
+    seconds = time.monotonic()-begin
+    left = workers(process) if process.poll() is None else []
+    process.kill()
+    errors = process.communicate()[1]
+    if process.returncode==0: return False
+    if process.returncode!=-9: sys.exit(f'ended with {process.returncode}\n{errors}')
+    killed = time.monotonic()
+    alive = psutil.wait_procs(left, timeout=60)[1]
+    if left: trial.slowest = max(trial.slowest, time.monotonic()-killed)
+    trial.log.append(dict(round=number, second=round(seconds, 1), workers=len(left), workers_left_after_a_minute=len(alive),
+                          segments_on_disk=rows(index)))
+    print(trial.log[-1], flush=True)
+    return True
+
+def play_round(trial, index, number):
+    "Kill a run up to four times, then let it end"
+    for k in range(5):
+        is_last = k==4 or len(trial.log)>=trial.most_kills or rows(index)==trial.segments
+        segments = None if is_last else trial.rng.randint(rows(index)+1, trial.segments)
+        moment, delay = trial.rng.uniform(0, trial.seconds), trial.rng.random()
+        process, begin = command(trial.videos, index), time.monotonic()
+        if is_last: process.wait()
+        elif k%2==0: wait_in_the_work(process, index, segments, delay)
+        else: wait_anywhere(process, moment)
+        if not kill(trial, process, index, number, begin): break
+    same(state(index), trial.wanted)
+    print(f'round {number}: the same as undisturbed', flush=True)
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--kills', type=int, default=20)
+    parser.add_argument('--videos', type=int, default=8)
+    parser.add_argument('--out', type=Path, default=root/'results'/'kill.json')
+    args = parser.parse_args()
+    seed, n_rounds = 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        trial = undisturbed(Path(folder), args.videos, seed, args.kills)
+        while len(trial.log)<args.kills:
+            n_rounds += 1
+            play_round(trial, Path(folder)/f'round-{n_rounds}', n_rounds)
+    doc = dict(
+        command='python bench/kill.py', seed=seed, videos=args.videos, segments=trial.segments,
+        undisturbed_seconds=round(trial.seconds, 1), kills=len(trial.log),
+        rounds_that_ended_with_exactly_the_rows_of_an_undisturbed_run=n_rounds, rounds=n_rounds,
+        slowest_end_of_a_worker_seconds=round(trial.slowest, 2), log=trial.log)
+    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(doc, indent=1)+'\n')
 
 if __name__=='__main__': main()

@@ -1,52 +1,84 @@
 """Are ranks over a large gallery found in bounded memory? `python bench/ranks.py` writes results/bench_ranks.json
 
-`embedding_ranks` works in tiles; the obvious way makes the whole matrix of similarities and asks `ranks` for both directions. Both get the same made-up unit vectors
-of 256 numbers, at a size where the matrix fits, and must agree; then all of `retrieval_metrics` at a size where it does not. Each is measured in a process of its own."""
-import argparse, json, os, resource, subprocess, sys, time
+`embedding_ranks` works in tiles; the obvious way computes the whole similarity matrix and asks `ranks` for both
+directions. Both get the same synthetic unit vectors of 256 numbers, at a size at which the matrix fits, and must agree.
+Then all of `retrieval_metrics` is measured at a size at which it does not. Each runs in a process of its own.
+"""
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
 from pathlib import Path
-import numpy as np, torch
+import numpy as np
+import torch
+import torch.nn.functional as F
 from mvrep.core import atomic_write
 from mvrep.metrics.ranking import embedding_ranks, ranks, retrieval_metrics
 
-def vectors(n, d=256, seed=0):
-    "Made-up pairs of unit vectors at a cosine of about .2, each of shape (n, d)"
-    g = torch.Generator().manual_seed(seed)
-    unit = lambda x: torch.nn.functional.normalize(x, dim=1)
-    a = unit(torch.randn(n, d, generator=g))
-    return a, unit(.2*a+unit(torch.randn(n, d, generator=g)))
+SEED, WIDTH = 0, 256
 
-def medians(r): return dict(audio_to_video_median_rank=float(np.median(r[0])), video_to_audio_median_rank=float(np.median(r[1])), sum_of_ranks=float(r[0].sum()+r[1].sum()))
-def matrix(a, v):
-    s = a@v.T
-    return medians((ranks(s), ranks(s.T)))
-def tiles(a, v): return medians(embedding_ranks(a, v))
-def metrics(a, v): return retrieval_metrics(a, v)
+def vectors(n):
+    "Pairs of synthetic unit vectors with a cosine of about .2, each of shape (n, 256)"
+    generator = torch.Generator().manual_seed(SEED)
+    def draw(): return F.normalize(torch.randn(n, WIDTH, generator=generator), dim=1)
+    audio = draw()
+    return audio, F.normalize(.2*audio+draw(), dim=1)
 
-def one(way, n, threads):
-    "What one process does"
+def summary(audio_to_video, video_to_audio):
+    return dict(audio_to_video_median_rank=float(np.median(audio_to_video)),
+                video_to_audio_median_rank=float(np.median(video_to_audio)),
+                sum_of_ranks=float(audio_to_video.sum()+video_to_audio.sum()))
+
+def matrix(audio, video):
+    "Ranks from the whole matrix"
+    sim = audio@video.T
+    return summary(ranks(sim), ranks(sim.T))
+
+def tiles(audio, video): return summary(*embedding_ranks(audio, video))
+
+WAYS = dict(matrix=matrix, tiles=tiles, metrics=retrieval_metrics)
+
+def gigabytes(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20 # the most so far
+
+def measure(way, n, threads):
+    "What one process does: the result with its time and memory"
     torch.set_num_threads(threads)
-    a,v = vectors(n)
-    tiles(a[:64], v[:64])
-    memory = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
-    before,t,c = memory(), time.perf_counter(), time.process_time()
-    res = way(a, v)
-    spent = dict(seconds=time.perf_counter()-t, processor_seconds=time.process_time()-c, gigabytes_beyond_vectors=memory()-before, gigabytes_of_matrix=4*n*n/2**30)
-    print(json.dumps(dict(way=way.__name__, n=n, **{k: round(o, 3) for k,o in (spent|res).items()})))
+    audio, video = vectors(n)
+    tiles(audio[:64], video[:64]) # imports and first calls
+    before = gigabytes()
+    start, cpu = time.perf_counter(), time.process_time()
+    result = WAYS[way](audio, video)
+    spent = dict(seconds=time.perf_counter()-start, processor_seconds=time.process_time()-cpu,
+                 gigabytes_beyond_vectors=gigabytes()-before, gigabytes_of_matrix=4*n*n/2**30)
+    return dict(way=way, n=n)|{k: round(v, 3) for k, v in (spent|result).items()}
 
-if __name__=='__main__':
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--small', type=int, default=16_000)
-    p.add_argument('--large', type=int, default=100_000)
-    p.add_argument('--threads', type=int, default=2)
-    p.add_argument('--one', help='matrix, tiles or metrics: measure this one, at --small')
-    o = p.parse_args()
-    if o.one: one(globals()[o.one], o.small, o.threads)
-    else:
-        def run(way, n): return json.loads(subprocess.run([sys.executable, __file__, '--one', way, '--small', str(n), '--threads', str(o.threads)], check=True, capture_output=True, text=True).stdout)
-        load,rows = [round(x, 1) for x in os.getloadavg()], []
-        for way,n in (('matrix', o.small), ('tiles', o.small), ('metrics', o.large)):
-            rows.append(run(way, n))
-            print(rows[-1], flush=True)
-        assert abs(rows[0]['sum_of_ranks']-rows[1]['sum_of_ranks'])<1e-6*rows[0]['sum_of_ranks'] # rounding may tie a pair in one way and not in the other
-        with atomic_write(Path(__file__).parents[1]/'results'/'bench_ranks.json') as f:
-            f.write_text(json.dumps(dict(command=f'python bench/ranks.py --small {o.small} --large {o.large} --threads {o.threads}', seed=0, width=256, cores=os.cpu_count(), load_average=load, rows=rows), indent=1))
+def in_process(way, n, threads):
+    "Measure in a process of its own"
+    command = [sys.executable, __file__, '--one', way, '--small', str(n), '--threads', str(threads)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--small', type=int, default=16_000, help='pairs at which the matrix fits')
+    parser.add_argument('--large', type=int, default=100_000, help='pairs at which it does not')
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'bench_ranks.json')
+    parser.add_argument('--one', choices=list(WAYS), help='measure this way at --small and print it')
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args.one, args.small, args.threads)))
+        return
+    load, rows = [round(o, 1) for o in os.getloadavg()], []
+    for way, n in (('matrix', args.small), ('tiles', args.small), ('metrics', args.large)):
+        rows.append(in_process(way, n, args.threads))
+        print(rows[-1], flush=True)
+    by_matrix, by_tiles = (o['sum_of_ranks'] for o in rows[:2])
+    assert abs(by_matrix-by_tiles)<1e-6*by_matrix # rounding may tie a pair in one way and not in the other
+    command = f'python bench/ranks.py --small {args.small} --large {args.large} --threads {args.threads}'
+    doc = dict(command=command, seed=SEED, width=WIDTH, cores=os.cpu_count(), load_average=load, rows=rows)
+    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(doc, indent=1))
+
+if __name__=='__main__': main()
