@@ -1,8 +1,8 @@
 """Extraction with one worker and with two: `python bench/extract.py` writes results/bench_extract.json
 
-The videos are the demo corpus (synthetic, 24 s each), `--repeat` times under other names, so that memory is seen over many
-videos. The start (imports, weights) is timed by a run over two videos, and taken off the rate. Memory is resident size,
-of the command and its workers together, so what they share counts for each; it is sampled five times a second, and the
+The videos are the demo corpus (synthetic, 24 s each), `--repeat` times under other names, so that memory is measured
+over many videos. A run over two videos times the start (imports, weights), which is subtracted. Memory is the resident
+size of the command and its workers, so pages that they share count for each. It is sampled five times a second, and the
 four numbers are the maxima of the quarters of the run.
 """
 import argparse

@@ -56,7 +56,7 @@ def wait_anywhere(process, seconds):
     while process.poll() is None and time.monotonic()<stop: time.sleep(.02)
 
 def kill(trial, process, index, number, begin):
-    "Kill a run and its log entry; False if it had ended by itself"
+    "Kill a run and log it; returns False if the run had already ended"
     seconds = time.monotonic()-begin
     left = workers(process) if process.poll() is None else []
     process.kill()
@@ -66,8 +66,9 @@ def kill(trial, process, index, number, begin):
     killed = time.monotonic()
     alive = psutil.wait_procs(left, timeout=60)[1]
     if left: trial.slowest = max(trial.slowest, time.monotonic()-killed)
-    trial.log.append(dict(round=number, second=round(seconds, 1), workers=len(left), workers_left_after_a_minute=len(alive),
-                          segments_on_disk=rows(index)))
+    trial.log.append(dict(
+        round=number, second=round(seconds, 1), workers=len(left), workers_left_after_a_minute=len(alive),
+        segments_on_disk=rows(index)))
     print(trial.log[-1], flush=True)
     return True
 

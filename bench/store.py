@@ -74,7 +74,8 @@ def fill(engine, folder, n):
     t = np.array(milliseconds)-content_ms
     tenth = max(1, n//10)
     return dict(
-        commit_ms_median=np.median(t), commit_ms_p95=np.percentile(t, 95), commit_ms_max=t.max(), commit_ms_mean=t.mean(),
+        commit_ms_median=np.median(t), commit_ms_p95=np.percentile(t, 95), commit_ms_max=t.max(),
+        commit_ms_mean=t.mean(),
         cpu_ms_a_commit=1000*processor/n-content_ms, growth=np.median(t[-tenth:])/np.median(t[:tenth]),
         last_tidy_s=last_tidy, mib_before_tidy=before, mib=mib(folder), memory_mib=memory(), memory_before_mib=base)
 

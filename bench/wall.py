@@ -1,35 +1,66 @@
-"""Wall time of the two commands in a clean clone of the last commit, with a new environment, and what the demo measured.
+"""Wall time of `make demo` and `make test` in a clean clone of the last commit, with a new environment
 
-    python bench/wall.py            writes results/wall.json and results/demo.json
-    python bench/wall.py demo       only make demo; the test's entry in results/wall.json stays (or test, the other way round)
+    python bench/wall.py            writes results/wall.json, and results/demo.json with what the demo measured
+    python bench/wall.py demo       runs only `make demo`; the entry of `make test` in results/wall.json stays
 """
-import json, os, re, subprocess, sys, tempfile, time
+import argparse
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
 from pathlib import Path
+from mvrep.core import atomic_write
 
 root = Path(__file__).resolve().parents[1]
 
-def timed(cmd, cwd, home):
-    t = time.time()
-    r = subprocess.run(cmd, cwd=cwd, env={**os.environ, 'MVREP_HOME': str(home)}, capture_output=True, text=True)
-    if r.returncode: raise SystemExit(f'{" ".join(cmd)} failed:\n{r.stdout[-4000:]}\n{r.stderr[-4000:]}')
-    return round(time.time()-t, 1), r.stdout
+def run(command, clone, home):
+    "Seconds and output of a command in the clone, with `home` for downloads; exits with the output if it fails"
+    start = time.monotonic()
+    done = subprocess.run(command, cwd=clone, env={**os.environ, 'MVREP_HOME': str(home)}, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f'{" ".join(command)} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}')
+    return round(time.monotonic()-start, 1), done.stdout
 
-def save(name, o): (root/'results'/f'{name}.json').write_text(json.dumps(o, indent=1)+'\n')
+def save(path, doc):
+    with atomic_write(path) as tmp: tmp.write_text(json.dumps(doc, indent=1)+'\n')
 
-which,file = sys.argv[1:] or ['demo', 'test'], root/'results'/'wall.json'
-out = json.loads(file.read_text()) if file.exists() else dict(command='python bench/wall.py')
-with tempfile.TemporaryDirectory() as d:
-    clone, home = Path(d)/'mvrep', Path(d)/'home'
-    subprocess.run(['git', 'clone', '-q', root, clone], check=True)
-    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=clone, capture_output=True, text=True).stdout.strip()
-    setup = timed(['make', '.venv/.stamp'], clone, home)[0]
-    for o in which:
-        load = round(os.getloadavg()[0], 2)
-        seconds,said = timed(['make', o], clone, home)
-        out[o] = dict(seconds=seconds, setup_seconds=setup, commit=commit, cores=len(os.sched_getaffinity(0)), load_before=load)
-        if o=='test': out[o]['tests'] = re.findall(r'=+ (.*(?:passed|failed).*?) =+', said)[-1]
-        if o=='demo':
-            found = json.loads(timed(['.venv/bin/mvrep', 'demo', '--json'], clone, home)[1]) # all is there: it only measures again
-            save('demo', dict(command='python bench/wall.py', corpus='synthetic, mvrep demo', videos=found['indexed'], commit=commit, scores=found['scores']))
-        save('wall', out)
-print(json.dumps(out, indent=1))
+def commit_of(clone):
+    command = ['git', 'rev-parse', '--short', 'HEAD']
+    return subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True).stdout.strip()
+
+def demo_scores(clone, home, commit):
+    "What the demo measured; everything is there after `make demo`, so the command only measures again"
+    found = json.loads(run(['.venv/bin/mvrep', 'demo', '--json'], clone, home)[1])
+    return dict(command='python bench/wall.py', corpus='synthetic, mvrep demo', videos=found['indexed'], commit=commit,
+                scores=found['scores'])
+
+def measure(target, clone, home, about):
+    "Entry of a target of the Makefile"
+    load = round(os.getloadavg()[0], 2)
+    seconds, output = run(['make', target], clone, home)
+    entry = dict(seconds=seconds)|about|dict(cores=len(os.sched_getaffinity(0)), load_before=load)
+    if target=='test': entry['tests'] = re.findall(r'=+ (.*(?:passed|failed).*?) =+', output)[-1]
+    return entry
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('targets', nargs='*', metavar='demo|test', help='what is timed; both by default')
+    parser.add_argument('--out', type=Path, default=root/'results', help='folder of the two files')
+    args = parser.parse_args()
+    targets = args.targets or ['demo', 'test']
+    if unknown := set(targets)-{'demo', 'test'}: parser.error(f'demo or test, not {", ".join(sorted(unknown))}')
+    path = args.out/'wall.json'
+    doc = json.loads(path.read_text()) if path.exists() else dict(command='python bench/wall.py')
+    with tempfile.TemporaryDirectory() as folder:
+        clone, home = Path(folder)/'mvrep', Path(folder)/'home'
+        subprocess.run(['git', 'clone', '-q', root, clone], check=True)
+        about = dict(setup_seconds=run(['make', '.venv/.stamp'], clone, home)[0], commit=commit_of(clone))
+        for target in targets:
+            doc[target] = measure(target, clone, home, about)
+            if target=='demo': save(args.out/'demo.json', demo_scores(clone, home, about['commit']))
+            save(path, doc)
+    print(json.dumps(doc, indent=1))
+
+if __name__=='__main__': main()

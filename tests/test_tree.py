@@ -1,11 +1,17 @@
 "What is committed is what the notebooks make: clean notebooks, exported modules, README"
-import hashlib, os, sys
+import os
+import re
+import sys
 from pathlib import Path
 from conftest import root, sh
+from mvrep.core import sha256
 
 bin = Path(sys.executable).parent
 
-def digest(folder): return {str(o.relative_to(folder)): hashlib.sha256(o.read_bytes()).hexdigest() for o in sorted(folder.rglob('*')) if o.is_file() and '__pycache__' not in o.parts}
+def digest(folder):
+    "{path: hash of the file} of a folder"
+    files = [o for o in folder.rglob('*') if o.is_file() and '__pycache__' not in o.parts]
+    return {str(o.relative_to(folder)): sha256(o) for o in sorted(files)}
 
 def changed(tree, *command):
     "Files that differ after a command that should change nothing"
@@ -25,7 +31,6 @@ def test_readme_is_made_from_index(tree):
     assert changed(tree, sys.executable, 'docs/build.py', '--readme')==[], 'run make docs'
 
 def test_readme_is_short_and_its_links_lead_somewhere():
-    import re
     text = (root/'README.md').read_text(encoding='utf-8')
     links = [o for o in re.findall(r'\]\(([^)]+)\)', text) if '://' not in o and o[0]!='#']
     assert links and [o for o in links if not (root/o.split('#')[0]).exists()]==[]

@@ -8,11 +8,11 @@ __all__ = []
 # %% ../../nbs/library/06_learning/00_learning.ipynb #f6d9e825
 from ..core import public_names
 
-# %% ../../nbs/library/06_learning/00_learning.ipynb #6c9a79f4
+# %% ../../nbs/library/06_learning/00_learning.ipynb #c9306781
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'heads': ['ProjectionHead', 'TwoTowers', 'Frozen', 'autoencoder_init'],
-    'fusion': ['pad_segments', 'masked_mean', 'MeanPool', 'AttentionPool', 'time_positions', 'SegmentTransformer', 'MeanFusion',
-               'ConcatFusion', 'GatedFusion', 'drop_modality', 'CrossAttentionFusion'],
+    'fusion': ['pad_segments', 'masked_mean', 'MeanPool', 'AttentionPool', 'time_positions', 'SegmentTransformer',
+               'MeanFusion', 'ConcatFusion', 'GatedFusion', 'drop_modality', 'CrossAttentionFusion'],
     'losses': ['same_pairs', 'Candidates', 'Memory', 'PairLoss', 'info_nce', 'VeldkampLoss', 'ClipLoss', 'NTXentLoss',
                'SigmoidLoss'],
     'margin_losses': ['ContrastiveLoss', 'TripletMarginLoss', 'DISTANCES', 'MINING'],
@@ -27,7 +27,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'training': ['TrainingModule', 'Run', 'run_name', 'run_history', 'make_trainer', 'quiet_lightning', 'prepare_model',
                  'train_model'],
     'evaluation': ['evaluate_model'],
-    'recipes': ['published_ranks', 'array_data', 'with_test', 'fit_in_memory', 'measure', 'score', 'THESIS_TABLE', 'LADDER'],
+    'recipes': ['published_ranks', 'array_data', 'with_test', 'fit_in_memory', 'measure', 'score', 'THESIS_TABLE',
+                'LADDER'],
     'muvi_views': ['sound_curves', 'picture_curves', 'windows', 'sound_style', 'picture_style', 'sound_views',
                    'picture_views'],
     'muvi_retrieval': ['cca', 'fit_view', 'apply_view', 'fit_weights', 'MuViRetrieval', 'all_views', 'fit_retrieval'],
