@@ -8,8 +8,8 @@ users     Simulated users of the synthetic videos: content against popularity an
 clips     Ten seconds of one modality look for the other modality of their video, and for the moment, by a model that
           was trained on other artists: recommend_clips.csv.
 
-Tables go into the folder `--out`, results/ by default. The synthetic videos are generated and encoded when they are first
-needed, which takes some minutes, unless `--index` names an index to use instead."""
+Tables go into the folder `--out`, results/ by default. The synthetic videos are generated and encoded when they are
+first needed, which takes some minutes, unless `--index` names an index to use instead."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 import argparse
@@ -158,8 +158,9 @@ def run_users(args):
     index = open_index(args.index)
     items, vectors = list(index.build.video_ids), item_vectors(index)
     log, _ = read_interactions(simulate_log(index.videos, 300, 10), items)
-    content = {f'{by}, {how}': by_content(item_vectors(index, by), items, how) for by in WAYS for how in ('mean', 'max')}
-    tables = []
+    content, tables = {}, []
+    for by in WAYS:
+        for how in ('mean', 'max'): content[f'{by}, {how}'] = by_content(item_vectors(index, by), items, how)
     for split, (train, test) in dict(last=leave_last(log), later=hold_out(log), cold=cold_items(log, .3)).items():
         recommenders = content|dict(popularity=by_popularity(train, items), chance=by_chance(items))
         candidates = sorted(set(test.item)) if split=='cold' else None
@@ -243,7 +244,8 @@ def summarise_clips(clips, n_videos):
     ranges = zip(measures(x), *bootstrap_interval(x, measures))
     names = ('median_rank', 'median_rank_not_trained_on', 'within_2s', 'seconds_off')
     values = {}
-    for name, (value, low, high) in zip(names, ranges): values |= {name: value, f'{name}_low': low, f'{name}_high': high}
+    for name, (value, low, high) in zip(names, ranges):
+        values |= {name: value, f'{name}_low': low, f'{name}_high': high}
     pool = clips.pool_held_out.mean()
     values |= dict(
         chance_median_rank=(n_videos+1)/2, median_rank_by_fit=clips.rank_by_fit.median(), pool_not_trained_on=pool,

@@ -1,7 +1,7 @@
 """How fast search is, beside other ways: `python bench/search.py`
 
-Unit-norm vectors in clusters of 100 are generated from a seed, 100,000 x 512 and 1,000,000 x 256, float32 on disk. One run
-measures on the same queries:
+Unit-norm vectors in clusters of 100 are generated from a seed, 100,000 x 512 and 1,000,000 x 256, float32 on disk. One
+run measures on the same queries:
 
 floor              numpy reads the mapped matrix once: a sum
 numpy              the product with the matrix, and the best ten

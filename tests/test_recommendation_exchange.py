@@ -82,8 +82,8 @@ def write_all(folder, log, videos, vectors):
 
 def test_videos_without_vectors_are_refused(tmp_path, data):
     log, videos, vectors = data
-    writers = [*write_all(tmp_path, log, videos, vectors[:3]), lambda: write_parquet(tmp_path, log, videos, vectors[:3])]
-    for write in writers:
+    few = vectors[:3]
+    for write in (*write_all(tmp_path, log, videos, few), lambda: write_parquet(tmp_path, log, videos, few)):
         with pytest.raises(ValueError, match='20 items and 3 vectors'): write()
     for write in write_all(tmp_path, log, videos[:3], vectors[:3]):
         with pytest.raises(ValueError, match='no vector for'): write()
