@@ -10,7 +10,7 @@ from mvrep.core import MODALITIES
 from mvrep.explore.qualitative import draw_segments, draw_videos, list_overlap, segment_neighbours, video_neighbours
 from mvrep.explore.qualitative_page import PageContent, show_qualitative_page, write_qualitative_page
 from mvrep.index.indexing import tiny_index
-from browser import browser_test, chromium, flags
+from browser import accessibility_violations, browser_test, chromium, flags
 
 @pytest.fixture(scope='module')
 def index(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('qualitative'))
@@ -156,3 +156,10 @@ def test_clips_play_inside_a_notebook(browser, index, tmp_path):
         if player.evaluate('v => v.currentTime>.2 && v.webkitAudioDecodedByteCount>0'): break
         page.wait_for_timeout(100)
     assert player.evaluate('v => v.currentTime>.2')
+
+@browser_test
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_the_page_is_accessible(browser, index, tmp_path, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(write_qualitative_page(index, tmp_path/'page.html', PageContent(videos=2, segments=1)).as_uri())
+    assert accessibility_violations(page)==[]

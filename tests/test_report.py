@@ -10,7 +10,7 @@ from conftest import sh
 from mvrep.explore.report import DEMO_NOTE, known_text, label_column, neighbour_precision, pick_seeds, write_report
 from mvrep.index.indexing import tiny_index
 from mvrep.metrics.ranking import precision_at_k
-from browser import browser_test, chromium, flags
+from browser import accessibility_violations, browser_test, chromium, flags
 
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'">'
 
@@ -142,11 +142,18 @@ def test_report_is_not_wider_than_a_phone(page):
     page.set_viewport_size(dict(width=390, height=800))
     assert page.evaluate('document.documentElement.scrollWidth')<=390
 
+@browser_test
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_report_is_accessible(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    assert accessibility_violations(page)==[]
+
 # The command
 
 def test_demo_command(tmp_path):
-    said = sh(sys.executable, '-c', 'from mvrep.cli.main import main; main()', 'demo', '--out', tmp_path/'demo', '--n', 12, '--json', env=dict(os.environ, OMP_NUM_THREADS='1'))
-    found = json.loads(said)
+    command = [sys.executable, '-c', 'from mvrep.cli.main import main; main()', 'demo', '--out', tmp_path/'demo']
+    found = json.loads(sh(*command, '--n', 12, '--json', env=dict(os.environ, OMP_NUM_THREADS='1')))
     assert (found['done'], found['failed'], found['indexed'])==(12, 0, 12)
-    assert [o['by'] for o in found['scores']]==['audio', 'video', 'joint'] and all(0<o['chance']<1 and o['pool']==11 for o in found['scores'])
+    assert [o['by'] for o in found['scores']]==['audio', 'video', 'joint']
+    assert all(0<o['chance']<1 and o['pool']==11 for o in found['scores'])
     assert (tmp_path/'demo'/'report.html').read_text().count('data:video/mp4')==18
