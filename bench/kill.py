@@ -18,13 +18,15 @@ from mvrep.core import atomic_write
 
 root = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(root/'tests'))
-from test_pipeline import corpus, rows, same, start, state, workers
+from commands import start
+from media_files import SHORT_GOP, make
+from test_pipeline import Content, assert_same, content_of, n_committed, workers_of
 
 @dataclass
 class Trial:
     "An undisturbed run, and the kills so far"
     videos:Path # Folder of videos
-    wanted:tuple # State of the undisturbed index
+    expected:Content # Of the undisturbed index
     seconds:float # How long that took
     rng:random.Random # Of the moments
     most_kills:int # When to stop
@@ -32,22 +34,30 @@ class Trial:
     slowest:float = 0. # Longest time a worker outlived a kill, seconds
 
     @property
-    def segments(self): return len(self.wanted[0])
+    def segments(self): return len(self.expected.tables['segments'])
 
-def command(videos, index): return start('index', videos, '--out', index, '--workers', 2)
+def make_videos(folder, n):
+    "Different videos; the second takes longer than the others"
+    folder.mkdir()
+    for i in range(n):
+        seconds = 40 if i==1 else 2+i
+        make(folder/f'v{i}.mp4', seconds=seconds, options=SHORT_GOP, sr=32000+i%2*12100)
+    return folder
+
+def start_index(videos, index): return start('index', videos, '--out', index, '--workers', 2)
 
 def undisturbed(folder, n_videos, seed, kills):
     "Index the videos once"
-    videos = corpus(folder/'videos', n_videos)
+    videos = make_videos(folder/'videos', n_videos)
     begin = time.monotonic()
-    process = command(videos, folder/'calm')
+    process = start_index(videos, folder/'undisturbed')
     errors = process.communicate()[1]
     if process.returncode: sys.exit(errors)
-    return Trial(videos, state(folder/'calm'), time.monotonic()-begin, random.Random(seed), kills)
+    return Trial(videos, content_of(folder/'undisturbed'), time.monotonic()-begin, random.Random(seed), kills)
 
 def wait_in_the_work(process, index, segments, delay):
     "Until a number of segments is on disk and a delay has passed, or the process has ended"
-    while process.poll() is None and rows(index)<segments: time.sleep(.02)
+    while process.poll() is None and n_committed(index)<segments: time.sleep(.02)
     if process.poll() is None: time.sleep(delay)
 
 def wait_anywhere(process, seconds):
@@ -58,7 +68,7 @@ def wait_anywhere(process, seconds):
 def kill(trial, process, index, number, begin):
     "Kill a run and log it; returns False if the run had already ended"
     seconds = time.monotonic()-begin
-    left = workers(process) if process.poll() is None else []
+    left = workers_of(process) if process.poll() is None else []
     process.kill()
     errors = process.communicate()[1]
     if process.returncode==0: return False
@@ -68,22 +78,22 @@ def kill(trial, process, index, number, begin):
     if left: trial.slowest = max(trial.slowest, time.monotonic()-killed)
     trial.log.append(dict(
         round=number, second=round(seconds, 1), workers=len(left), workers_left_after_a_minute=len(alive),
-        segments_on_disk=rows(index)))
+        segments_on_disk=n_committed(index)))
     print(trial.log[-1], flush=True)
     return True
 
 def play_round(trial, index, number):
     "Kill a run up to four times, then let it end"
     for k in range(5):
-        is_last = k==4 or len(trial.log)>=trial.most_kills or rows(index)==trial.segments
-        segments = None if is_last else trial.rng.randint(rows(index)+1, trial.segments)
+        is_last = k==4 or len(trial.log)>=trial.most_kills or n_committed(index)==trial.segments
+        segments = None if is_last else trial.rng.randint(n_committed(index)+1, trial.segments)
         moment, delay = trial.rng.uniform(0, trial.seconds), trial.rng.random()
-        process, begin = command(trial.videos, index), time.monotonic()
+        process, begin = start_index(trial.videos, index), time.monotonic()
         if is_last: process.wait()
         elif k%2==0: wait_in_the_work(process, index, segments, delay)
         else: wait_anywhere(process, moment)
         if not kill(trial, process, index, number, begin): break
-    same(state(index), trial.wanted)
+    assert_same(content_of(index), trial.expected)
     print(f'round {number}: the same as undisturbed', flush=True)
 
 def main():
