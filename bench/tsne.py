@@ -76,7 +76,8 @@ def about():
     return dict(
         vectors='synthetic, 40 groups, 256 dimensions, seed 0', seconds='processor seconds, one thread',
         openTSNE=openTSNE.__version__, sklearn=sklearn.__version__, python=platform.python_version(),
-        trustworthiness='10 neighbours, pool: a sample of 2000 (seed 0); after 250 iterations the map is still contracted')
+        trustworthiness='10 neighbours, pool: a sample of 2000 (seed 0); '
+            'after 250 iterations the map is still contracted')
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

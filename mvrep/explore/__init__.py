@@ -8,14 +8,39 @@ __all__ = []
 # %% ../../nbs/library/11_explore/00_explore.ipynb #9abbecdf
 from ..core import public_names
 
-# %% ../../nbs/library/11_explore/00_explore.ipynb #439d7063
+# %% ../../nbs/library/11_explore/00_explore.ipynb #9a8a69cf
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'positions': ['check_perplexity', 'Positions', 'fit_positions', 'place_new'],
-    'tsne': ['LEVELS', 'map_vectors', 'Map', 'write_map', 'fit_tsne', 'StaleMap', 'load_tsne', 'map_quality'],
+    'tsne': [
+        'LEVELS', 'map_vectors', 'Map', 'write_map', 'fit_tsne', 'StaleMap', 'load_tsne',
+        'map_quality'],
     'plots': ['PALETTE', 'RAMP', 'GREY', 'Coloring', 'color_by', 'color_columns', 'plot_map'],
-    'diagrams': ['plot_schemes', 'plot_model', 'TrainingCrop', 'training_crop', 'plot_crop', 'plot_pairs'],
+    'diagrams': [
+        'plot_schemes', 'plot_model', 'TrainingCrop', 'training_crop', 'plot_crop', 'plot_pairs'],
     'packing': ['one_line', 'pack_points'],
-    'points': ['SHORT', 'Span', 'Neighbours', 'Points'],
+    'points': ['SHORT', 'Points', 'Span', 'Neighbours'],
     'explorer': ['View', 'read_view', 'Explorer'],
-    'static_page': ['MAX_SEGMENTS', 'page_level', 'VideoClips', 'clip_name', 'cut_page_clips', 'render_page', 'write_page'],
+    'static_page': [
+        'MAX_SEGMENTS', 'page_level', 'VideoClips', 'clip_name', 'cut_page_clips',
+        'render_page', 'write_page'],
+    'report': [
+        'DEMO_NOTE', 'label_column', 'neighbour_precision', 'pick_seeds', 'data_uri',
+        'sheet_uri', 'known_text', 'render_template', 'write_report'],
+    'qualitative': [
+        'COMPARED', 'draw_videos', 'draw_segments', 'video_neighbours', 'segment_neighbours',
+        'list_overlap'],
+    'qualitative_page': [
+        'SMALL_PAGE', 'PageContent', 'write_qualitative_page', 'show_qualitative_page'],
+    'listening': [
+        'CHOICES', 'Trial', 'Sheet', 'Pair', 'Key', 'make_sheet', 'save_sheet', 'read_sheet',
+        'read_key', 'Answer', 'read_answers', 'Listening'],
+    'listening_scores': ['score_answers'],
+    'listening_form': ['clips_of', 'ListeningForm'],
+    'catalogue': [
+        'SEARCHED', 'CARD_COLUMNS', 'catalogue_version', 'Catalogue', 'open_catalogue',
+        'find_videos', 'video_card', 'neighbour_cards'],
+    'uploads': ['NO_ENCODERS', 'Uploads'],
+    'app': [
+        'POLICY', 'HEADERS', 'N_NEIGHBOURS', 'Guard', 'Answers', 'find_route', 'card_route',
+        'similar_route', 'media_route', 'upload_route', 'make_app', 'serve'],
 })

@@ -41,7 +41,7 @@ def _empty(ax, title, width, height):
     ax.title.set_fontsize(8)
     ax.axis('off')
 
-# %% ../../nbs/library/11_explore/16_diagrams.ipynb #40791699
+# %% ../../nbs/library/11_explore/16_diagrams.ipynb #64de78f2
 def _draw_fusion(ax):
     _empty(ax, '(a) fusion', 3, 3.5)
     for x, modality in enumerate(MODALITIES):
@@ -56,9 +56,9 @@ def _draw_contrast(ax):
     for x in range(4):
         modality = MODALITIES[x%2]
         _chain(ax, 2*x, [f'{modality} {x//2+1}', f'{modality} layers', 'embedding'], _COLORS[modality])
-    link = dict(arrowstyle='<->', connectionstyle='arc3,rad=-.35', lw=1.5)
     for left, right, color in ((0, 1, _PULL), (2, 3, _PULL), (1, 2, _PUSH), (0, 3, _PUSH)):
-        _arrow(ax, (2*left, 2.3), (2*right, 2.3), **link|dict(color=color, connectionstyle=f'arc3,rad={-.5/(right-left)}'))
+        bend = f'arc3,rad={-.5/(right-left)}'
+        _arrow(ax, (2*left, 2.3), (2*right, 2.3), arrowstyle='<->', lw=1.5, color=color, connectionstyle=bend)
 
 def plot_schemes(): # `PIL.Image.Image`
     "Plot fusion and contrastive learning side by side (figure 1 of the thesis)."
@@ -120,7 +120,7 @@ def training_crop(
     return TrainingCrop(frames[0], tuple(corner.tolist()), start+float(samples[0])/16000, y[samples],
                         spatial_crop(kept, size, seed))
 
-# %% ../../nbs/library/11_explore/16_diagrams.ipynb #3165b3a0
+# %% ../../nbs/library/11_explore/16_diagrams.ipynb #d184d299
 def _show(ax, frame, title):
     ax.imshow(frame)
     ax.set(xticks=[], yticks=[])
@@ -134,7 +134,7 @@ def plot_crop(
     """Plot a frame with the square that is cut from it, the frame that a network is shown, and its audio (figure 4 of
     the thesis). Raises `MediaError` if the file lacks audio or video, or cannot be read."""
     crop = training_crop(path, start, seed=seed)
-    fig = Figure(figsize=(6, 1.8), dpi=100, layout='constrained')
+    fig = Figure(figsize=(6, 1.8), dpi=80, layout='constrained')
     left, middle, right = fig.subplots(1, 3)
     _show(left, crop.frame, f'in the file, {clock(start)}')
     top, left_edge = crop.corner
@@ -146,7 +146,7 @@ def plot_crop(
     for axis in (right.xaxis, right.yaxis): axis.label.set_size(7)
     return figure_image(fig)
 
-# %% ../../nbs/library/11_explore/16_diagrams.ipynb #d3eeb09b
+# %% ../../nbs/library/11_explore/16_diagrams.ipynb #ad9baa7a
 def _cosines(index, video_ids):
     "Cosines of the audio (rows) and the video (columns) of some videos; None if they share no space"
     if index.build.model is None: return None
@@ -174,7 +174,7 @@ def plot_pairs(
     Raises `MediaError` if a file cannot be read, `KeyError` for a video that is not in the index."""
     n, first = len(video_ids), index.store.keys().drop_duplicates('video_id').set_index('video_id').start
     crops = [training_crop(index.videos.path[o], first[o], seed=seed+i) for i, o in enumerate(video_ids)]
-    fig = Figure(figsize=(.8*n+1.2, .7*n+.8), dpi=100, layout='constrained')
+    fig = Figure(figsize=(.8*n+1.2, .7*n+.8), dpi=80, layout='constrained')
     grid = fig.add_gridspec(n+1, n+1)
     for i, crop in enumerate(crops):
         _show(fig.add_subplot(grid[0, i+1]), crop.frames[0], '')
