@@ -18,7 +18,8 @@ root = Path(__file__).resolve().parents[1]
 def run(command, clone, home):
     "Seconds and output of a command in the clone, with `home` for downloads; exits with the output if it fails"
     start = time.monotonic()
-    done = subprocess.run(command, cwd=clone, env={**os.environ, 'MVREP_HOME': str(home)}, capture_output=True, text=True)
+    env = os.environ|dict(MVREP_HOME=str(home))
+    done = subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f'{" ".join(command)} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}')
     return round(time.monotonic()-start, 1), done.stdout

@@ -22,8 +22,9 @@ def encoded():
 @pytest.fixture(scope='module')
 def features(encoded):
     "{modality: standardised features of all segments}"
-    raw = {o: np.concatenate([feats[column] for feats in encoded.values()]) for o, column in COLUMNS.items()}
-    return {o: standardise(feats, fit_scale(feats)) for o, feats in raw.items()}
+    def of(column): return np.concatenate([o[column] for o in encoded.values()])
+    def standardised(feats): return standardise(feats, fit_scale(feats))
+    return {modality: standardised(of(column)) for modality, column in COLUMNS.items()}
 
 @pytest.fixture(scope='module')
 def video_ids(encoded): return np.repeat(list(encoded), [len(o[COLUMNS['audio']]) for o in encoded.values()])
