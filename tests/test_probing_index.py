@@ -49,6 +49,11 @@ def test_tags_of_the_demo_videos(index):
 def test_one_modality(index):
     assert [o['by'] for o in probe_index(index, 'tags', 'audio', seeds=1)['results']]==['audio']
 
+def test_a_column_of_the_users_own_is_a_target(index):
+    videos = index.videos.assign(shelf=[i%2+1 for i in range(12)])
+    report = probe_index(SimpleNamespace(folder='', videos=videos, store=index.store, build=index.build), 'shelf', 'video')
+    assert report['classes']==['1', '2'] and report['target']=='shelf'
+
 def test_a_trained_model_adds_inputs(index):
     model = SimpleNamespace(about=dict(split={index.build.video_ids[0]: 'train'}))
     emb = {modality: np.array(index.build.embeddings[modality])[:, :32] for modality in ('audio', 'video')}
@@ -60,7 +65,7 @@ def test_a_trained_model_adds_inputs(index):
 
 def test_what_cannot_be_probed(index, tmp_path):
     with pytest.raises(ValueError, match='fewer than two classes'): probe_index(index, 'genre')
-    with pytest.raises(ValueError, match="target='colour'"): probe_index(index, 'colour')
+    with pytest.raises(ValueError, match="target='colour': want a column of the manifest: "): probe_index(index, 'colour')
     with pytest.raises(ValueError, match="by='smell'"): probe_index(index, 'genre', 'smell')
     empty = create_index(tmp_path/'new', (), dict(audio='a', video='b'))
     with pytest.raises(ValueError, match='has no videos yet'): probe_index(empty, 'genre')

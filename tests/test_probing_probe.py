@@ -157,6 +157,13 @@ def test_a_class_that_was_not_in_training_counts_as_missed(data):
         warnings.simplefilter('error')
         probe.score(x[TEST], y[TEST])
 
+def test_a_probe_shows_what_it_has_learned(data, tags):
+    x, y, _ = data
+    assert repr(Probe('knn'))=="Probe('knn'), not trained"
+    assert repr(Probe().fit(x, y))=="Probe('linear'): 3 classes (calm, loud, sad) from 12 features"
+    probe = Probe('knn').fit(x[:, :1], np.arange(120)%6)
+    assert repr(probe)=="Probe('knn'): 6 classes (0, 1, 2, 3, 4, …) from 1 feature"
+
 # Files
 
 @pytest.mark.parametrize('kind', KINDS)

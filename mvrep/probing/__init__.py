@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'probe': ['Probe', 'KINDS', 'best_threshold'],
     'cross_validation': ['Protocol', 'Labels', 'FoldPredictions', 'fuse_probabilities', 'predict_folds',
                          'evaluate_predictions', 'cross_validate'],
-    'index': ['video_features', 'TARGETS', 'THESIS_INPUTS', 'probe_index'],
+    'index': ['video_features', 'THESIS_INPUTS', 'probe_index'],
     'tags': ['TAGGERS', 'musicnn_tags', 'tag_catalogue'],
     'emotion': ['EmotionNet', 'train_emotion', 'late_fusion'],
     'emotion_matching': ['best_shares', 'right_share', 'emotion_report', 'nearest_music', 'nearest_report',

@@ -54,10 +54,10 @@ def best_threshold(
     best = int(f1.argmax())
     return float(sorted_probs[best:best+2].mean())
 
-# %% ../../nbs/library/08_probing/20_probe.ipynb #d64fceb3
+# %% ../../nbs/library/08_probing/20_probe.ipynb #731d8f47
 KINDS = dict(linear=fit_linear, mlp=fit_mlp, knn=fit_knn)
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Probe:
     "Learns one class an item, or some of several tags, from features. Raises `ValueError` for an unknown `kind`."
     kind:str='linear' # 'linear', 'mlp' or 'knn'
@@ -65,12 +65,19 @@ class Probe:
     classes:list=field(default_factory=list, init=False) # What was learned, shape (k,)
     multilabel:bool=field(default=False, init=False) # Whether an item can have several classes
     notes:list=field(default_factory=list, init=False) # What is unusual about the training data, one sentence each
-    units:np.ndarray|None=field(default=None, init=False, repr=False) # Mean and factor of each feature, shape (2, f)
-    params:dict=field(default_factory=dict, init=False, repr=False) # {name: array} of the classifier
-    thresholds:np.ndarray|None=field(default=None, init=False, repr=False) # Of tags, shape (k,); empty for classes
+    units:np.ndarray|None=field(default=None, init=False) # Mean and factor of each feature, shape (2, f)
+    params:dict=field(default_factory=dict, init=False) # {name: array} of the classifier
+    thresholds:np.ndarray|None=field(default=None, init=False) # Of tags, shape (k,); empty for classes
 
     def __post_init__(self):
         if self.kind not in KINDS: raise ValueError(f'kind={self.kind!r}: want one of {", ".join(KINDS)}')
+
+    def __repr__(self):
+        if self.units is None: return f'Probe({self.kind!r}), not trained'
+        singular, plural = ('tag', 'tags') if self.multilabel else ('class', 'classes')
+        names = [str(o) for o in self.classes[:5]]+['…']*(len(self.classes)>5)
+        classes, feats = count_of(len(self.classes), singular, plural), count_of(self.units.shape[1], 'feature')
+        return f'Probe({self.kind!r}): {classes} ({", ".join(names)}) from {feats}'
 
 def _check_labels(y, names=None):
     "Labels, shape (n,), or yes and no of each tag, shape (n, k)"
