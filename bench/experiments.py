@@ -1,142 +1,222 @@
-"""The thesis' experiments again, its rank beside the right one, and the way from its recipe to ours: `MVREP_SHARED=DIR python bench/experiments.py`
+"""The experiments of the thesis again, its rank beside the right one, and one change after the other to our recipe
 
-Writes results/table1.csv, results/ladder.csv and results/experiments_baselines.csv. DIR holds `muvi_sync/`. Each row is trained once a fold, with a seed of its own
-each time; `--rounds` deals the folds again, for models without a transformer. All rows of one fold see the same training, validation and test videos. Demo videos
-are made and encoded once, and kept in the data folder. `--part table1`, `ladder`, `baselines` makes one file only, `demo` makes only the demo videos."""
+MVREP_SHARED=DIR python bench/experiments.py [--part table1|ladder|baselines|demo] [--rounds N] [--out DIR]
+
+Writes table1.csv, ladder.csv and experiments_baselines.csv. DIR holds `muvi_sync/`. Each row is trained once for each
+fold, with a seed of its own. `--rounds` distributes artists over folds again, for models without a transformer. All
+rows of one fold have the same training, validation and test videos. The demo videos are generated and encoded once
+and cached; `--part demo` does only that.
+"""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import argparse, tempfile, time
+import argparse
+import tempfile
+import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-import numpy as np, pandas as pd, torch
-from mvrep.core import atomic_write, cached
+import numpy as np
+import pandas as pd
+import torch
+from mvrep.core import MODALITIES, atomic_write, cached
 from mvrep.corpus.demo import demo_corpus
-from mvrep.learning.recipes import array_data, fit_in_memory, LADDER, measure, score, THESIS_TABLE, with_test
-from mvrep.features.extraction import encode_video
-from mvrep.encoders.registry import load_encoder, PRESETS
-from mvrep.learning.losses import VeldkampLoss
-from mvrep.media.read import read_audio
 from mvrep.corpus.folds import artist_folds
 from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
+from mvrep.encoders.registry import PRESETS, load_encoder
+from mvrep.features.extraction import encode_video
 from mvrep.learning.config import RECIPES
-from muvi_retrieval import pooled, ridge
+from mvrep.learning.data import TrainingData
+from mvrep.learning.losses import VeldkampLoss
+from mvrep.learning.recipes import LADDER, THESIS_TABLE, array_data, fit_in_memory, measure, score, with_test
+from mvrep.media.read import read_audio
+from muvi_retrieval import pooled_cca, ridge_regression
 
 torch.set_num_threads(1)
 RESULTS = Path(__file__).parents[1]/'results'
-N,SECONDS,COUPLINGS = 192, 6., (0., .5, 1.)
-BASE = replace(RECIPES['thesis'], batch_size=64) # a thousand videos a batch want more videos than there are
-MEASURES = [f'{s}_{m}' for s in ('video_to_audio', 'audio_to_video') for m in ('median_rank', 'R@10')]
-KEEP = ['loss', 'published_video_to_audio_median_rank', 'published_audio_to_video_median_rank', *MEASURES]
+N_DEMO, SECONDS = 192, 6.
+COUPLINGS = (0., .5, 1.)
+BASE = replace(RECIPES['thesis'], batch_size=64) # there are fewer videos than the thousand of a batch of the thesis
+RANKS = [f'{direction}_median_rank' for direction in ('video_to_audio', 'audio_to_video')]
+SPREAD = ['loss', *(f'published_{o}' for o in RANKS), RANKS[0], 'video_to_audio_R@10', RANKS[1], 'audio_to_video_R@10']
+FIXED = ['loss_chance', 'loss_floor', 'chance_median_rank', 'chance_R@10', 'pool_size', 'epochs']
 
-def encode(folder, corpora, encoders):
-    "Features of the one segment of each demo video: sound once, since the song does not depend on the coupling, pictures of each corpus"
-    a,v = encoders
-    files = lambda c: sorted((corpora[c]/'videos').glob('*.mp4'))
-    songs = [read_audio(files(c)[0]) for c in corpora]
+@dataclass(frozen=True)
+class VideoSet:
+    "Videos to train and test on"
+    name:str # 'demo' or 'MuVi-Sync'
+    coupling:float|None # How much the frames of demo videos know of their songs, 0 to 1; None for real videos
+    n_folds:int # Parts that share no artist
+    data:TrainingData # All of them in the training split
+
+    def folds(self, n_rounds):
+        "Seed, and data with splits, for each fold of each round"
+        for number in range(n_rounds):
+            for i, test in enumerate(artist_folds(self.data.groups['artist'], self.n_folds, number)):
+                yield self.n_folds*number+i, with_test(self.data, test, number)
+
+# Features
+
+def encode_one(path, encoder): return encode_video(path, path.stem, [encoder])[1][encoder.column][0]
+
+def encode_demo(folder, corpora, encoders):
+    "Features of the one segment of each demo video: audio once, since songs do not depend on the coupling"
+    audio_encoder, video_encoder = encoders
+    paths = {coupling: sorted((corpus/'videos').glob('*.mp4')) for coupling, corpus in corpora.items()}
+    songs = [read_audio(o[0]) for o in paths.values()]
     assert all((o==songs[0]).all() for o in songs)
-    one = lambda p, e: encode_video(p, p.stem, [e])[1][e.column][0]
-    x = dict(audio=np.stack([one(p, a) for p in files(1.)]), **{f'video_{c}': np.stack([one(p, v) for p in files(c)]) for c in corpora})
-    np.savez(folder/'features.npz', **x)
+    feats = dict(audio=np.stack([encode_one(o, audio_encoder) for o in paths[1.]]))
+    for coupling, files in paths.items():
+        feats[f'video_{coupling}'] = np.stack([encode_one(o, video_encoder) for o in files])
+    np.savez(folder/'features.npz', **feats)
 
 def demo_features():
-    "Names of artists, and features by name: `audio`, `video_0.0` …"
-    corpora,encoders = {c: demo_corpus(N, SECONDS, c) for c in COUPLINGS}, [load_encoder(o) for o in PRESETS['offline']]
-    folder = cached(lambda d: encode(d, corpora, encoders), 'experiments', *(o.name for o in corpora.values()), *(e.made_by for e in encoders))
-    with np.load(folder/'features.npz') as z: x = {k: z[k] for k in z.files}
-    return pd.read_csv(corpora[1.]/'manifest.csv').artist.tolist(), x
+    "Artists of the demo videos, and features by name: `audio`, `video_0.0` …"
+    corpora = {coupling: demo_corpus(N_DEMO, SECONDS, coupling) for coupling in COUPLINGS}
+    encoders = [load_encoder(o) for o in PRESETS['offline']]
+    make = partial(encode_demo, corpora=corpora, encoders=encoders)
+    names = [o.name for o in corpora.values()]
+    folder = cached(make, 'experiments', *names, *(o.made_by for o in encoders))
+    with np.load(folder/'features.npz') as z: feats = {name: z[name] for name in z.files}
+    return pd.read_csv(corpora[1.]/'manifest.csv').artist.tolist(), feats
 
-def sets(folder, shared):
-    "Name, coupling, folds and data of each set of videos; five segments of 30 s of each real video, one of 5 s of each demo video"
-    artists,x = demo_features()
-    for c in COUPLINGS:
-        (folder/f'{c}').mkdir()
-        yield 'demo', c, 4, array_data(folder/f'{c}', dict(audio=x['audio'], video=x[f'video_{c}']), np.arange(N), np.zeros(N), artists)
+def demo_sets(folder):
+    "The demo videos at each coupling, one segment each"
+    artists, feats = demo_features()
+    for coupling in COUPLINGS:
+        (folder/f'{coupling}').mkdir()
+        both = dict(audio=feats['audio'], video=feats[f'video_{coupling}'])
+        data = array_data(folder/f'{coupling}', both, np.arange(N_DEMO), np.zeros(N_DEMO), artists)
+        yield VideoSet('demo', coupling, 4, data)
+
+def muvi_set(folder, shared):
+    "The real videos, five segments of 30 s each, of three windows of 10 s"
     data = load_muvi(next((shared/'muvi_sync').glob('*.npz'))).cut(150)
-    keys,*sides = segment_features(data)
-    assert (keys.groupby('video_id').size()==15).all() # so that no video tells by its length
-    a,v = (o.reshape(-1, 3, o.shape[1]).mean(1) for o in sides)
-    yield 'MuVi-Sync', None, 5, array_data(folder, dict(audio=a, video=v), keys.video_id[::3], keys.start[::3], read_artists(shared/'muvi_sync'/'labels'/'meta_harmonix.csv', data.video_ids))
+    keys, *feats = segment_features(data)
+    assert (keys.groupby('video_id').size()==15).all() # so that the length of a video says nothing
+    means = [o.reshape(-1, 3, o.shape[1]).mean(1) for o in feats]
+    artists = read_artists(shared/'muvi_sync'/'labels'/'meta_harmonix.csv', data.video_ids)
+    data = array_data(folder, dict(zip(MODALITIES, means)), keys.video_id[::3], keys.start[::3], artists)
+    return VideoSet('MuVi-Sync', None, 5, data)
 
-def parts(data, k, rounds):
-    "Seed and data with parts, for each fold of each round"
-    for r in range(rounds):
-        for i,te in enumerate(artist_folds(data.groups['artist'], k, r)): yield k*r+i, with_test(data, te, r)
+# Tables
 
 def summary(rows, by):
     "Means and standard deviations over models"
-    g = pd.DataFrame(rows).groupby(by, sort=False, dropna=False)
-    fixed = g[[o for o in ('loss_chance', 'loss_floor', 'chance_median_rank', 'chance_R@10', 'pool_size', 'epochs') if o in rows[0]]].mean()
-    spread = [g[o].agg(['mean', 'std']).set_axis([o, f'{o}_sd'], axis=1) for o in KEEP if o in rows[0]]
-    return pd.concat([g.size().rename('models'), fixed, *spread], axis=1).round(3).reset_index()
+    groups = pd.DataFrame(rows).groupby(by, sort=False, dropna=False)
+    parts = [groups.size().rename('models'), groups[[o for o in FIXED if o in rows[0]]].mean()]
+    for name in SPREAD:
+        if name in rows[0]: parts.append(groups[name].agg(['mean', 'std']).set_axis([name, f'{name}_sd'], axis=1))
+    return pd.concat(parts, axis=1).round(3).reset_index()
 
-def write(df, name):
-    with atomic_write(RESULTS/name) as f: df.to_csv(f, index=False)
-    print(df.to_string(), flush=True)
+def write(table, path):
+    "Write a table and print it"
+    with atomic_write(path) as f: table.to_csv(f, index=False)
+    print(table.to_string(), flush=True)
 
-def table1(all_sets, rounds):
-    "All six rows of the thesis on all sets of videos, under the numbers it gives"
+def quoted(row):
+    "A row of the thesis, with chance and floor of its loss"
+    loss = VeldkampLoss(row.change.get('temperature', 1.))
+    floor = loss.floor(1000, nonnegative=not row.change.get('single_sided'))
+    published = {f'published_{o}': row.median_rank for o in RANKS}
+    return dict(data='thesis, quoted', row=row.name, loss=row.loss, loss_chance=loss.chance(1000), loss_floor=floor,
+                chance_median_rank=500.5, pool_size=1000, **published)
+
+def table1(sets, options):
+    "All six rows of the thesis on all sets of videos, below the numbers that the thesis gives"
     rows = []
-    for name,coupling,k,data in all_sets:
-        for row,*_,change in THESIS_TABLE:
-            for seed,d in parts(data, k, rounds):
-                task = fit_in_memory(d, replace(BASE, **change, seed=seed))
-                rows.append(dict(data=name, coupling=coupling, row=row, epochs=task.best[2]) | score(task, d))
-            print(name, coupling, row, flush=True)
-    said = [dict(data='thesis, quoted', row=row, loss=l, published_video_to_audio_median_rank=r, published_audio_to_video_median_rank=r, chance_median_rank=500.5, pool_size=1000,
-        loss_chance=VeldkampLoss(c.get('temperature', 1.)).chance(1000), loss_floor=VeldkampLoss(c.get('temperature', 1.)).floor(1000, nonnegative=not c.get('single_sided'))) for row,l,r,c in THESIS_TABLE]
-    out = summary(rows, ['data', 'coupling', 'row'])
-    write(pd.concat([pd.DataFrame(said).round(3), out])[out.columns], 'table1.csv')
+    for videos in sets:
+        for row in THESIS_TABLE:
+            for seed, data in videos.folds(options.rounds):
+                task = fit_in_memory(data, replace(BASE, **row.change, seed=seed))
+                about = dict(data=videos.name, coupling=videos.coupling, row=row.name, epochs=task.best.n_epochs)
+                rows.append(about|score(task, data))
+            print(videos.name, videos.coupling, row.name, flush=True)
+    made = summary(rows, ['data', 'coupling', 'row'])
+    thesis = pd.DataFrame([quoted(o) for o in THESIS_TABLE]).round(3)
+    write(pd.concat([thesis, made])[made.columns], options.out/'table1.csv')
+
+@dataclass(frozen=True)
+class Climb:
+    "All rungs of the ladder on one fold"
+    name:str # Of the set of videos
+    coupling:float|None # Of the set of videos
+    seed:int # Of the models
+    data:TrainingData # With splits
+    repeated:bool # Whether this is a later round, in which no transformer is trained
+
+def can_stand(rung, job):
+    "Whether a rung is tried: all segments need more than one, transformers are trained once"
+    one_segment = len(job.data.rows)==len(job.data.video_ids)
+    if one_segment and rung.segments=='all': return False
+    return not (job.repeated and rung.settings.get('track'))
 
 def climb_one(job):
     "All rungs on one fold"
-    name,coupling,seed,d,again = job
     torch.set_num_threads(1)
-    rows,made,ranks,single = [], {}, {}, len(d.rows)==len(d.ids)
-    for rung,after,change,segments in LADDER:
-        config = replace(BASE, **change, seed=seed)
-        if single and segments=='all' or again and config.track: continue
-        if config not in made: made[config] = fit_in_memory(d, config)
-        r = dict(data=name, coupling=coupling, rung=rung, after=after, epochs=made[config].best[2]) | score(made[config], d, segments)
-        ranks[rung] = np.mean([r['video_to_audio_median_rank'], r['audio_to_video_median_rank']])
-        rows.append(r | dict(change=ranks[rung]-ranks.get(after, np.nan)))
-        print(name, seed, rung, ranks[rung], flush=True)
+    tasks, medians = {}, {}
+    rows = []
+    for rung in LADDER:
+        if not can_stand(rung, job): continue
+        config = replace(BASE, **rung.settings, seed=job.seed)
+        if config not in tasks: tasks[config] = fit_in_memory(job.data, config)
+        scores = score(tasks[config], job.data, rung.segments)
+        medians[rung.name] = np.mean([scores[o] for o in RANKS])
+        about = dict(data=job.name, coupling=job.coupling, rung=rung.name, after=rung.after,
+                     epochs=tasks[config].best.n_epochs)
+        rows.append(about|scores|dict(change=medians[rung.name]-medians.get(rung.after, np.nan)))
+        print(job.name, job.seed, rung.name, medians[rung.name], flush=True)
     return rows
 
-def climb(all_sets, rounds, workers):
-    "The ladder on the real videos, and on the demo videos as far as one segment a video allows"
-    jobs = [(name, coupling, seed, d, seed>=k) for name,coupling,k,data in all_sets if coupling in (1., None) for seed,d in parts(data, k, rounds)]
-    with ProcessPoolExecutor(workers, get_context('spawn')) as pool: rows = [r for o in pool.map(climb_one, jobs[::-1]) for r in o]
-    order = {o[0]: i for i,o in enumerate(LADDER)}
-    rows.sort(key=lambda r: (r['data'], order[r['rung']]))
+def ladder(sets, options):
+    "The ladder on the real videos, and on the demo videos as far as one segment per video allows"
+    jobs = []
+    for videos in sets:
+        if videos.coupling not in (1., None): continue
+        for seed, data in videos.folds(options.rounds):
+            jobs.append(Climb(videos.name, videos.coupling, seed, data, seed>=videos.n_folds))
+    with ProcessPoolExecutor(options.workers, get_context('spawn')) as pool:
+        rows = [row for fold_rows in pool.map(climb_one, jobs[::-1]) for row in fold_rows]
+    order = {rung.name: i for i, rung in enumerate(LADDER)}
+    rows.sort(key=lambda row: (row['data'], order[row['rung']]))
     by = ['data', 'coupling', 'rung', 'after']
-    g = pd.DataFrame(rows).groupby(by, sort=False, dropna=False).change
-    write(summary(rows, by).assign(change=g.mean().round(3).to_numpy(), change_se=g.sem().round(3).to_numpy()), 'ladder.csv')
+    change = pd.DataFrame(rows).groupby(by, sort=False, dropna=False).change
+    gains = dict(change=change.mean().round(3).to_numpy(), change_se=change.sem().round(3).to_numpy())
+    write(summary(rows, by).assign(**gains), options.out/'ladder.csv')
 
-def baselines(all_sets, rounds):
+def segment_means(data, modality):
+    "Mean features of the segments of each video, shape (n_videos, f)"
+    return pd.DataFrame(np.load(data.paths[modality]).astype(float)).groupby(data.video_index).mean().to_numpy()
+
+def baselines(sets, options):
     "Closed forms on the means of the same segments of the same videos"
     rows = []
-    for name,coupling,k,data in all_sets:
-        n = np.bincount(data.video_index)[:,None]
-        x,y = (np.stack([np.bincount(data.video_index, o) for o in np.load(p).T], 1)/n for p in data.paths.values())
-        for seed,d in parts(data, k, rounds):
-            tr,te = (np.flatnonzero(d.split==o) for o in ('train', 'test'))
-            for row,f in dict(CCA=pooled, ridge=ridge).items():
-                rows.append(dict(data=name, coupling=coupling, row=row) | measure(*f(x, y, tr)(te)))
-    write(summary(rows, ['data', 'coupling', 'row']), 'experiments_baselines.csv')
+    for videos in sets:
+        means = [segment_means(videos.data, o) for o in MODALITIES]
+        for _, data in videos.folds(options.rounds):
+            train, test = (np.flatnonzero(data.split==o) for o in ('train', 'test'))
+            for name, fit in dict(CCA=pooled_cca, ridge=ridge_regression).items():
+                about = dict(data=videos.name, coupling=videos.coupling, row=name)
+                rows.append(about|measure(*fit(*means, train)(test)))
+    write(summary(rows, ['data', 'coupling', 'row']), options.out/'experiments_baselines.csv')
 
-if __name__=='__main__':
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--rounds', type=int, default=1)
+PARTS = dict(baselines=baselines, ladder=ladder, table1=table1)
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--part', default='all', choices=('all', 'demo', *PARTS), help='make one table only')
+    p.add_argument('--rounds', type=int, default=1, help='how many times artists are distributed over folds')
     p.add_argument('--workers', type=int, default=1, help='processes for the ladder')
-    p.add_argument('--part', default='all', choices=['all', 'demo', 'table1', 'ladder', 'baselines'])
-    o = p.parse_args()
-    if o.part=='demo': demo_features()
-    else:
-        t,c = time.time(), time.process_time()
-        with tempfile.TemporaryDirectory() as folder:
-            found = list(sets(Path(folder), Path(os.environ['MVREP_SHARED'])))
-            for name,f in dict(baselines=baselines, ladder=lambda *a: climb(*a, o.workers), table1=table1).items():
-                if o.part in (name, 'all'): f(found, o.rounds)
-                print(f'{name}: {time.time()-t:.0f} s, {time.process_time()-c:.0f} s of processor so far', flush=True)
+    p.add_argument('--out', type=Path, default=RESULTS, help='folder for the tables')
+    options = p.parse_args()
+    if options.part=='demo': return demo_features()
+    start = time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        sets = [*demo_sets(Path(folder)), muvi_set(Path(folder), Path(os.environ['MVREP_SHARED']))]
+        for name, make in PARTS.items():
+            if options.part not in (name, 'all'): continue
+            make(sets, options)
+            print(f'{name}: {time.time()-start:.0f} s so far', flush=True)
+
+if __name__=='__main__': main()

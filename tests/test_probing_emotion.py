@@ -221,7 +221,7 @@ def test_the_same_seed_gives_the_same_space(task):
 
 def test_pairs_that_cannot_be_trained(task):
     audio, video, names = (o[:12] for o in task)
-    with pytest.raises(ValueError, match='want two classes'): fit_pairs(audio, video, ['Sad']*12, how=SMALL)
+    with pytest.raises(ValueError, match='want at least two classes'): fit_pairs(audio, video, ['Sad']*12, how=SMALL)
     with pytest.raises(ValueError, match='a label for each'): fit_pairs(audio, video, names[:3], how=SMALL)
     with pytest.raises(ValueError, match='NaN'): fit_pairs(audio*np.nan, video, names, how=SMALL)
 

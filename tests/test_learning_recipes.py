@@ -1,0 +1,131 @@
+"Recipes of the thesis: the published rank formula, the ladder, training in memory against `train_model`, scores"
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+import pandas as pd
+import pytest
+from mvrep.corpus.folds import artist_folds
+from mvrep.learning.config import RECIPES
+from mvrep.learning.recipes import (LADDER, THESIS_TABLE, array_data, fit_in_memory, measure, published_ranks, score,
+                                    with_test)
+from mvrep.learning.losses import VeldkampLoss
+from mvrep.learning.training import train_model
+from mvrep.metrics.ranking import ranks
+
+SMALL = dict(batch_size=24, hidden_dim=64)
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    "Synthetic: 120 videos with three segments, whose audio and video share six hidden numbers"
+    rng = np.random.default_rng(0)
+    hidden = np.repeat(rng.normal(size=(120, 6)), 3, 0)
+    feats = {}
+    for modality, width in dict(audio=24, video=16).items():
+        signal = (hidden+.7*rng.normal(size=hidden.shape))@rng.normal(size=(6, width))
+        feats[modality] = signal+rng.normal(size=(360, width))
+    artists = [f'artist {i//3}' for i in range(120)]
+    start = np.tile(np.arange(3)*5., 120)
+    data = array_data(tmp_path_factory.mktemp('data'), feats, np.repeat(np.arange(120), 3), start, artists)
+    return with_test(data, artist_folds(data.groups['artist'], 4, 0)[0])
+
+# Published ranks
+
+@pytest.fixture(scope='module')
+def sims():
+    rng = np.random.default_rng(0)
+    perfect, random = (rng.uniform(-1, .9, (1000, 1000)) for _ in range(2))
+    np.fill_diagonal(perfect, 1.)
+    return dict(perfect=perfect, random=random)
+
+def test_published_ranks_are_near_half_for_any_similarity(sims):
+    assert np.median(ranks(sims['perfect']))==1 and np.median(ranks(sims['random']))>400
+    for sim in sims.values():
+        for published in published_ranks(sim): assert 400<np.median(published)<600
+
+def test_published_ranks_do_not_move_with_the_true_rank(sims):
+    right, published = [], []
+    for noise in np.linspace(0, 1, 5):
+        sim = (1-noise)*np.eye(1000)+noise*sims['random']
+        right.append(np.median(ranks(sim)))
+        published.append(np.median(published_ranks(sim)[0]))
+    assert min(right)==1 and max(right)>400
+    assert max(abs(o-500) for o in published)<60
+
+# Table 1 and the ladder
+
+def test_quoted_losses_are_below_chance():
+    for row in THESIS_TABLE:
+        loss = VeldkampLoss(row.change.get('temperature', 1.))
+        assert loss.floor(1000, nonnegative=not row.change.get('single_sided'))<row.loss<loss.chance(1000)
+
+def test_each_rung_is_one_change():
+    rungs = {o.name: o for o in LADDER}
+    base = replace(RECIPES['thesis'], batch_size=64)
+    assert len(rungs)==len(LADDER)==13 and LADDER[0].settings=={}
+    for rung in LADDER[1:]:
+        below = rungs[rung.after]
+        changed = {k for k, v in rung.settings.items() if v!=below.settings.get(k, getattr(base, k))}
+        allowed = dict(temperature={'loss', 'temperature'}) | {
+            'slower optimiser': {'lr', 'weight_decay', 'decay'}}
+        larger = rung.name.startswith('larger batches')
+        expected = {'batch_size', 'passes'} if larger else allowed.get(rung.name)
+        if expected: assert changed==expected
+        else: assert len(changed)+(rung.segments!=below.segments)==1
+
+# Data
+
+def test_no_artist_is_in_two_splits(data):
+    parts = [set(data.groups['artist'][data.split==o]) for o in ('train', 'valid', 'test')]
+    assert sum(map(len, parts))==len(set.union(*parts))==40
+
+def test_arrays_that_do_not_fit(tmp_path):
+    with pytest.raises(ValueError, match='an artist for each of 2 videos'):
+        array_data(tmp_path, {}, ['a', 'b'], np.zeros(2), ['x'])
+    with pytest.raises(ValueError, match='sort the rows by video'):
+        array_data(tmp_path, {}, ['a', 'b', 'a'], np.zeros(3), ['x', 'y'])
+
+# Training and scores
+
+@pytest.mark.parametrize('recipe', ['thesis', 'aligned'])
+def test_training_in_memory_is_training(data, recipe, tmp_path):
+    config = replace(RECIPES[recipe], max_epochs=3, **SMALL)
+    task, model = fit_in_memory(data, config), train_model(data, config, tmp_path)
+    assert (task.best.epoch, task.best.n_epochs)==(model.about['epoch'], model.about['epochs'])
+    assert abs(task.best.loss-model.about['valid_loss'])<1e-5
+    x = data.load('audio', data.part('test')).numpy()
+    np.testing.assert_allclose(task.model.embed_segments('audio', x), model.embed_segments('audio', x), atol=1e-4)
+
+def test_a_loss_that_is_not_a_number(data):
+    with pytest.raises(ValueError, match='a lower lr'):
+        fit_in_memory(data, replace(RECIPES['aligned'], lr=1e30, max_epochs=3, **SMALL))
+
+def test_scores_follow_what_was_learned(data):
+    config = replace(RECIPES['thesis'], **SMALL)
+    trained = score(fit_in_memory(data, config), data)
+    untrained = score(fit_in_memory(data, replace(config, lr=0., max_epochs=1)), data)
+    assert trained['loss_floor']<trained['loss']<trained['loss_chance']
+    assert trained['video_to_audio_median_rank']<untrained['video_to_audio_median_rank']/2
+    published = [trained[f'published_{o}_median_rank'] for o in ('video_to_audio', 'audio_to_video')]
+    assert published[0]==published[1]
+
+def test_published_measures_stand_beside_right_ones():
+    emb = np.eye(8, dtype=np.float32)
+    found = measure(emb, emb)
+    assert found['video_to_audio_median_rank']==1 and found['published_video_to_audio_median_rank']>1
+
+# Committed results of bench/experiments.py
+
+def read(name): return pd.read_csv(Path(__file__).parents[1]/'results'/f'{name}.csv')
+
+def test_table_1_is_complete():
+    rows = read('table1')
+    for _, o in rows.groupby(['data', 'coupling'], dropna=False): assert o.row.tolist()==[o.name for o in THESIS_TABLE]
+    assert (rows.published_video_to_audio_median_rank==rows.published_audio_to_video_median_rank).all()
+    made = rows[rows.models.notna()]
+    assert (made.models>=3).all() and len(made)==24
+
+def test_the_ladder_is_complete():
+    rows = read('ladder')
+    assert rows[rows.data=='MuVi-Sync'].rung.tolist()==[o.name for o in LADDER]
+    assert (rows.models>=3).all()
+    assert set(read('experiments_baselines').row)=={'CCA', 'ridge'}
