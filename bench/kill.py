@@ -1,9 +1,12 @@
-"""Kill `mvrep index` at random moments and compare the result with an undisturbed run: `python bench/kill.py`
+"""Kill `mvrep index` at random moments, run it again, and compare the index with one that was made undisturbed
 
-Writes results/kill.json. In a round, an index is killed by SIGKILL up to four times and then left to end. Every second
-moment is drawn from the whole length of an undisturbed run, most of which is imports; the others are up to a second
-after a random number of new segments is on disk. At the end of a round every column of every row, the videos' metadata,
-their vectors, the scale and the error table must equal those of the undisturbed run, to the last bit.
+    python bench/kill.py                                             # writes results/kill.json
+    python bench/kill.py --kills 1 --videos 2 --out /tmp/kill.json
+
+A round is one index folder: the command is killed up to four times, and then left to end. Every second kill comes at a
+moment drawn from the length of an undisturbed run, most of which is imports. The others come up to a second after a
+drawn number of new segments is on disk. Every column of every row, the metadata, the embeddings, the scales and the
+table of errors must be equal bit for bit.
 """
 import argparse
 import json
@@ -11,108 +14,127 @@ import random
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 import psutil
 from mvrep.core import atomic_write
 
-root = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(root/'tests'))
-from commands import start
-from media_files import SHORT_GOP, make
-from test_pipeline import Content, assert_same, content_of, n_committed, workers_of
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT/'tests'))
+from commands import start, workers_of
+from indexes import assert_same, content_of, make_videos, n_committed
 
-@dataclass
-class Trial:
-    "An undisturbed run, and the kills so far"
+MAX_KILLS = 4 # In one round
+
+@dataclass(frozen=True)
+class Undisturbed:
+    "What the interrupted runs are compared with"
     videos:Path # Folder of videos
-    expected:Content # Of the undisturbed index
-    seconds:float # How long that took
-    rng:random.Random # Of the moments
-    most_kills:int # When to stop
-    log:list = field(default_factory=list) # One entry per kill
-    slowest:float = 0. # Longest time a worker outlived a kill, seconds
+    content:object # `Content` of their index
+    seconds:float # Time that it took to make it
 
     @property
-    def segments(self): return len(self.expected.tables['segments'])
+    def n_segments(self): return len(self.content.tables['segments'])
 
-def make_videos(folder, n):
-    "Different videos; the second takes longer than the others"
-    folder.mkdir()
-    for i in range(n):
-        seconds = 40 if i==1 else 2+i
-        make(folder/f'v{i}.mp4', seconds=seconds, options=SHORT_GOP, sr=32000+i%2*12100)
-    return folder
+@dataclass(frozen=True)
+class Kill:
+    "One kill, and what was left"
+    second:float # When it came, after the start of the command
+    workers:int # Worker processes at that moment
+    still_alive:int # Those that had not ended a minute later
+    ended_after:float # Seconds until the workers ended
+    segments_on_disk:int # Segments that were kept
 
-def start_index(videos, index): return start('index', videos, '--out', index, '--workers', 2)
+    def log_entry(self, round_number):
+        "The kill in results/kill.json"
+        return dict(round=round_number, second=round(self.second, 1), workers=self.workers,
+                    workers_left_after_a_minute=self.still_alive, segments_on_disk=self.segments_on_disk)
 
-def undisturbed(folder, n_videos, seed, kills):
-    "Index the videos once"
+# Commands
+
+def start_index(videos, folder): return start('index', videos, '--out', folder, '--workers', 2)
+
+def finish(process):
+    "Wait for a command; end this script if it failed"
+    _, errors = process.communicate()
+    if process.returncode: sys.exit(f'ended with {process.returncode}\n{errors}')
+
+def run_undisturbed(folder, n_videos):
     videos = make_videos(folder/'videos', n_videos)
-    begin = time.monotonic()
-    process = start_index(videos, folder/'undisturbed')
-    errors = process.communicate()[1]
-    if process.returncode: sys.exit(errors)
-    return Trial(videos, content_of(folder/'undisturbed'), time.monotonic()-begin, random.Random(seed), kills)
+    started = time.monotonic()
+    finish(start_index(videos, folder/'undisturbed'))
+    seconds = time.monotonic()-started
+    return Undisturbed(videos, content_of(folder/'undisturbed'), seconds)
 
-def wait_in_the_work(process, index, segments, delay):
-    "Until a number of segments is on disk and a delay has passed, or the process has ended"
-    while process.poll() is None and n_committed(index)<segments: time.sleep(.02)
-    if process.poll() is None: time.sleep(delay)
+# Kills
 
-def wait_anywhere(process, seconds):
-    "Until some seconds have passed, or the process has ended"
-    stop = time.monotonic()+seconds
-    while process.poll() is None and time.monotonic()<stop: time.sleep(.02)
+def is_running(process): return process.poll() is None
 
-def kill(trial, process, index, number, begin):
-    "Kill a run and log it; returns False if the run had already ended"
-    seconds = time.monotonic()-begin
-    left = workers_of(process) if process.poll() is None else []
+def wait_for_segments(process, folder, n_segments, delay):
+    "Wait until a number of segments is on disk, and then for `delay` seconds"
+    while is_running(process) and n_committed(folder)<n_segments: time.sleep(.02)
+    if is_running(process): time.sleep(delay)
+
+def wait_for_moment(process, moment):
+    "Wait until a time of `time.monotonic`"
+    while is_running(process) and time.monotonic()<moment: time.sleep(.02)
+
+def kill_once(undisturbed, folder, rng, attempt):
+    "Start the command and kill it at a random moment; None if it was complete before"
+    n_segments = rng.randint(n_committed(folder)+1, undisturbed.n_segments)
+    after, delay = rng.uniform(0, undisturbed.seconds), rng.random()
+    started = time.monotonic()
+    process = start_index(undisturbed.videos, folder)
+    if attempt%2==0: wait_for_segments(process, folder, n_segments, delay)
+    else: wait_for_moment(process, started+after)
+    second = time.monotonic()-started
+    workers = workers_of(process) if is_running(process) else []
     process.kill()
-    errors = process.communicate()[1]
-    if process.returncode==0: return False
+    _, errors = process.communicate()
+    if process.returncode==0: return None
     if process.returncode!=-9: sys.exit(f'ended with {process.returncode}\n{errors}')
     killed = time.monotonic()
-    alive = psutil.wait_procs(left, timeout=60)[1]
-    if left: trial.slowest = max(trial.slowest, time.monotonic()-killed)
-    trial.log.append(dict(
-        round=number, second=round(seconds, 1), workers=len(left), workers_left_after_a_minute=len(alive),
-        segments_on_disk=n_committed(index)))
-    print(trial.log[-1], flush=True)
-    return True
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    ended_after = time.monotonic()-killed if workers else 0.
+    return Kill(second, len(workers), len(alive), ended_after, n_committed(folder))
 
-def play_round(trial, index, number):
-    "Kill a run up to four times, then let it end"
-    for k in range(5):
-        is_last = k==4 or len(trial.log)>=trial.most_kills or n_committed(index)==trial.segments
-        segments = None if is_last else trial.rng.randint(n_committed(index)+1, trial.segments)
-        moment, delay = trial.rng.uniform(0, trial.seconds), trial.rng.random()
-        process, begin = start_index(trial.videos, index), time.monotonic()
-        if is_last: process.wait()
-        elif k%2==0: wait_in_the_work(process, index, segments, delay)
-        else: wait_anywhere(process, moment)
-        if not kill(trial, process, index, number, begin): break
-    assert_same(content_of(index), trial.expected)
-    print(f'round {number}: the same as undisturbed', flush=True)
+def run_round(undisturbed, folder, rng, max_kills):
+    "Kill the command a few times, let it end, and compare; the kills"
+    kills = []
+    for attempt in range(max_kills):
+        if n_committed(folder)==undisturbed.n_segments: break
+        kill = kill_once(undisturbed, folder, rng, attempt)
+        if not kill: break
+        kills.append(kill)
+        print(kill, flush=True)
+    finish(start_index(undisturbed.videos, folder))
+    assert_same(content_of(folder), undisturbed.content)
+    return kills
 
-def main():
+def measure(folder, n_kills, n_videos, seed):
+    "Rounds until the command was killed `n_kills` times: the content of results/kill.json"
+    rng = random.Random(seed)
+    rounds, n_left = [], n_kills
+    undisturbed = run_undisturbed(folder, n_videos)
+    while n_left:
+        rounds.append(run_round(undisturbed, folder/f'round-{len(rounds)}', rng, min(n_left, MAX_KILLS)))
+        n_left -= len(rounds[-1])
+        print(f'round {len(rounds)}: equal to the undisturbed run', flush=True)
+    kills = [kill for in_round in rounds for kill in in_round]
+    return dict(
+        command='python bench/kill.py', seed=seed, videos=n_videos, segments=undisturbed.n_segments,
+        undisturbed_seconds=round(undisturbed.seconds, 1), kills=len(kills),
+        rounds_that_ended_with_exactly_the_rows_of_an_undisturbed_run=len(rounds), # another one would have raised
+        rounds=len(rounds), slowest_end_of_a_worker_seconds=round(max(o.ended_after for o in kills), 2),
+        log=[o.log_entry(i+1) for i, in_round in enumerate(rounds) for o in in_round])
+
+if __name__=='__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--kills', type=int, default=20)
     parser.add_argument('--videos', type=int, default=8)
-    parser.add_argument('--out', type=Path, default=root/'results'/'kill.json')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--out', type=Path, default=ROOT/'results'/'kill.json')
     args = parser.parse_args()
-    seed, n_rounds = 0, 0
     with tempfile.TemporaryDirectory() as folder:
-        trial = undisturbed(Path(folder), args.videos, seed, args.kills)
-        while len(trial.log)<args.kills:
-            n_rounds += 1
-            play_round(trial, Path(folder)/f'round-{n_rounds}', n_rounds)
-    doc = dict(
-        command='python bench/kill.py', seed=seed, videos=args.videos, segments=trial.segments,
-        undisturbed_seconds=round(trial.seconds, 1), kills=len(trial.log),
-        rounds_that_ended_with_exactly_the_rows_of_an_undisturbed_run=n_rounds, rounds=n_rounds,
-        slowest_end_of_a_worker_seconds=round(trial.slowest, 2), log=trial.log)
-    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(doc, indent=1)+'\n')
-
-if __name__=='__main__': main()
+        found = measure(Path(folder), args.kills, args.videos, args.seed)
+    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(found, indent=1)+'\n')

@@ -7,86 +7,15 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-import lancedb
-import numpy as np
-import pandas as pd
-import psutil
 import pytest
-from commands import ask, mvrep, start
+from commands import ask, have_ended, mvrep, start, wait_until, workers_of
+from indexes import Content, assert_same, content_of, is_same_cell, make_videos, n_committed
 from media_files import SHORT_GOP, VARIABLE, bad_files, make
 from mvrep.core import MODALITIES
 from mvrep.corpus.demo import tiny_corpus
 from mvrep.index.index import Index
 
 N_KILLS = int(os.environ.get('MVREP_KILLS', 3))
-
-# Comparing indexes
-
-@dataclass(frozen=True)
-class Content:
-    "All that an index holds, in an order that does not depend on how it was made"
-    tables:dict # {name: frame}
-    arrays:dict # {name: array}
-
-def content_of(folder):
-    index = Index(folder)
-    build = index.build
-    order = np.argsort(build.video_ids)
-    segments = index.store.segments.to_pandas().sort_values('segment_id', ignore_index=True)
-    videos = index.table.to_pandas().sort_values('video_id', ignore_index=True)
-    arrays = dict(video_ids=build.video_ids[order])
-    for modality in MODALITIES:
-        arrays[modality] = np.asarray(build.embeddings[modality])[order]
-        arrays[f'scale of {modality}'] = build.scale[modality].to_array()
-    return Content(dict(segments=segments, videos=videos, errors=index.store.errors()), arrays)
-
-def is_same_cell(a, b):
-    if isinstance(a, np.ndarray): return np.array_equal(a, b)
-    return a==b or (pd.isna(a) and pd.isna(b))
-
-def assert_same(content, expected):
-    "Compare two indexes bit for bit"
-    for name, table in content.tables.items():
-        other = expected.tables[name]
-        assert list(table.columns)==list(other.columns) and len(table)==len(other), name
-        for column in table:
-            pairs = zip(table[column], other[column])
-            assert all(is_same_cell(*pair) for pair in pairs), f'{column} of {name}'
-    for name, array in content.arrays.items(): np.testing.assert_array_equal(array, expected.arrays[name], name)
-
-# Watching processes
-
-def workers_of(process):
-    "Worker processes of a command"
-    def is_worker(child):
-        try: return 'spawn_main' in ' '.join(child.cmdline())
-        except psutil.Error: return False # it ended just now
-    return [o for o in psutil.Process(process.pid).children(recursive=True) if is_worker(o)]
-
-def wait_until(condition, process, seconds=400):
-    "Wait for a condition; False if the process ended before"
-    deadline = time.monotonic()+seconds
-    while not condition():
-        if process.poll() is not None: return False
-        assert time.monotonic()<deadline, 'the condition was never met'
-        time.sleep(.05)
-    return True
-
-def have_ended(processes, seconds=60):
-    "Do processes end by themselves?"
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
-    for process in alive: process.kill()
-    return not alive
-
-def n_committed(folder):
-    "Segments that are committed now, merged into the large table or not"
-    if not (folder/'store'/'segments.lance').exists(): return 0
-    db = lancedb.connect(folder/'store')
-    def ids_in(table):
-        try: rows = db.open_table(table).search().select(['segment_id']).to_arrow()
-        except ValueError: return set() # does not exist yet
-        return set(rows['segment_id'].to_pylist())
-    return len(ids_in('segments')|ids_in('recent'))
 
 # Good and bad files of every kind
 
@@ -196,12 +125,9 @@ class Undisturbed:
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp('undisturbed')
-    (folder/'videos').mkdir()
-    for i in range(5):
-        seconds = 40 if i==1 else 2+i
-        make(folder/'videos'/f'v{i}.mp4', seconds=seconds, options=SHORT_GOP, sr=32000+i%2*12100)
-    mvrep('index', folder/'videos', '--out', folder/'ix', '--workers', 1)
-    return Undisturbed(folder/'videos', content_of(folder/'ix'))
+    videos = make_videos(folder/'videos', 5)
+    mvrep('index', videos, '--out', folder/'ix', '--workers', 1)
+    return Undisturbed(videos, content_of(folder/'ix'))
 
 def interrupt(videos, folder):
     "Start indexing, see that another writer is refused meanwhile, and press Ctrl-C"
