@@ -1,6 +1,7 @@
 "Commands to look at an index, the demo, and the check of the installation"
 import pytest
 from commands import ask, mvrep
+from mvrep.explore.report import DEMO_NOTE
 from mvrep.index.indexing import tiny_index
 
 @pytest.fixture(scope='module')
@@ -28,8 +29,9 @@ def test_doctor_finds_what_the_offline_preset_needs():
 def test_demo(tmp_path):
     answer = ask('demo', '--out', tmp_path/'demo', '--n', 12)
     assert (answer['done'], answer['failed'], answer['indexed'])==(12, 0, 12)
-    assert [o['by'] for o in answer['scores']]==['audio', 'video', 'both']
+    assert [o['by'] for o in answer['scores']]==['audio', 'video', 'joint']
     assert all(0<o['chance']<1 and o['pool']==11 for o in answer['scores'])
-    assert (tmp_path/'demo'/'report.html').read_text().count('data:video/mp4')==18
+    page = (tmp_path/'demo'/'report.html').read_text()
+    assert page.count('data:video/mp4')==18 and DEMO_NOTE in page
     refused = mvrep('demo', '--out', tmp_path/'demo'/'index'/'inner', code=1).stderr
     assert 'is inside the index' in refused

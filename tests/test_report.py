@@ -1,15 +1,10 @@
 "The report: its table of precision, and the page, opened from disk in a headless Chromium"
-import json
-import os
 import re
-import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import sh
 from mvrep.explore.report import DEMO_NOTE, known_text, label_column, neighbour_precision, pick_seeds, write_report
 from mvrep.index.indexing import tiny_index
-from mvrep.metrics.ranking import precision_at_k
 from browser import accessibility_violations, browser_test, chromium, flags
 
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'">'
@@ -147,13 +142,3 @@ def test_report_is_not_wider_than_a_phone(page):
 def test_report_is_accessible(page, scheme):
     page.emulate_media(color_scheme=scheme)
     assert accessibility_violations(page)==[]
-
-# The command
-
-def test_demo_command(tmp_path):
-    command = [sys.executable, '-c', 'from mvrep.cli.main import main; main()', 'demo', '--out', tmp_path/'demo']
-    found = json.loads(sh(*command, '--n', 12, '--json', env=dict(os.environ, OMP_NUM_THREADS='1')))
-    assert (found['done'], found['failed'], found['indexed'])==(12, 0, 12)
-    assert [o['by'] for o in found['scores']]==['audio', 'video', 'joint']
-    assert all(0<o['chance']<1 and o['pool']==11 for o in found['scores'])
-    assert (tmp_path/'demo'/'report.html').read_text().count('data:video/mp4')==18

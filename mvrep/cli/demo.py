@@ -34,7 +34,7 @@ def run_demo(
 
     Raises `ValueError` for fewer than 12 videos, or if `folder` is inside an index."""
     from mvrep.corpus.demo import make_demo
-    from mvrep.explore.report import neighbour_precision, write_report
+    from mvrep.explore.report import DEMO_NOTE, neighbour_precision, write_report
     from mvrep.index.indexing import check_not_nested, index_folder
     check_not_nested(folder/'index')
     on_step(f'1/3 making {n} music videos')
@@ -43,7 +43,8 @@ def run_demo(
     indexed = index_folder(folder/'corpus'/'manifest.csv', folder/'index', workers=workers, progress=progress)
     on_step('3/3 recommending, measuring, writing the report')
     scores = neighbour_precision(indexed.index)
-    return DemoReport(indexed, scores, write_report(indexed.index, folder/'report.html', scores))
+    page = write_report(indexed.index, folder/'report.html', scores, note=DEMO_NOTE)
+    return DemoReport(indexed, scores, page)
 
 # %% ../../nbs/library/12_cli/70_demo.ipynb #e1a731ec
 def _print_neighbours(index):
