@@ -17,7 +17,7 @@ from .options import Folder, app
 Html = Annotated[bool, typer.Option('--html', help='Write a page with a map, players and neighbours')]
 PageFolder = Annotated[Optional[Path], typer.Option('--out', '-o', help='Folder for the page and its clips')]
 MapBy = Annotated[str, typer.Option(
-    help='What lies close together on the map: audio, video, joint, or a column of the feature store')]
+    metavar='audio|video|joint|COLUMN', help='What is close on the map; COLUMN: features of one encoder')]
 
 @app.command()
 def explore(folder:Folder, html:Html=False, out:PageFolder=None, by:MapBy='joint'):
@@ -38,7 +38,7 @@ def explore(folder:Folder, html:Html=False, out:PageFolder=None, by:MapBy='joint
     with option_errors('--by', argument='by'):
         from mvrep.explore.static_page import write_page
         page = write_page(index, out, by=by)
-    print_line(f'look: {page}')
+    print_line(f'page: {page}')
 
 # %% ../../nbs/library/12_cli/60_exploring.ipynb #09661bcd
 Port = Annotated[int, typer.Option(min=0, max=65535, help='Port on 127.0.0.1; 0: any free one')]

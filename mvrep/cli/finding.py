@@ -50,7 +50,7 @@ def _with_reasons(found, reasons):
     return [dict(row, why=of_video.get(row['video_id'], [])) for row in records(found.reset_index())]
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #27df9428
-Seed = Annotated[str, typer.Option('--video', help='Id of the index, or any video file')]
+Seed = Annotated[str, typer.Option('--video', metavar='VIDEO', help='Id in the index, or any video file')]
 
 @app.command()
 def similar(
@@ -70,8 +70,9 @@ def similar(
     show_videos(found, dict(score='score', audio='audio', video='video', why='moments most alike'), where)
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #25844b4c
-Like = Annotated[list[str], typer.Option(help='Liked video: id of the index or file; can be repeated')]
-Less = Annotated[Optional[list[str]], typer.Option(help='Video that the list should differ from; can be repeated')]
+Like = Annotated[list[str], typer.Option(metavar='VIDEO', help='Liked video: id in the index or file; can be repeated')]
+Less = Annotated[Optional[list[str]], typer.Option(
+    metavar='VIDEO', help='Video that the list should differ from; can be repeated')]
 How = Annotated[Literal['mean', 'max'], typer.Option(help='mean: similar to all likes together; max: to any of them')]
 HalfLife = Annotated[Optional[float], typer.Option(
     min=.01, help='Days in which freshness halves; age does not matter if not given')]
@@ -93,10 +94,11 @@ def recommend(
     rules = dict(k=k, where=where, diversity=diversity, max_per_artist=max_per_artist)
     found = recommend(Index(folder), like, less or (), by, how=how, half_life=half_life, today=day, **rules)
     if json_: return print_json(dict(like=like, less=less or [], by=by, results=records(found.reset_index())))
-    show_videos(found, dict(score='score', because='nearest like'), where)
+    freshness = dict(fresh='freshness') if half_life else {}
+    show_videos(found, dict(score='score', because='nearest like')|freshness, where)
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #52b788da
-Words = Annotated[list[str], typer.Argument(help='Words of a title, artist, genre, mood, tag, id or file name')]
+Words = Annotated[list[str], typer.Argument(metavar='WORD', help='Words of a title, artist, genre, mood, tag, id or file name')]
 
 @app.command()
 def search(folder:Folder, words:Words, k:K=10, where:Where=None, json_:Json=False):
@@ -115,7 +117,7 @@ def _check_new(path):
     if path and path.exists(): raise typer.BadParameter(f'{path} exists: choose another name')
     return path
 
-Given = Annotated[str, typer.Argument(metavar='FILE', help='Clip or song, or an id of the index')]
+Given = Annotated[str, typer.Argument(metavar='FILE', help='Clip or song, or an id in the index')]
 Want = Annotated[Literal['audio', 'video'], typer.Option(help='audio: music for a clip; video: videos for a song')]
 Start = Annotated[float, typer.Option(min=0, help='Start of the part that is matched, seconds')]
 Length = Annotated[Optional[float], typer.Option(min=.1, help='Length of this part, seconds; to the end if not given')]
@@ -140,4 +142,4 @@ def match(
     if json_: return print_json(dict(file=file, want=want, results=records(found.reset_index())))
     if len(found): found['from'] = [f'{clock(o.start)} for {o.length:.0f} s' for o in found.itertuples()]
     show_videos(found, {'score': 'score', 'from': 'from'}, where)
-    if preview and len(found): print_line(f'look: {preview}')
+    if preview and len(found): print_line(f'preview: {preview}')

@@ -86,7 +86,7 @@ def index_command(
     print_report(report, out, json_)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #93dc689b
-Files = Annotated[list[Path], typer.Argument(help='Videos, folders of videos, or manifests')]
+Files = Annotated[list[Path], typer.Argument(metavar='FILE', help='Videos, folders of videos, or manifests')]
 
 @app.command()
 def add(folder:Folder, files:Files, workers:Workers=None, json_:Json=False):
@@ -122,7 +122,7 @@ def info(folder:Folder, json_:Json=False):
     show_errors(errors)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #015bbc5c
-Ids = Annotated[list[str], typer.Argument(help='Ids of videos in the index')]
+Ids = Annotated[list[str], typer.Argument(metavar='ID', help='Ids of videos in the index')]
 
 @app.command()
 def remove(folder:Folder, ids:Ids, json_:Json=False):
@@ -171,13 +171,13 @@ def tune(folder:Folder, by:By='joint', recall:Recall=.95, json_:Json=False):
     Example: `mvrep tune ~/videos.mvrep --recall .98`"""
     from mvrep.index.index import Index
     cells = Index(folder).prepare_approximate(by, recall)
-    weight = dict(weight=.5) if by=='joint' else {}
+    weight = dict(weight=.5) if by=='joint' else {} # Of audio
     if json_:
         numbers = asdict(cells)
         numbers |= dict(of=numbers.pop('n_cells'), questions=numbers.pop('n_queries'))
         return print_json(dict(by=by, **numbers, **weight))
     reached = f'{cells.recall:.3f} ({cells.low:.3f}–{cells.high:.3f}) of the {cells.k} nearest'
-    show_table([('recall', f'{reached}, on {count_of(cells.n_queries, "video")}'),
-                ('cells read', f'{cells.cells} of {cells.n_cells}'),
-                ('candidates', cells.candidates),
-                ('weight of the audio', str(weight.get('weight', '')))], ['by', by])
+    rows = [('recall', f'{reached}, on {count_of(cells.n_queries, "video")}'),
+            ('cells read', f'{cells.cells} of {cells.n_cells}'), ('candidates', cells.candidates)]
+    if weight: rows.append(('weight of audio', str(weight['weight'])))
+    show_table(rows, ['by', by])

@@ -9,8 +9,8 @@ __all__ = ['Recipe', 'Epochs', 'RandomSeed', 'Accelerator', 'Devices', 'Precisio
 # %% ../../nbs/library/12_cli/50_learning.ipynb #69921db8
 from typing import Annotated, Literal, Optional
 import typer
-from .console import is_interactive, option_errors, print_json, print_line, print_note, records
-from .console import show_frame, show_table
+from .console import command_name, is_interactive, option_errors, print_json, print_line, print_note
+from .console import records, show_frame, show_table
 from .options import Folder, Json, app
 from ..core import count_of
 
@@ -23,7 +23,7 @@ RandomSeed = Annotated[int, typer.Option(
     min=0, help='Seed of the model, the batches, and the split if the videos have none')]
 Accelerator = Annotated[Literal['auto', 'cpu', 'gpu'], typer.Option(help='Where to compute')]
 Devices = Annotated[int, typer.Option(min=1, help='GPUs, or processes, that share each batch')]
-Precision = Annotated[Literal['32-true', 'bf16-mixed'], typer.Option(help='Numbers to compute with')]
+Precision = Annotated[Literal['32-true', 'bf16-mixed'], typer.Option(help='Precision of the computation')]
 
 @app.command()
 def train(
@@ -42,7 +42,7 @@ def train(
     if json_: return print_json(dict(recipe=recipe, **about))
     print_line(f'best of epochs 0 to {about["epochs"]-1}: epoch {about["epoch"]}, '
                f'validation loss {about["valid_loss"]:.3f}; logs in {folder/"runs"/about["run"]}')
-    print_line(f'next: mvrep evaluate {folder}')
+    print_line(f'next: {command_name()} evaluate {folder}')
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #5bc9430f
 RANKING = ['median_rank', 'mean_rank', 'MRR', 'R@1', 'R@5', 'R@10']
@@ -68,7 +68,7 @@ def evaluate(folder:Folder, json_:Json=False):
     from mvrep.index.joint_space import evaluate
     metrics, genres = evaluate(Index(folder))
     if json_: return print_json(dict(retrieval=metrics, genre_precision_at_5=records(genres)))
-    title = f'rank of the true one among {count_of(metrics["pool_size"], "test video")}, 95 % intervals'
+    title = f'rank of the right one among {count_of(metrics["pool_size"], "test video")}, 95 % intervals'
     show_table(_ranking_rows(metrics), ['direction', 'measure', 'value', 'low', 'high', 'chance'], title)
     n_known = metrics['n_by_artists_trained_on']
     if n_known:
@@ -120,7 +120,7 @@ def _show_classes(report, by):
     show_frame(classes[classes.by==by], headings, f'per class, by {by}')
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #cad22789
-Target = Annotated[str, typer.Option(help='Column of the manifest with the labels, such as genre')]
+Target = Annotated[str, typer.Option(metavar='COLUMN', help='Column of the manifest with the labels, such as genre')]
 ProbeBy = Annotated[Literal['audio', 'video', 'both', 'all'], typer.Option(
     help='What the probe reads; all: also the embeddings of a trained model')]
 Kind = Annotated[Literal['linear', 'mlp', 'knn'], typer.Option(help='Kind of probe')]
