@@ -42,9 +42,8 @@ def make_cells(
     kind = pa.list_(pa.float16(), d+-d%8)
     schema = pa.schema([('row', pa.int32()), ('x', kind)])
     reader = pa.RecordBatchReader.from_batches(schema, _record_batches(blocks, kind))
-    db = lancedb.connect(folder)
-    mode = 'overwrite' if name in db.table_names() else 'create' # Lance warns if there is nothing to overwrite
-    table = db.create_table(name, reader, mode=mode)
+    mode = 'overwrite' if (folder/f'{name}.lance').exists() else 'create' # Lance warns if there is nothing to overwrite
+    table = lancedb.connect(folder).create_table(name, reader, mode=mode)
     n_cells = max(1, round(n**.5/2))
     table.create_index('x', config=IvfRq(distance_type='dot', num_partitions=n_cells))
     return n_cells
