@@ -13,7 +13,7 @@ def test_explore_tells_how_to_open_a_map(folder):
 def test_explore_needs_a_folder_and_a_known_column(folder, tmp_path):
     assert "'--out'" in mvrep('explore', folder, '--html', code=2).stderr
     wrong = mvrep('explore', folder, '--html', '--out', tmp_path/'site', '--by', 'smell', code=2, width=300).stderr
-    assert "Invalid value for '--by'" in wrong and "'smell'" in wrong and "'audio'" in wrong
+    assert "Invalid value for '--by': 'smell': want one of audio, video, joint" in wrong
     assert 'efficientnet_lite0' in wrong and not (tmp_path/'site').exists()
 
 def test_app_needs_an_index(tmp_path):
