@@ -33,6 +33,10 @@ def test_unknown_values_are_one_value():
     columns = check_columns(pd.DataFrame(dict(a=[None, float('nan'), 'x', ''])), share=.7)
     assert columns.loc['a'].to_dict()==dict(distinct=2, common='', share=.75, broken=True)
 
+def test_lists_in_an_index_are_values():
+    tags = [np.array(['a', 'b']), np.array(['a', 'b']), np.array([], object), None]
+    assert check_columns(pd.DataFrame(dict(tags=tags))).loc['tags', ['distinct', 'share']].tolist()==[3, .5]
+
 def test_release_years():
     df = pd.DataFrame(dict(release_date=['1999-05', None, float('nan'), '2004', 'soon']))
     assert release_years(df).dropna().tolist()==[1999., 2004.]

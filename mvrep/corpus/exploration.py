@@ -32,7 +32,9 @@ def check_columns(
         table[column] = dict(distinct=len(counts), common=counts.index[0], share=top_share, broken=is_broken)
     return pd.DataFrame.from_dict(table, orient='index', columns=['distinct', 'common', 'share', 'broken'])
 
-def _as_text(value): return '' if value is None or value!=value else str(value) # NaN differs from itself
+def _as_text(value):
+    if isinstance(value, np.ndarray): return str(value.tolist()) # a list, as an index stores it
+    return '' if value is None or value!=value else str(value) # NaN differs from itself
 
 # %% ../../nbs/library/03_corpus/66_exploration.ipynb #ee067058
 def release_years(
