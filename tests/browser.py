@@ -24,13 +24,14 @@ def open_browser():
         browser.close()
 
 def watched_page(browser, *ours, **options):
-    "A page whose list `wrong` collects errors, failed requests, and requests to addresses that do not begin with `ours`."
+    "A page whose list `wrong` collects errors, failed requests, and requests to addresses that `ours` do not begin."
     page = browser.new_page(**options)
     page.wrong = []
     page.on('console', lambda o: o.type in ('error', 'warning') and page.wrong.append(o.text))
     page.on('pageerror', lambda o: page.wrong.append(str(o)))
     page.on('response', lambda o: o.status>=400 and page.wrong.append(f'{o.status} {o.url}'))
-    page.on('request', lambda o: o.url.startswith((*ours, 'data:', 'blob:')) or page.wrong.append(f'elsewhere: {o.url}'))
+    allowed = (*ours, 'data:', 'blob:')
+    page.on('request', lambda o: o.url.startswith(allowed) or page.wrong.append(f'elsewhere: {o.url}'))
     return page
 
 @contextmanager

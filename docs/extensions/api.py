@@ -44,12 +44,14 @@ class Definition:
 
     @cached_property
     def object(self): # The function, class or property itself
-        place = import_module(self.module)
-        return inspect.getattr_static(getattr(place, self.owner), self.node.name) if self.owner else getattr(place, self.node.name)
+        module = import_module(self.module)
+        if not self.owner: return getattr(module, self.node.name)
+        return inspect.getattr_static(getattr(module, self.owner), self.node.name)
 
     @property
     def function(self): # The function behind a property, a class method or a static method
-        return next((getattr(self.object, o) for o in ('fget', 'func', '__func__') if hasattr(self.object, o)), self.object)
+        wrapped = (getattr(self.object, name, None) for name in ('fget', 'func', '__func__'))
+        return next(filter(None, wrapped), self.object)
 
     @property
     def kind(self): # Name of the directive
@@ -70,8 +72,9 @@ class Definition:
 
     @property
     def members(self): # Public methods and properties of a class
-        nodes = [o for o in getattr(self.node, 'body', []) if self.kind=='class' and isinstance(o, FUNCTIONS) and o.name[0]!='_']
-        return [Definition(o, self.module, self.node.name) for o in nodes]
+        if self.kind!='class': return []
+        methods = [o for o in self.node.body if isinstance(o, FUNCTIONS) and o.name[0]!='_']
+        return [Definition(o, self.module, self.node.name) for o in methods]
 
 def definitions(source, module):
     "The public functions and classes that a piece of code defines."
@@ -90,7 +93,8 @@ def type_text(annotation):
 def default_text(default):
     "A default as people write it; empty if there is not one."
     if default is EMPTY or repr(default)=='<factory>': return '' # a field of a dataclass that is made when it is needed
-    return default.__name__ if callable(default) else repr(default)
+    if callable(default): return getattr(default, '__name__', type(default).__name__)
+    return repr(default)
 
 def meaning(parameter):
     "The comment beside a parameter, or the help of a command's option."
@@ -110,10 +114,15 @@ def code(text): return f'`{text}`' if text else ''
 
 def table(rows):
     "Rows of parameters as a table of markdown, without a column of defaults if there are none."
+    if not rows: return ''
     columns = [0, 1, 2, 3] if any(o[2] for o in rows) else [0, 1, 3]
     lines = [('name', 'type', 'default', 'meaning'), ('---',)*4]
     lines += [(code(name), code(kind), code(default), ' '.join(text.split())) for name, kind, default, text in rows]
-    return '\n'.join('| '+' | '.join(row[i].replace('|', r'\|') for i in columns)+' |' for row in lines) if rows else ''
+    return '\n'.join(table_row([line[i] for i in columns]) for line in lines)
+
+def table_row(texts):
+    cells = [o.replace('|', r'\|') for o in texts]
+    return f'| {" | ".join(cells)} |'
 
 def docstring(definition):
     "Its docstring, without what `mvrep.core.add_parameters` appends, or the comment that a property has instead."
@@ -124,8 +133,8 @@ def docstring(definition):
 def entry(definition, depth=8):
     "A definition as a directive of Sphinx' Python domain; those of its members stand inside."
     fence = ':'*depth
-    options = [f':module: {definition.module}', *(f':{o}:' for o in ('classmethod', 'staticmethod') if o in decorators(definition.node))]
+    flags = [f':{o}:' for o in ('classmethod', 'staticmethod') if o in decorators(definition.node)]
     parts = [docstring(definition), table(parameter_rows(definition.function)) if definition.takes_parameters else '']
     parts += [entry(o, depth-1) for o in definition.members]
     head = f'{fence}{{py:{definition.kind}}} {definition.name}{definition.signature}'
-    return '\n'.join([head, *options, '', '\n\n'.join(filter(None, parts)), fence])
+    return '\n'.join([head, f':module: {definition.module}', *flags, '', '\n\n'.join(filter(None, parts)), fence])

@@ -64,8 +64,10 @@ class Contents:
 
     @cached_property
     def rooms(self): # {folder: its pages, overview first}
-        names = sorted({o.room for o in self.pages if o.room})
-        return {name: [o for o in self.pages if o.room==name] for name in names}
+        found = {}
+        for page in self.pages:
+            if page.room: found.setdefault(page.room, []).append(page)
+        return found
 
     @property
     def overviews(self): # The first page of each room

@@ -46,14 +46,15 @@ def code_cells(cell, module, text_before):
     if {'hide', 'default_exp'} & directives.keys() or not source or (exported and is_import(source)): return []
     shown = [markdown(entry(o)) for o in definitions(source, module)] if 'export' in directives else []
     shown += [markdown(f'<p class="flag">{text}</p>') for flag, text in FLAGS.items() if flag in directives]
-    tags = ['hide-input'] if shown and exported else ['remove-input'] if 'hide_input' in directives else []
+    tags = ['remove-input'] if 'hide_input' in directives else []
+    if shown and exported: tags = ['hide-input']
     outputs = [accessible(o) for o in cell.outputs] if 'hide_output' not in directives else []
     metadata = dict(tags=tags)
     if any(map(is_image, outputs)): metadata['mystnb'] = figure(' '.join(directives.get('fig-cap:', [])), text_before)
     return [*shown, dict(cell_type='code', metadata=metadata, source=source, outputs=outputs, execution_count=None)]
 
 def figure(caption, text_before):
-    "How myst-nb shows an image: its caption, or else the text before the cell, also stands for it where it is not seen."
+    "How myst-nb shows an image. The caption, or else the paragraph before the cell, is also its alternative text."
     options = dict(image=dict(alt=plain(caption or text_before)))
     return options | dict(figure=dict(caption=caption)) if caption else options
 
@@ -71,7 +72,9 @@ def head(page):
     "The first cell: title, module and summary, and what else it says."
     title, rest = page.cells[0].source.split('\n', 1)
     module = [directive('py:module', page.module), markdown(f'{{.module}}\n`{page.module}`')] if page.module else []
-    return [markdown(title), *module, markdown(re.sub(r'^> (.+)$', r'{.lead}\n\1', rest, flags=re.M))]
+    lead = re.sub(r'^> (.+)$', r'{.lead}\n\1', rest, flags=re.M)
+    explorer = [markdown(live_explorer(page))] if page.module=='mvrep.explore.explorer' else []
+    return [markdown(title), *module, markdown(lead), *explorer]
 
 # The map
 
@@ -79,27 +82,43 @@ def code_font(text): return re.sub(r'`([^`]*)`', r'<code>\1</code>', html.escape
 
 def cards(heading, pages):
     "A group of pages on the first page."
-    links = [f'<a class="card" href="{o.name}.html"><b>{code_font(o.title)}</b><span>{code_font(o.summary)}</span></a>' for o in pages]
-    return f'<section class="cards"><h3>{heading}</h3>{"".join(links)}</section>' if pages else ''
+    links = ''.join(map(card, pages))
+    return f'<section class="cards"><h3>{heading}</h3>{links}</section>' if pages else ''
 
-EXPLORER = '''<figure class="explorer">
-<iframe src="explorer/index.html" title="Explorer over twelve synthetic videos" loading="lazy"></iframe>
-<figcaption>Click a point and its clip plays. <a href="explorer/index.html">Open the explorer on its own page</a>.</figcaption>
+def card(page):
+    "A link to a page, with its summary."
+    title, summary = code_font(page.title), code_font(page.summary)
+    return f'<a class="card" href="{page.name}.html"><b>{title}</b><span>{summary}</span></a>'
+
+def live_explorer(page):
+    "The explorer that build.py makes, inside a page."
+    address = '../'*page.name.count('/')+'explorer/index.html'
+    return f'''<figure class="explorer">
+<iframe src="{address}" title="Explorer over twelve synthetic videos" loading="lazy"></iframe>
+<figcaption>Click a point to play its clip. <a href="{address}">Open the explorer on a page of its own</a>.</figcaption>
 </figure>'''
 
 def toctree(caption, pages):
     "A group of pages in the side bar."
     return directive('toctree', body='\n'.join(o.name for o in pages), hidden='', caption=caption)
 
+EXPLORER_IMAGE = re.compile(r'!\[[^\]]*\]\(\S*/explorer\.png\)')
+
 def first_page_cells(page):
-    "The cells of the first page, with the map in place of its comment and the groups of the side bar."
+    "The cells of the first page with the groups of the side bar, the map, and the explorer in place of its image."
     groups = '\n'.join(cards(heading, pages) for heading, pages in contents().groups.items())
-    cells = page_cells(page)
-    for cell in cells: cell['source'] = cell['source'].replace('<!-- map -->', groups)
     side_bar = {'The tour': contents().tour, 'More studies': contents().other_studies, 'Library': contents().overviews}
-    return [*cells[:2], markdown(EXPLORER), *cells[2:], *(toctree(heading, pages) for heading, pages in side_bar.items())]
+    cells = page_cells(page)
+    for cell in cells:
+        source = cell['source'].replace('<!-- map -->', groups)
+        cell['source'] = EXPLORER_IMAGE.sub(live_explorer(page), source)
+    return cells+[toctree(heading, pages) for heading, pages in side_bar.items()]
 
 # The extension
+
+KERNEL = dict(
+    kernelspec=dict(name='python3', display_name='Python 3', language='python'),
+    language_info=dict(name='python'))
 
 def convert(app, docname, source):
     "Replace the text of a notebook by that of the page it becomes."
@@ -109,8 +128,7 @@ def convert(app, docname, source):
     if room and page.name==room[0].name and room[1:]:
         cells.append(directive('toctree', body='\n'.join('/'+o.name for o in room[1:]), hidden=''))
     for i, cell in enumerate(cells): cell['id'] = f'c{i}'
-    kernel = dict(kernelspec=dict(name='python3', display_name='Python 3', language='python'), language_info=dict(name='python'))
-    source[0] = json.dumps(dict(cells=cells, metadata=kernel, nbformat=4, nbformat_minor=5))
+    source[0] = json.dumps(dict(cells=cells, metadata=KERNEL, nbformat=4, nbformat_minor=5))
 
 def setup(app):
     app.connect('source-read', convert)

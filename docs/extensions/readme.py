@@ -22,11 +22,16 @@ def joined(output):
     if 'text' in output: return dict(text=''.join(output['text']))
     return dict(data={kind: ''.join(text) for kind, text in output.get('data', {}).items()})
 
+def links_from_root(source):
+    "A markdown text with the links of a notebook in nbs/ as they are in the folder above."
+    source = re.sub(r'\]\(([\w/]+\.ipynb)', r'](nbs/\1', source)
+    return source.replace('](../', '](')
+
 def blocks(cell):
     "The parts of README.md that a cell becomes."
     source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.M).strip()
     if cell.cell_type=='markdown':
-        return [re.sub(r'\]\(([\w/]+\.ipynb)', r'](nbs/\1', source).replace('<!-- map -->', map_table())]
+        return [links_from_root(source).replace('<!-- map -->', map_table())]
     if 'hide' in cell.directives_ or not source: return []
     code = [] if 'hide_input' in cell.directives_ else [f'```python\n{source}\n```']
     return code+printed(cell)
