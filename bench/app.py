@@ -1,10 +1,10 @@
 """How long the app takes to start and to answer on 100,000 videos: `python bench/app.py`
 
-The index has generated embeddings (seeded, in clusters of 50, of the widths of the default encoders, 1506 and 1280),
-six segments per video in the store, and generated titles. `mvrep app` serves it in a process of its own. Times run from
-the start of the process to the first whole page, and to the first answer of the search box; the process is started three
-times. Then requests follow one after the other, and from fifty clients at once. An answer with similar videos includes
-its reasons: about seventy segments are read from the 600,000 of the store.
+The index has generated embeddings (seeded, in clusters of 50, of the widths of the default encoders, 1506 and
+1280), six segments per video in the store, and generated titles. `mvrep app` serves it in a process of its own.
+Times run from the start of the process to the first whole page, and to the first answer of the search box; the
+process is started three times. Then requests follow one after the other, and from fifty clients at once. An answer
+with similar videos includes its reasons: about seventy segments are read from the 600,000 of the store.
 
 Writes results/bench_app.json."""
 import argparse
