@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pandas as pd
 import pytest
 from conftest import root
-from browser import browser_test, chromium, flags
+from browser import accessibility_violations, browser_test
 
 pytestmark = pytest.mark.xdist_group('explorer')
 HOSTILE = '</script><img src=x onerror="document.title=\'hacked\'"><b>bold</b>'
@@ -41,14 +41,6 @@ def made(tmp_path_factory):
     index.store.put('v0012', [Segment(i, 9.*i, 5.) for i in range(3)], 'long', feats)
     index.make_build(refit=False)
     return Made(index, write_page(index, tmp/'site'))
-
-@pytest.fixture(scope='module')
-def browser():
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        chrome = p.chromium.launch(executable_path=chromium, args=flags)
-        yield chrome
-        chrome.close()
 
 def watched_page(browser, *own_addresses, **options):
     "A page that remembers errors, and requests to other addresses, in `wrong`"
@@ -200,6 +192,19 @@ def test_links_to_views(made, browser, server):
     page.goto(f'{server}index.html#%7Bbroken')
     until(page, of_root('r && +r.dataset.shown===13'))
     assert page.wrong==[]
+    page.close()
+
+@browser_test
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [390, 1200])
+def test_the_page_is_accessible(browser, server, scheme, width):
+    "While audio is swapped, a value is hidden and a search is on"
+    page = watched_page(browser, server, color_scheme=scheme, viewport=dict(width=width, height=900))
+    open_view(page, server, selected='v0003', swap=dict(id='v0012', video_start=0, audio_start=9), text='a')
+    until(page, of_root("r.mvx.swapped?.id==='v0012' && r.dataset.near && +r.dataset.shown>0"))
+    page.click('.mvx-legend button:first-child')
+    until(page, of_root("r.querySelector('.mvx-legend button').ariaPressed==='false'"))
+    assert accessibility_violations(page)==[]
     page.close()
 
 @browser_test
