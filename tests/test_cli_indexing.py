@@ -68,7 +68,8 @@ def test_what_cannot_be_done_is_one_line(videos, answers, tmp_path):
         ('index', table, '--out', index): 'no column video_id',
         ('index', videos, '--out', index/'inner'): 'is inside the index',
         ('index', videos, '--out', videos/'other', '--preset', 'thesis'): 'as an encoder: r2plus1d_18@/path/to/',
-        ('add', tmp_path, videos): 'holds no index'}
+        ('add', tmp_path, videos): 'holds no index',
+        ('add', index, videos/'nowhere.mp4'): 'nowhere.mp4: no such file or folder'}
     for arguments, reason in refused.items():
         with patch.dict(os.environ, no_network): *before, line = mvrep(*arguments, code=1).stderr.splitlines()
         assert line.startswith('mvrep: ') and reason in line, line

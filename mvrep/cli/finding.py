@@ -98,7 +98,8 @@ def recommend(
     show_videos(found, dict(score='score', because='nearest like')|freshness, where)
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #52b788da
-Words = Annotated[list[str], typer.Argument(metavar='WORD', help='Words of a title, artist, genre, mood, tag, id or file name')]
+Words = Annotated[list[str], typer.Argument(
+    metavar='WORD', help='Words of a title, artist, genre, mood, tag, id or file name')]
 
 @app.command()
 def search(folder:Folder, words:Words, k:K=10, where:Where=None, json_:Json=False):

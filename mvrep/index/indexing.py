@@ -160,10 +160,12 @@ def add_videos(
 ) -> IndexReport: # About these files only
     """Add videos to an index. A video that is in it is encoded again if its file changed.
 
-    Raises `FileNotFoundError` if there is no index, `CorpusError` for a path or manifest that cannot be used,
-    `ValueError` if another process writes."""
+    Raises `FileNotFoundError` if there is no index or a path does not exist, `CorpusError` for a folder or manifest that
+    cannot be used, `ValueError` if another process writes."""
     folder, paths = Path(folder), [Path(o) for o in paths]
     Index(folder) # raises if there is none, before a lock is made
+    missing = [str(o) for o in paths if not o.exists()]
+    if missing: raise FileNotFoundError(f'{", ".join(missing)}: no such file or folder')
     with one_writer(folder):
         index = Index(folder)
         tables = [o for o in paths if o.is_file() and o.suffix.lower() in READERS]
