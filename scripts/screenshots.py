@@ -66,10 +66,11 @@ def main():
     parser.add_argument('--out', type=Path, default=root/'docs/static', help='a folder')
     out = parser.parse_args().out
     index = study_index()
-    with tempfile.TemporaryDirectory() as folder, open_browser() as browser, served(folder) as address:
+    with tempfile.TemporaryDirectory() as folder:
         write_page(index, Path(folder)/'explorer')
         write_report(index, Path(folder)/'report.html', neighbour_precision(index), pick_seeds(index, n=1), k=4)
-        save(explorer_image(browser, index, address), out/'explorer.png')
-        save(neighbours_image(browser, address), out/'neighbours.png')
+        with open_browser() as browser, served(folder) as address:
+            save(explorer_image(browser, index, address), out/'explorer.png')
+            save(neighbours_image(browser, address), out/'neighbours.png')
 
 if __name__=='__main__': main()
