@@ -222,7 +222,7 @@ def test_matching_files(trained, clip):
     with pytest.raises(MediaError, match='no video in it'): match(trained, clip.with_suffix('.wav'))
     with pytest.raises(MediaError, match='no audio in it'): match(trained, clip, want='video')
     with pytest.raises(ValueError, match='nothing to match from 20'): match(trained, clip, start=20.)
-    with pytest.raises(KeyError, match='neither a file nor an id'): match(trained, 'missing.mp4')
+    with pytest.raises(KeyError, match='neither an id in'): match(trained, 'missing.mp4')
 
 def test_a_video_of_the_index_is_not_its_own_match(trained):
     assert 'v0000' not in match(trained, 'v0000', k=12).index

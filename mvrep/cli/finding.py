@@ -135,10 +135,11 @@ def match(
 
     Example: `mvrep match ~/videos.mvrep clip.mp4 --preview first.mp4`"""
     from mvrep.index.index import Index
-    from mvrep.recommendation.matching import find_file, match, preview_match
+    from mvrep.recommendation.matching import match, preview_match
+    from mvrep.recommendation.neighbours import locate
     index = Index(folder)
     found = match(index, video, want, start, length, k=k, where=where, max_per_artist=max_per_artist)
-    file, _ = find_file(index, video)
+    file = locate(index, video).path
     if preview and len(found): preview_match(file, found.iloc[0], preview, want, start)
     if json_: return print_json(dict(file=file, want=want, results=records(found.reset_index())))
     if len(found): found['from'] = [f'{clock(o.start)} for {o.length:.0f} s' for o in found.itertuples()]

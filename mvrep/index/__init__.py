@@ -10,7 +10,7 @@ from ..core import public_names
 
 # %% ../../nbs/library/09_index/00_index.ipynb #f720ebf5
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'exact': ['modality_weights', 'joint_scores', 'row_scores', 'best_rows', 'hubness'],
+    'exact': ['modality_weights', 'joint_scores', 'row_scores', 'best_rows', 'list_hubness'],
     'approximate': ['make_cells', 'find_candidates', 'TunedCells', 'tune_cells'],
     'storage': ['build_numbers', 'current_number', 'build_folder', 'previous_number', 'use_build', 'new_build',
                 'is_unchanged', 'restore_table', 'one_writer'],

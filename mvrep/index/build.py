@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from ..core import MODALITIES, atomic_write, count_of
 from ..features.vectors import Scale, pool_segments, standardise, unit_norm
 from .approximate import TunedCells, find_candidates, make_cells, tune_cells
-from .exact import best_rows, hubness as hubness_of_lists, joint_scores, modality_weights, row_scores
+from .exact import best_rows, joint_scores, list_hubness, modality_weights, row_scores
 
 # %% ../../nbs/library/09_index/30_build.ipynb #080df695
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Build:
     model:object = None # The `JointModel` it was made with; None without a trained model
     model_hash:str = '' # SHA-256 of the model's file; empty without a model
     cells:dict = field(default_factory=dict) # {by: `CellSearch`}: approximate searches that are ready
+    _comparable:dict = field(default_factory=dict, init=False, repr=False) # Cache of `_comparable_rows`
 
     def __len__(self): return len(self.video_ids)
 
@@ -73,18 +74,17 @@ class Build:
         "Does every video have every modality?"
         return all(self.has[m].all() for m in MODALITIES)
 
-    @cached_property
-    def _comparable(self): return {} # what `_comparable_rows` found, by modalities and weights
-
 # %% ../../nbs/library/09_index/30_build.ipynb #b813eecc
 def empty_build(
     specs:tuple, # Encoders by name
     columns:dict # {modality: column of the feature store}
 ) -> Build: # Without videos
     "What an index searches before its first build."
-    nothing = {m: np.zeros(0, bool) for m in MODALITIES}
-    embeddings = {m: np.zeros((0, 1), np.float32) for m in MODALITIES}
-    return Build(None, 0, np.array([], object), [], nothing, embeddings, {}, tuple(specs), columns)
+    return Build(
+        folder=None, number=0, video_ids=np.array([], object), sources=[],
+        has={m: np.zeros(0, bool) for m in MODALITIES},
+        embeddings={m: np.zeros((0, 1), np.float32) for m in MODALITIES},
+        scale={}, specs=tuple(specs), columns=columns)
 
 # %% ../../nbs/library/09_index/30_build.ipynb #e0e217c5
 def write_build(
@@ -110,7 +110,7 @@ def _read_cells(folder):
     return ready
 
 def _read_settings(path):
-    "`TunedCells` and seed from a file; earlier versions used other names for three fields"
+    "`TunedCells` and seed from a file; earlier versions used other names for two fields"
     stored = json.loads(path.read_text())
     renamed = dict(of='n_cells', questions='n_queries')
     stored = {renamed.get(k, k): v for k, v in stored.items()}
@@ -128,9 +128,11 @@ def read_build(
     has = np.load(folder/'has.npy')
     embeddings = {m: np.load(folder/f'{m}.npy', mmap_mode='r') for m in MODALITIES}
     scale = {m: Scale.from_array(np.load(folder/f'{m}-scale.npy')) for m in MODALITIES}
-    return Build(folder, int(folder.name), np.array(header['ids'], object), header['sources'],
-                 dict(zip(MODALITIES, has.T)), embeddings, scale, tuple(header['specs']), header['columns'],
-                 header.get('encoded_by', {}), model, header.get('made_by', ''), _read_cells(folder/'cells'))
+    return Build(
+        folder=folder, number=int(folder.name), video_ids=np.array(header['ids'], object), sources=header['sources'],
+        has=dict(zip(MODALITIES, has.T)), embeddings=embeddings, scale=scale,
+        specs=tuple(header['specs']), columns=header['columns'], encoded_by=header.get('encoded_by', {}),
+        model=model, model_hash=header.get('made_by', ''), cells=_read_cells(folder/'cells'))
 
 # %% ../../nbs/library/09_index/30_build.ipynb #942f0a13
 @patch
@@ -204,18 +206,20 @@ class _Search:
 def _comparable_rows(self:Build, modalities, search):
     """Rows that share one of `modalities` with the query, and what their products are multiplied by; None for all, and
     for 1"""
-    if self.is_complete: return None if search.allowed is None else np.flatnonzero(search.allowed), None
+    if self.is_complete:
+        rows = None if search.allowed is None else np.flatnonzero(search.allowed)
+        return rows, None
     key = modalities, tuple(search.weights.items())
     if search.allowed is None and key in self._comparable: return self._comparable[key]
     comparable = np.logical_or.reduce([self.has[m] for m in modalities])
     if search.allowed is not None: comparable = comparable & search.allowed
     norm = np.sqrt(sum(w*self.has[m] for m, w in search.weights.items()))
     factor = None if np.allclose(norm[comparable], 1) else (1/np.maximum(norm, 1e-12)).astype(np.float32)
-    found = None if comparable.all() else np.flatnonzero(comparable), factor
+    rows = None if comparable.all() else np.flatnonzero(comparable)
     if search.allowed is None:
         self._comparable.clear() # of the last kind of query only
-        self._comparable[key] = found
-    return found
+        self._comparable[key] = rows, factor
+    return rows, factor
 
 # %% ../../nbs/library/09_index/30_build.ipynb #d4b0247c
 def _by_modalities(queries, weights):
@@ -270,6 +274,7 @@ def search_many(self:Build,
     queries:list[Query], # What is searched for
     k:int=10, # Neighbours for each query
     by:str='joint', # 'audio', 'video' or 'joint'
+    *,
     weight:float=.5, # Weight of the audio in 'joint', 0 to 1
     allowed:np.ndarray|None=None, # Videos that may be found, bool, shape (n_videos,); all if None
     exclude:list|None=None, # For each query the video ids to leave out
@@ -296,13 +301,14 @@ def search(self:Build,
     query:Query, # What is searched for
     k:int=10, # Neighbours
     by:str='joint', # 'audio', 'video' or 'joint'
+    *,
     weight:float=.5, # Weight of the audio in 'joint', 0 to 1
     allowed:np.ndarray|None=None, # Videos that may be found, bool, shape (n_videos,); all if None
     exclude:tuple=(), # Video ids to leave out
     approximate:bool|None=None # As for `search_many`
 ) -> pd.DataFrame: # By `video_id`, at most `k` rows, best first: `score`, `audio`, `video`
     "Nearest videos, equal scores in order of id. Raises `ValueError` as `search_many` does."
-    return self.search_many([query], k, by, weight, allowed, [exclude], approximate)[0]
+    return self.search_many([query], k, by, weight=weight, allowed=allowed, exclude=[exclude], approximate=approximate)[0]
 
 # %% ../../nbs/library/09_index/30_build.ipynb #db1f1b87
 @patch
@@ -390,7 +396,7 @@ def hubness(self:Build,
     k:int=10, # Length of the lists
     max_videos:int=4000, # Videos that are compared; if there are more, this many are drawn
     seed:int=0 # Seed of the draw
-) -> dict: # As from `exact.hubness`; only `by` and `seed` if there are too few videos
+) -> dict: # As from `list_hubness`; only `by` and `seed` if there are too few videos
     "How unevenly lists of `k` neighbours are spread over the videos. Raises `ValueError` for another `by`."
     modalities = list(modality_weights(by))
     rows = np.flatnonzero(np.logical_and.reduce([self.has[m] for m in modalities]))
@@ -398,4 +404,4 @@ def hubness(self:Build,
     if len(rows)<=k: return dict(by=by, seed=seed)
     x = np.concatenate([self.embeddings[m][rows] for m in modalities], axis=1)
     neighbours = [found[found!=i][:k] for i, (found, _) in enumerate(best_rows([(x, x)], k+1))]
-    return dict(hubness_of_lists(np.stack(neighbours)), by=by, seed=seed)
+    return dict(list_hubness(np.stack(neighbours)), by=by, seed=seed)

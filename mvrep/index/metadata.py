@@ -56,9 +56,9 @@ def _row(given, schema):
         except ValueError: raise ValueError(f'{given["video_id"]}: {field.name}={value!r} is not a number') from None
     return row
 
-def _merged(row, known, renew):
+def _merged(row, known, overwrite):
     "One row from what is given and what is known"
-    first, second = (row, known) if renew else (known, row)
+    first, second = (row, known) if overwrite else (known, row)
     merged = {}
     for column in row:
         value = first.get(column)
@@ -69,14 +69,14 @@ def _merged(row, known, renew):
 def put_metadata(
     table, # LanceDB table of the videos
     corpus:pd.DataFrame, # Manifest, checked by `validate`
-    renew:bool=True # Replace what is known; otherwise only fill what is missing
+    overwrite:bool=True # Replace what is known; otherwise only fill what is missing
 ):
-    """Enter the metadata of videos, with columns of your own. Raises `ValueError` if two columns get the same name, or
+    """Add or update the metadata of videos, with columns of your own. Raises `ValueError` if two columns get the same name, or
     a value does not fit the column it is stored in."""
     corpus = _add_columns(table, corpus)
     known = {o['video_id']: o for o in table.to_arrow().to_pylist()}
     rows = [_row(o, table.schema) for o in corpus.reindex(columns=table.schema.names).to_dict('records')]
-    rows = [_merged(o, known.get(o['video_id'], {}), renew) for o in rows]
+    rows = [_merged(o, known.get(o['video_id'], {}), overwrite) for o in rows]
     merge = table.merge_insert('video_id').when_matched_update_all().when_not_matched_insert_all()
     merge.execute(pa.Table.from_pylist(rows, table.schema))
 

@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'synthetic': ['numbered_frame', 'frame_number', 'rising_tone', 'tone_second', 'make_clip', 'TONE_SR'],
     'decoding': ['OpenMedia', 'DecodedFrame', 'open_media', 'decode_from', 'frame_rate'],
     'read': ['MediaInfo', 'probe', 'iter_frames', 'read_frames', 'read_audio'],
-    'segments': ['PLANS', 'Segment', 'plan_segments', 'stratified', 'middle', 'whole'],
+    'segments': ['PLANS', 'SEGMENT_SECONDS', 'Segment', 'plan_segments', 'stratified', 'middle', 'whole'],
     'crops': ['synchronous_crop', 'spatial_crop'],
     'clips': ['CLIP_SECONDS', 'cut_clip', 'cut_clips', 'write_clip'],
     'images': ['contact_sheet', 'mel_image'],

@@ -11,9 +11,9 @@ from ..core import public_names
 # %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #4f4f11b8
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'lists': ['ListRules', 'takes_list_rules', 'limit_per_artist', 'mmr', 'arrange'],
-    'neighbours': ['Seed', 'segment_embeddings', 'find_seed', 'explain', 'similarities', 'similar'],
+    'neighbours': ['Located', 'locate', 'Seed', 'segment_embeddings', 'find_seed', 'explain', 'similarities', 'similar'],
     'likes': ['combine', 'freshness', 'recommend'],
-    'matching': ['align', 'Stretch', 'read_stretch', 'match_stretch', 'match', 'find_file', 'preview',
+    'matching': ['align', 'Stretch', 'read_stretch', 'match_stretch', 'match', 'preview',
                  'preview_match'],
     'words': ['searched_texts', 'TextModel', 'fit_texts', 'compare_texts', 'search'],
     'metadata': ['FIELDS', 'set_overlap', 'release_years', 'year_similarity', 'field_similarity', 'metadata_similarity',

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from ..index.index import Index
 from .lists import ListRules, arrange, takes_list_rules
-from .neighbours import find_seed, similarities
+from .neighbours import find_seed, locate, similarities
 
 # %% ../../nbs/library/10_recommendation/30_likes.ipynb #e8456b63
 def combine(
@@ -54,12 +54,16 @@ def _compare(index, videos, by, weight):
     scores, names = [], []
     own, unknown = [], []
     for name in dict.fromkeys(map(str, videos)):
-        try: seed = find_seed(index, name)
-        except KeyError: unknown.append(name)
+        try: found = locate(index, name)
+        except KeyError:
+            unknown.append(name)
+            continue
+        if found.video_id is None: query = find_seed(index, name).query
         else:
-            scores.append(index.build.scores(seed.query, by, weight).score.to_numpy())
-            names.append(seed.video_id or name)
-            own += seed.own
+            query = index.build.query(found.video_id)
+            own.append(found.video_id)
+        scores.append(index.build.scores(query, by, weight).score.to_numpy())
+        names.append(found.video_id or name)
     if unknown: raise KeyError(f'neither ids in {index.folder} nor files: {", ".join(unknown[:10])}')
     return _Examples(np.array(scores).reshape(-1, len(index)), names, own)
 
