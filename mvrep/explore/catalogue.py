@@ -27,7 +27,7 @@ def catalogue_version(
     watched = folder/'store'/'videos.lance'/'_versions', build_folder(folder/'index', number)/'cells'
     return number, *(o.stat().st_mtime_ns if o.is_dir() else 0 for o in watched)
 
-# %% ../../nbs/library/11_explore/66_catalogue.ipynb #36ad57e8
+# %% ../../nbs/library/11_explore/66_catalogue.ipynb #426e17b4
 SEARCHED = ('title', 'artist', 'genre', 'mood', 'tags') # Columns whose text is searched; ids are searched too
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ def open_catalogue(
 ) -> Catalogue: # The index and its text
     "Open an index to search its text. Raises what `Index` raises."
     version, index = catalogue_version(folder), Index(folder)
-    columns = [[_text(o) for o in index.videos[name]] for name in SEARCHED]
+    columns = [list(map(_text, index.videos[name])) for name in SEARCHED]
     texts = [plain_text('\n'.join(o)) for o in zip(*columns, index.build.video_ids)]
     return Catalogue(version, index, texts, [plain_text(o) for o in columns[0]])
 
-# %% ../../nbs/library/11_explore/66_catalogue.ipynb #c5f7a734
+# %% ../../nbs/library/11_explore/66_catalogue.ipynb #5dead033
 def find_videos(
     catalogue:Catalogue, # From `open_catalogue`
     words:str, # Words, separated by spaces; without any, all videos are found
@@ -60,7 +60,8 @@ def find_videos(
 ) -> tuple[int, list[str]]: # How many videos were found, and the ids of the first
     "Find videos by title, artist, genre, mood, tags or id."
     typed, titles = plain_text(words).strip(), catalogue.titles
-    found = [row for row, text in enumerate(catalogue.texts) if all(word in text for word in typed.split())]
+    def has_all_words(text): return all(word in text for word in typed.split())
+    found = [row for row, text in enumerate(catalogue.texts) if has_all_words(text)]
     if typed: found.sort(key=lambda row: (not titles[row].startswith(typed), typed not in titles[row]))
     return len(found), [str(catalogue.index.build.video_ids[row]) for row in found[:limit]]
 

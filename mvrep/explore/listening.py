@@ -43,7 +43,7 @@ class Key:
     systems:dict # {name of the trial: {'A': system, 'B': system}}
     pairs:tuple # `Pair`, all pairs of systems
 
-# %% ../../nbs/library/11_explore/60_listening.ipynb #9f26af30
+# %% ../../nbs/library/11_explore/60_listening.ipynb #bdfe7d66
 def _compare(found, first, second, rank, rng):
     "Trials of two systems, and the number of seeds for which they found the same: `[(seed, {side: system})], n_same`"
     def has_candidate(system, seed): return len(found[system].get(seed, ()))>rank
@@ -55,18 +55,20 @@ def _compare(found, first, second, rank, rng):
 
 def make_sheet(
     found:dict, # {system: {seed id: candidate ids, best first}}; systems are compared two at a time
-    seed:int=0, # Seed of sides and order; whoever knows it can work out the sides
+    seed:int=0, # Seed of sides and order; the sides can be computed from it
     rank:int=0 # Which candidate of each list is played: 0 is the best
 ) -> tuple[Sheet, Key]: # For listeners, and for scoring
     "Draw the trials of a blind test. Raises `ValueError` for one system, or if all find the same candidates."
     if len(found)<2: raise ValueError(f'{count_of(len(found), "system")}: want at least 2 to compare')
-    rng, drawn, pairs = np.random.default_rng(seed_from('sheet', seed)), [], []
+    rng = np.random.default_rng(seed_from('sheet', seed))
+    drawn, pairs = [], []
     for first, second in combinations(found, 2):
         trials, n_same = _compare(found, first, second, rank, rng)
         drawn += trials
         pairs.append(Pair(first, second, n_same))
     if not drawn: raise ValueError('the systems find the same candidates for every seed: nothing to compare')
-    code, trials, systems = f'{seed_from("sheet", seed, found, rank):016x}', [], {}
+    code = f'{seed_from("sheet", seed, found, rank):016x}'
+    trials, systems = [], {}
     for number, position in enumerate(rng.permutation(len(drawn)), 1):
         name, (seed_id, sides) = f't{number:03d}', drawn[position]
         candidates = {side: str(found[system][seed_id][rank]) for side, system in sides.items()}

@@ -25,7 +25,7 @@ def clips_of(
     def clip(video_id): return cut_clip(index.videos.path[video_id], start, length, size)
     return clip
 
-# %% ../../nbs/library/11_explore/65_listening_form.ipynb #ab3044a8
+# %% ../../nbs/library/11_explore/65_listening_form.ipynb #280047a4
 _PLAYERS = dict(seed='Seed', A='A', B='B') # {field of a trial: heading}
 _BUTTONS = dict( # {choice: text and tooltip}
     A=('A fits better', 'A goes better with the seed'),
@@ -51,7 +51,8 @@ class ListeningForm(VBox):
         clip # Function from a video id to an mp4, bytes, such as `clips_of(index)`
     ):
         "Show the next trial. Raises what `clip` raises."
-        self.listening, self.clip, self.message = listening, clip, HTML()
+        self.listening, self.clip = listening, clip
+        self.message = HTML()
         self.players = {name: HTML() for name in _PLAYERS}
         self.buttons = {o: Button(description=text, tooltip=tip) for o, (text, tip) in _BUTTONS.items()}
         for choice, button in self.buttons.items(): button.on_click(lambda _, choice=choice: self.press(choice))

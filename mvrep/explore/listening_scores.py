@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import binomtest
 from .listening import Key, read_answers, read_key
 
-# %% ../../nbs/library/11_explore/62_listening_scores.ipynb #dbce71e5
+# %% ../../nbs/library/11_explore/62_listening_scores.ipynb #e376a134
 _VOTE = dict(A=1, B=-1, tie=0)
 
 def _votes(key, answers):
@@ -20,7 +20,8 @@ def _votes(key, answers):
     votes = {}
     for o in answers:
         if o.sheet!=key.code or o.trial not in key.systems:
-            raise ValueError(f'{o.listener!r} answered {o.trial} of sheet {o.sheet}, but the key is of sheet {key.code}')
+            sheets = f'sheet {o.sheet}, but the key is of sheet {key.code}'
+            raise ValueError(f'{o.listener!r} answered {o.trial} of {sheets}')
         of_trial = votes.setdefault(o.trial, {})
         if o.listener in of_trial: raise ValueError(f'{o.listener!r} answered {o.trial} twice')
         of_trial[o.listener] = _VOTE[o.choice]

@@ -39,28 +39,30 @@ def draw_segments(
         return segments[seed_from('seed segment', seed, video_id)%len(segments)]
     return [draw(o) for o in video_ids]
 
-# %% ../../nbs/library/11_explore/50_qualitative.ipynb #bec1db28
+# %% ../../nbs/library/11_explore/50_qualitative.ipynb #8afb95ee
 def video_neighbours(
     index:Index, # The index
     video_id:str, # The seed
     by:str='joint', # 'audio', 'video' or 'joint'
     k:int=3 # How many
 ) -> pd.DataFrame: # Columns `video_id`, `start`, `length` of the whole video in seconds, `score`; the nearest first
-    "The videos nearest to a video. Raises `KeyError` for an id that is not in the index, `ValueError` for another `by`."
+    "The videos nearest to a video. Raises `KeyError` for an unknown id, `ValueError` for another `by`."
     found = index.search(index.build.query(video_id), k, by, exclude=(video_id,))
     duration = index.videos.duration.reindex(found.index).to_numpy(float)
     return pd.DataFrame(dict(video_id=list(found.index), start=0., length=duration, score=found.score.to_numpy()))
 
-# %% ../../nbs/library/11_explore/50_qualitative.ipynb #23984052
+# %% ../../nbs/library/11_explore/50_qualitative.ipynb #dec2b48b
 def _embed_rows(index, matrices, rows):
     "Embeddings of some segments: {modality: shape (n, d)}; NaN where a segment lacks the modality"
     return {m: index.build.embed_segments(m, np.asarray(x[rows], np.float32)) for m, x in matrices.items()}
+
+def _which_have(embeddings): return {m: ~np.isnan(embeddings[m][:, 0]) for m in MODALITIES}
 
 def _pair_scores(seeds, others, by):
     "Score of each seed with each other segment, shape (n_seeds, n); NaN where they cannot be compared"
     cosines = {m: seeds[m]@others[m].T for m in MODALITIES}
     if by!='joint': return cosines[by]
-    has, seed_has = ({m: ~np.isnan(o[m][:, 0]) for m in MODALITIES} for o in (others, seeds))
+    has, seed_has = _which_have(others), _which_have(seeds)
     def of_seed(values, i): return {m: values[m][i] for m in MODALITIES}
     n_seeds = len(cosines['audio'])
     return np.stack([joint_scores(of_seed(cosines, i), has, of_seed(seed_has, i)) for i in range(n_seeds)])
@@ -104,7 +106,7 @@ def segment_neighbours(
         found[segment_id] = _best_of_videos(keys[allowed], scores[allowed], k)
     return found
 
-# %% ../../nbs/library/11_explore/50_qualitative.ipynb #7254700d
+# %% ../../nbs/library/11_explore/50_qualitative.ipynb #e9b59c47
 COMPARED = dict(audio='by audio', video='by video', joint='jointly') # {by: as in 'videos by audio'}
 _PAIRS = [((level, a), (level, b)) for level in ('videos', 'segments') for a, b in combinations(COMPARED, 2)]
 _PAIRS += [(('segments', by), ('videos', by)) for by in COMPARED]
@@ -129,7 +131,8 @@ def list_overlap(
     """How much lists by audio, by video and jointly have in common, and those of segments with those of their videos.
 
     Raises `KeyError` for a segment that is not in the store, `ValueError` without seeds."""
-    found, pool, rows = _found_videos(index, segment_ids, k), len(index)-1, []
+    found, rows = _found_videos(index, segment_ids, k), []
+    pool = len(index)-1
     for first, second in _PAIRS:
         lists = ' – '.join(f'{level} {COMPARED[by]}' for level, by in (first, second))
         shares = [len(a & b)/max(len(a), len(b), 1) for a, b in zip(found[first], found[second])]

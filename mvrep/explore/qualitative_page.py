@@ -110,7 +110,7 @@ class _Cards:
                      _or_empty(_sheet, video.path, stretch, self.content.n_frames, self.content.width),
                      _or_empty(self.address_of, video.path, stretch))
 
-# %% ../../nbs/library/11_explore/55_qualitative_page.ipynb #958dee5c
+# %% ../../nbs/library/11_explore/55_qualitative_page.ipynb #2d573af7
 def _seed_row(cards, seed, lists):
     "A seed and its neighbours: `(card, {heading: [(card, score)]})`"
     row = {}
@@ -139,7 +139,8 @@ def _page_html(index, content, address_of):
     videos, segments = content.seeds(index)
     parts = dict(Videos=list(_video_rows(index, cards, videos, content.k)),
                  Segments=list(_segment_rows(index, cards, segments, content.k)))
-    overlap = list_overlap(index, segments, content.k, content.seed).reset_index().to_dict('records') if segments else []
+    overlap = []
+    if segments: overlap = list_overlap(index, segments, content.k, content.seed).reset_index().to_dict('records')
     drawn = isinstance(content.videos, int) and isinstance(content.segments, int)
     return render_template('qualitative.html.j2', parts={name: o for name, o in parts.items() if o}, overlap=overlap,
                            k=content.k, n=len(index), encoders=', '.join(index.build.specs),

@@ -36,7 +36,7 @@ def label_column(
         raise ValueError(f'{label} holds lists: want a column with one label per video')
     return values.astype('string')
 
-# %% ../../nbs/library/11_explore/40_report.ipynb #5f177eda
+# %% ../../nbs/library/11_explore/40_report.ipynb #ea7e2611
 def _similarity_matrix(index, video_ids, by):
     "How similar videos are to each other, shape (n, n); those that cannot be compared come last"
     rows = [index.build.scores(index.build.query(o), by).score.reindex(video_ids) for o in video_ids]
@@ -47,8 +47,8 @@ def neighbour_precision(
     label:str='genre', # A column of the manifest, see `label_column`
     k:int=5, # Length of the lists
     seed:int=0 # Seed of the bootstrap
-) -> pd.DataFrame: # Rows 'audio', 'video', 'joint' in `by`; columns of `precision_at_k`, `other_artists`, `other_chance`
-    """Share of the `k` nearest neighbours that carry a video's label, beside chance; videos without a label are left out.
+) -> pd.DataFrame: # A row per `by`; columns of `precision_at_k`, `other_artists`, `other_chance`
+    """Share of the `k` nearest neighbours with a video's label, beside chance; videos without a label are left out.
 
     Raises `ValueError` for a column that cannot be a label, or if `k` or fewer videos have one."""
     labels, rows = label_column(index, label), []
@@ -154,7 +154,7 @@ def _neighbours(index, seed, seed_number, k, label):
                          {name: _number(o) for name, o in scores.items()},
                          [_Moments(o.modality, o.seed_start, o.start, o.length) for o in own.itertuples()])
 
-# %% ../../nbs/library/11_explore/40_report.ipynb #023318cd
+# %% ../../nbs/library/11_explore/40_report.ipynb #03da470b
 def render_template(
     name:str, # File in `mvrep/static`
     **values # What the template shows
@@ -163,8 +163,9 @@ def render_template(
     text = (files('mvrep')/'static'/name).read_text(encoding='utf-8')
     return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text).render(values)
 
-DEMO_NOTE = ('The corpus is synthetic. Songs and videos were generated from shared hidden causes: the numbers show that '
-             'the pipeline works, not how well it does on real music videos.')
+DEMO_NOTE = (
+    'The corpus is synthetic. Songs and videos were generated from shared hidden causes: the numbers show that the '
+    'pipeline works, not how well it does on real music videos.')
 
 def write_report(
     index:Index, # Of short videos: the page holds their files
@@ -177,10 +178,12 @@ def write_report(
 ) -> Path: # The page
     """Write one self-contained HTML page: seeds, neighbours, players, reasons and scores.
 
-    Raises `KeyError` for a seed that is not in the index, `ValueError` like `label_column`, `OSError` or `MediaError` if a
-    file cannot be read."""
+    Raises `KeyError` for a seed that is not in the index, `ValueError` like `label_column`, `OSError` or `MediaError`
+    if a file cannot be read."""
     seeds = pick_seeds(index, label=label) if seeds is None else seeds
-    rows = [(_card(index, o, f'v{i}', label, 24), list(_neighbours(index, o, i, k, label))) for i, o in enumerate(seeds)]
+    rows = []
+    for i, seed in enumerate(seeds):
+        rows.append((_card(index, seed, f'v{i}', label, 24), list(_neighbours(index, seed, i, k, label))))
     page = render_template('report.html.j2', n=len(index), k=k, label=label, note=note, rows=rows, version=__version__,
                            scores=scores.to_dict('records'), encoders=', '.join(index.build.specs),
                            has_model=index.build.model is not None)

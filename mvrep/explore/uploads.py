@@ -19,7 +19,7 @@ from ..media.workers import outcome, worker_pool
 from ..recommendation.lists import ListRules, arrange
 from ..recommendation.neighbours import Seed, explain, similarities
 
-# %% ../../nbs/library/11_explore/68_uploads.ipynb #f96a5faf
+# %% ../../nbs/library/11_explore/68_uploads.ipynb #8dfbf105
 NO_ENCODERS = 'the encoders cannot be loaded here: `mvrep doctor` tells which weights are missing'
 
 class Uploads:
@@ -35,7 +35,8 @@ class Uploads:
         most:int=64 # Files whose features are kept
     ):
         "No process is started before the first file."
-        self.timeout, self.limit, self.most = timeout, limit, most
+        self.timeout = timeout
+        self.limit, self.most = limit, most
         self.kept = OrderedDict()
         self._pool = self._specs = None # the worker, and the encoders that it has loaded
         self._lock = threading.Lock()
