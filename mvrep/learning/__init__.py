@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/06_learning/00_learning.ipynb #f6d9e825
 from ..core import public_names
 
-# %% ../../nbs/library/06_learning/00_learning.ipynb #932b7295
+# %% ../../nbs/library/06_learning/00_learning.ipynb #eecac296
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'heads': ['ProjectionHead', 'TwoTowers', 'Frozen', 'autoencoder_init'],
     'fusion': ['pad_segments', 'masked_mean', 'MeanPool', 'AttentionPool', 'time_positions', 'SegmentTransformer',
@@ -28,9 +28,9 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                  'train_model'],
     'evaluation': ['evaluate_model'],
     'recipes': ['published_ranks', 'array_data', 'with_test', 'fit_in_memory', 'measure', 'score', 'THESIS_TABLE',
-                'LADDER'],
+                'LADDER', 'Best', 'Rung', 'ThesisRow'],
     'muvi_views': ['audio_curves', 'video_curves', 'clip_windows', 'audio_style', 'video_style', 'audio_views',
                    'video_views'],
     'muvi_retrieval': ['cca', 'ViewMap', 'fit_view', 'apply_view', 'fit_weights', 'Directions', 'MuViRetrieval',
-                       'all_views', 'fit_retrieval', 'evaluate_files'],
+                       'all_views', 'fit_retrieval', 'evaluate_files', 'main'],
 })
