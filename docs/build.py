@@ -27,7 +27,7 @@ def build_site(out):
 def write_explorer(folder):
     "Write the explorer over twelve synthetic videos, as a page without a kernel."
     from mvrep.explore.static_page import write_page
-    from mvrep.index.indexing import tiny_index
+    from mvrep.index.examples import tiny_index
     with tempfile.TemporaryDirectory() as work: write_page(tiny_index(work), folder)
 
 def write_readme():

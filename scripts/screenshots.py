@@ -15,7 +15,7 @@ sys.path.insert(0, str(root/'tests'))
 from browser import open_browser, served, watched_page # noqa: E402
 from mvrep.explore.report import neighbour_precision, pick_seeds, write_report # noqa: E402
 from mvrep.explore.static_page import write_page # noqa: E402
-from mvrep.index.indexing import study_index # noqa: E402
+from mvrep.index.examples import study_index # noqa: E402
 
 MAX_BYTES = 150_000 # Of a file
 SECOND = 3 # Of each clip, the frame that is shown

@@ -18,7 +18,7 @@ from browser import accessibility_violations, browser_test, chromium, flags
 from mvrep.explore.app import make_app
 from mvrep.explore.catalogue import catalogue_version, find_videos, open_catalogue
 from mvrep.index.index import Index
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 from mvrep.recommendation.neighbours import similar
 from starlette.testclient import TestClient
 

@@ -2,7 +2,7 @@
 import pytest
 from commands import ask, mvrep
 from mvrep.explore.report import DEMO_NOTE
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('exploring')).folder

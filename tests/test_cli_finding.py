@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 import pytest
 from commands import ask, mvrep
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 from mvrep.learning.data import training_data
 from mvrep.learning.config import RECIPES
 from mvrep.learning.training import train_model

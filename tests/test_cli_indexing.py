@@ -9,7 +9,7 @@ from commands import ask, mvrep
 from mvrep.corpus.demo import tiny_corpus
 from mvrep.features.vectors import unit_norm
 from mvrep.index.index import Index, create_index
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 
 @pytest.fixture(scope='module')
 def clips(): return sorted((tiny_corpus()/'videos').glob('*.mp4'))

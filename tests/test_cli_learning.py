@@ -8,7 +8,7 @@ from commands import ask, mvrep
 from mvrep.cli.learning import DOUBT
 from mvrep.encoders.registry import Encoder
 from mvrep.index.index import create_index
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 from mvrep.media.segments import Segment
 
 RESULTS = Path(__file__).resolve().parents[1]/'results'

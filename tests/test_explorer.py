@@ -28,7 +28,7 @@ def made(tmp_path_factory):
     "An index with a hostile title and one long video, whose second of three segments is like v0003; and its page"
     from mvrep.corpus.demo import make_demo
     from mvrep.explore.static_page import write_page
-    from mvrep.index.indexing import tiny_index
+    from mvrep.index.examples import tiny_index
     from mvrep.media.segments import Segment
     tmp = tmp_path_factory.mktemp('explorer')
     index = tiny_index(tmp)

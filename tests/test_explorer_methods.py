@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mvrep.explore.explorer import Explorer, View, read_view
 from mvrep.explore.static_page import clip_name, write_page
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 
 @pytest.fixture(scope='module')
 def index(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('explorer'))

@@ -16,7 +16,8 @@ from mvrep.features.extraction import encode_video
 from mvrep.features.vectors import unit_norm
 from mvrep.index.build import Build, Query
 from mvrep.index.index import Index, create_index
-from mvrep.index.indexing import index_folder, tiny_index
+from mvrep.index.examples import tiny_index
+from mvrep.index.indexing import index_folder
 from mvrep.index.storage import build_folder, build_numbers, current_number, one_writer
 from mvrep.learning.model import JointModel
 from mvrep.media.segments import Segment

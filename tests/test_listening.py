@@ -6,7 +6,7 @@ from mvrep.explore.listening import Answer, Key, Listening, Pair, make_sheet, re
 from mvrep.explore.listening import save_sheet
 from mvrep.explore.listening_form import ListeningForm, clips_of
 from mvrep.explore.listening_scores import score_answers
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 
 def candidates(name, n): return {f's{i:02}': [f'{name}{i:02}'] for i in range(n)}
 

@@ -9,7 +9,7 @@ from mvrep.core import MediaError
 from mvrep.encoders.registry import Encoder
 from mvrep.features.vectors import unit_norm
 from mvrep.index.index import create_index
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 from mvrep.index.joint_space import train
 from mvrep.media.clips import write_clip
 from mvrep.media.read import probe, read_audio, read_frames

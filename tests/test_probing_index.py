@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from mvrep.encoders.musicnn import Musicnn
 from mvrep.index.index import create_index
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 from mvrep.media.read import read_audio
 from mvrep.probing.index import probe_index, video_features
 from mvrep.probing.tags import tag_catalogue

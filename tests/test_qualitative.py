@@ -9,7 +9,7 @@ import pytest
 from mvrep.core import MODALITIES
 from mvrep.explore.qualitative import draw_segments, draw_videos, list_overlap, segment_neighbours, video_neighbours
 from mvrep.explore.qualitative_page import PageContent, show_qualitative_page, write_qualitative_page
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 from browser import accessibility_violations, browser_test, chromium, flags
 
 @pytest.fixture(scope='module')

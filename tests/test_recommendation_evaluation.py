@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 from mvrep.recommendation.evaluation import by_chance, by_content, by_popularity, evaluate_recommenders, item_vectors
 from mvrep.recommendation.interactions import cold_items, hold_out, leave_last, read_interactions, simulate_log
 

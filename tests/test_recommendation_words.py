@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mvrep.index.index import Index
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 from mvrep.recommendation.words import compare_texts, fit_texts, search, searched_texts
 
 @pytest.fixture

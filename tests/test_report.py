@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mvrep.explore.report import DEMO_NOTE, known_text, label_column, neighbour_precision, pick_seeds, write_report
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 from browser import accessibility_violations, browser_test, chromium, flags
 
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'">'

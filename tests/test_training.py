@@ -17,7 +17,8 @@ from mvrep.corpus.manifest import read_manifest
 from mvrep.encoders.registry import Encoder
 from mvrep.features.store import FeatureStore
 from mvrep.index.index import Index
-from mvrep.index.indexing import add_videos, tiny_index
+from mvrep.index.examples import tiny_index
+from mvrep.index.indexing import add_videos
 from mvrep.index.joint_space import evaluate, train
 from mvrep.learning.batches import Batches, EpochSampler, validation_batches
 from mvrep.learning.config import RECIPES, TrainConfig, make_loss, make_model

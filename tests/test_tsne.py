@@ -8,7 +8,7 @@ from mvrep.explore.plots import GREY, PALETTE, RAMP, color_by, color_columns, pl
 from mvrep.explore.positions import check_perplexity, fit_positions, place_new
 from mvrep.explore.tsne import StaleMap, fit_tsne, load_tsne, map_quality, map_vectors
 from mvrep.features.vectors import fit_scale, standardise, unit_norm
-from mvrep.index.indexing import tiny_index
+from mvrep.index.examples import tiny_index
 
 @pytest.fixture(scope='module')
 def home(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('tsne'))

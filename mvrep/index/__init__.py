@@ -18,8 +18,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'metadata': ['VIDEOS', 'put_metadata', 'ids_where'],
     'making': ['IndexConfig', 'read_config', 'write_config', 'encoded_sources', 'load_fitting_model', 'next_build'],
     'index': ['Index', 'model_name', 'create_index'],
-    'indexing': ['EncodersError', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder', 'add_videos',
-                 'tiny_index', 'study_index'],
+    'indexing': ['EncodersError', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder', 'add_videos'],
+    'examples': ['tiny_index', 'study_index'],
     'info': ['IndexInfo', 'index_info'],
     'joint_space': ['train', 'evaluate'],
 })
