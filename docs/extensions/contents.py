@@ -74,9 +74,13 @@ class Contents:
         return [pages[0] for pages in self.rooms.values()]
 
     @property
+    def studies(self): # {heading: studies}
+        return {'The tour': self.tour, 'More studies': self.other_studies}
+
+    @property
     def groups(self): # {heading: pages} of the map on the first page
         rooms = {room_title(name, pages): pages for name, pages in self.rooms.items()}
-        return {'The tour': self.tour, 'More studies': self.other_studies} | rooms
+        return self.studies | rooms
 
 def room_title(name, pages):
     "Title of a room: that of its overview."

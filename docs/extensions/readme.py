@@ -2,15 +2,13 @@
 import re
 from .contents import contents, notebook_folder, read_page
 
-def group_row(heading, pages):
-    "A group of pages as a row of the map."
-    links = ' · '.join(f'[{o.title}](nbs/{o.name}.ipynb)' for o in pages)
-    return f'| {heading} | {links} |'
+def link(page): return f'[{page.title}](nbs/{page.name}.ipynb)'
 
 def map_table():
-    "The map of all pages."
-    rows = [group_row(heading, pages) for heading, pages in contents().groups.items() if pages]
-    return '\n'.join(['| | notebooks |', '| --- | --- |', *rows])
+    "The map of the notebooks: all studies, and the first page of each package."
+    rows = [f'| {heading} | {" · ".join(map(link, pages))} |' for heading, pages in contents().studies.items()]
+    rooms = [f'| {link(o)} | {o.summary} |' for o in contents().overviews]
+    return '\n'.join(['| | notebooks |', '| --- | --- |', *rows, '| **The library** | |', *rooms])
 
 def printed(cell):
     "What a cell prints, as a block of markdown."
