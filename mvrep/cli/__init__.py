@@ -20,7 +20,7 @@ class ExitCode(int, Enum):
 
     def __new__(cls,
         code:int, # The exit code
-        meaning:str # What it tells
+        meaning:str # What it means
     ):
         member = int.__new__(cls, code)
         member._value_, member.meaning = code, meaning
