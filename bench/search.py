@@ -143,7 +143,7 @@ def measure_approximate(searches):
     start = time.perf_counter()
     settings = index.prepare_approximate('audio')
     made_in = time.perf_counter()-start
-    folder = build_folder(index.home, index.build.number)/'cells'
+    folder = build_folder(index.builds_folder, index.build.number)/'cells'
     size = sum(o.stat().st_size for o in folder.rglob('*') if o.is_file())/1e6
     took = milliseconds(searches.approximate, searches.single)
     seed = index.build.cells['audio'].seed

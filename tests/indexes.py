@@ -36,7 +36,7 @@ def content_of(folder):
     build = index.build
     order = np.argsort(build.video_ids)
     segments = index.store.segments.to_pandas().sort_values('segment_id', ignore_index=True)
-    videos = index.table.to_pandas().sort_values('video_id', ignore_index=True)
+    videos = index.metadata_table.to_pandas().sort_values('video_id', ignore_index=True)
     arrays = dict(video_ids=build.video_ids[order])
     for modality in MODALITIES:
         arrays[modality] = np.asarray(build.embeddings[modality])[order]

@@ -15,7 +15,7 @@ from mvrep.corpus.demo import tiny_corpus
 from mvrep.corpus.manifest import read_manifest
 from mvrep.encoders.registry import load_encoder
 from mvrep.encoders.weights import WeightsError
-from mvrep.features.extraction import encode_video, extract, missing, read_segment
+from mvrep.features.extraction import encode_video, extract, missing_jobs, read_segment
 from mvrep.features.store import FeatureStore, sql_in, sql_quote, table_errors
 from mvrep.features.vectors import Scale, fit_scale, pool_segments, standardise, unit_norm
 from mvrep.media.read import probe
@@ -418,7 +418,7 @@ def extracted(videos, tmp_path_factory):
     return few, store, extract(few, store, workers=1, progress=False)
 
 def test_everything_is_missing_from_a_new_store(encoders, videos, tmp_path):
-    jobs = missing(videos, FeatureStore(tmp_path), encoders)
+    jobs = missing_jobs(videos, FeatureStore(tmp_path), encoders)
     assert [o.video_id for o in jobs]==list(videos.video_id)
     assert jobs[0].columns==COLUMNS and jobs[0].path==str(videos.path[0])
 
@@ -437,16 +437,16 @@ def test_workers_store_what_this_process_computes(extracted, encoders, videos):
 
 def test_only_the_bad_file_is_tried_again(extracted, encoders):
     few, store, _ = extracted
-    assert [o.video_id for o in missing(few, store, encoders)]==['bad']
+    assert [o.video_id for o in missing_jobs(few, store, encoders)]==['bad']
     with pytest.raises(MediaError, match='bad.mp4'): extract(few, store, workers=1, strict=True, progress=False)
 
 def test_a_changed_file_and_a_new_encoder_are_missing(extracted, encoders, tmp_path):
     few, store, _ = extracted
     copy = shutil.copy(few.path[1], tmp_path/'copy.mp4') # another modification time
     changed = few.head(3).assign(path=[few.path[0], copy, few.path[2]])
-    assert [(o.video_id, o.columns) for o in missing(changed, store, encoders)]==[(few.video_id[1], COLUMNS)]
+    assert [(o.video_id, o.columns) for o in missing_jobs(changed, store, encoders)]==[(few.video_id[1], COLUMNS)]
     third = VIDEO._replace(column='third')
-    assert [o.columns for o in missing(few.head(3), store, [*encoders, third])]==[['third']]*3
+    assert [o.columns for o in missing_jobs(few.head(3), store, [*encoders, third])]==[['third']]*3
 
 def test_splits_follow_the_manifest(extracted):
     few, store, _ = extracted

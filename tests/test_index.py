@@ -99,7 +99,7 @@ def test_readers_see_complete_builds_while_a_writer_replaces_them(index, tmp_pat
         assert reader.returncode==0, err
         n_rounds, n_builds, is_held = out.splitlines()[-1].split()
         assert int(n_rounds)>=6 and int(n_builds)>1 and is_held=='True'
-    assert len(build_numbers(index.home))==3 and current_number(index.home)==21
+    assert len(build_numbers(index.builds_folder))==3 and current_number(index.builds_folder)==21
 
 def test_a_second_writer_is_refused(index, tmp_path):
     code = f'''
@@ -208,13 +208,13 @@ def test_a_held_build_is_searched_exactly_once_its_cells_are_gone(index):
     with pytest.warns(UserWarning, match='exact from now on'): put_clustered(index, 8) # too few for cells
     assert index.build.cells=={} and len(Index(index.folder).search(query, 5))==5
     for i in range(2): put_clustered(index, 600, i)
-    assert held.build.number not in build_numbers(index.home)
+    assert held.build.number not in build_numbers(index.builds_folder)
     assert held.search(query, 5, approximate=True).equals(before) and held.build.cells=={}
 
 def test_settings_written_by_an_earlier_version_are_read(index):
     put_clustered(index, 2000)
     index.prepare_approximate(n_queries=100)
-    path = build_folder(index.home, 1)/'cells'/'joint.json'
+    path = build_folder(index.builds_folder, 1)/'cells'/'joint.json'
     stored = json.loads(path.read_text())
     stored['of'], stored['questions'] = stored.pop('n_cells'), stored.pop('n_queries')
     path.write_text(json.dumps(dict(stored, weight=.5)))
@@ -462,11 +462,11 @@ def test_other_weights_under_the_same_name_embed_everything_again(changing):
 
 def test_a_damaged_build(changing):
     index, kept = changing.index, np.array(changing.index.build.embeddings['audio'])
-    folder = build_folder(index.home, 1)
+    folder = build_folder(index.builds_folder, 1)
     np.save(folder/'has.npy', [1])
     (folder/'audio.npy').write_bytes(b'')
     with pytest.raises(ValueError, match='is damaged'): Index(index.folder)
-    shutil.rmtree(index.home)
+    shutil.rmtree(index.builds_folder)
     index = Index(index.folder)
     index.make_build()
     assert np.array_equal(index.build.embeddings['audio'], kept)

@@ -213,7 +213,7 @@ def test_label_precision_is_measured_before_and_after(corpus, trained):
     _, videos, data = corpus
     metrics, table = evaluate_model(trained[0]['aligned'], data, videos.genre.to_numpy(), n_boot=10)
     assert metrics['n_by_artists_trained_on']==0 and metrics['pool_size']==24
-    assert table.by.tolist()==['audio', 'audio', 'video', 'video', 'both', 'both']
+    assert table.by.tolist()==['audio', 'audio', 'video', 'video', 'joint', 'joint']
     assert table.when.tolist()==['before', 'after']*3
     assert evaluate_model(trained[0]['aligned'], data, n_boot=10)[1].empty
     with pytest.raises(ValueError, match='0 videos in the none split: at least 2'):
@@ -234,7 +234,7 @@ def half_a_step(rank, n_processes, rendezvous, data, config, positions, folder):
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{rendezvous}', rank=rank, world_size=n_processes)
     module = make_step(data, config)
-    loss = module.compare(Batches(data, config)[positions[rank::n_processes]], gather_rows)[0]
+    loss = module.loss_and_embeddings(Batches(data, config)[positions[rank::n_processes]], gather_rows)[0]
     loss.backward()
     gradients = {}
     for name, parameter in module.named_parameters():
@@ -252,9 +252,9 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path, recipe):
     positions = data.first_segments('train')[:24]
     mp.spawn(half_a_step, (2, tmp_path/'rendezvous', data, config, positions, tmp_path), nprocs=2)
     module = make_step(data, config)
-    loss = module.compare(Batches(data, config)[positions])[0]
+    loss = module.loss_and_embeddings(Batches(data, config)[positions])[0]
     loss.backward()
-    half = make_step(data, config).compare(Batches(data, config)[positions[::2]])[0]
+    half = make_step(data, config).loss_and_embeddings(Batches(data, config)[positions[::2]])[0]
     assert abs(half-loss)>.1 # half the batch has another loss: the test can fail
     for rank in range(2):
         found = torch.load(tmp_path/f'{rank}.pt', weights_only=True)

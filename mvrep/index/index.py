@@ -47,7 +47,7 @@ class Index:
 
     def _open_tables(self):
         self.store = FeatureStore(self.folder)
-        self.table = open_table(self.store.db, 'videos', VIDEOS)
+        self.metadata_table = open_table(self.store.db, 'videos', VIDEOS)
 
     def __len__(self): return len(self.build)
 
@@ -58,7 +58,7 @@ class Index:
         return f'Index({str(self.folder)!r}): {n_videos}, {encoders}{model}, build {self.build.number}'
 
     @property
-    def home(self) -> Path: # Folder of the builds
+    def builds_folder(self) -> Path: # Folder of the builds
         "Folder of the builds."
         return self.folder/'index'
 
@@ -70,7 +70,8 @@ class Index:
     @property
     def model_name(self) -> str: # Name of the training run; empty without a model
         "Name of the model of the build in use, the same in `builds` and in the folder of its run."
-        return read_model_name(build_folder(self.home, self.build.number)/'model.safetensors') if self.build.model else ''
+        if not self.build.model: return ''
+        return read_model_name(build_folder(self.builds_folder, self.build.number)/'model.safetensors')
 
 def read_model_name(
     file:Path # A saved `JointModel`
@@ -84,23 +85,24 @@ def read_model_name(
 @patch
 def _read(self:Index, number):
     "A build by its number, or an empty one for 0"
-    if number: return read_build(build_folder(self.home, number))
+    if number: return read_build(build_folder(self.builds_folder, number))
     return empty_build(self.config.specs, self.config.columns)
 
 @patch
 def reload(self:Index):
     "Use the newest build, and read the metadata of its videos. Raises `ValueError` if the build is damaged."
     while True:
-        number = current_number(self.home)
+        number = current_number(self.builds_folder)
         try: self.build = self._read(number)
         except (OSError, EOFError, KeyError, ValueError) as e:
-            if current_number(self.home)!=number: continue # replaced while it was read
-            raise ValueError(f'{build_folder(self.home, number)} is damaged ({e}): remove {self.home} and run '
+            if current_number(self.builds_folder)!=number: continue # replaced while it was read
+            damaged = build_folder(self.builds_folder, number)
+            raise ValueError(f'{damaged} is damaged ({e}): remove {self.builds_folder} and run '
                              '`mvrep index` again; nothing is encoded again') from None
         break
     self.store.segments.checkout_latest()
-    self.table.checkout_latest()
-    self.videos = self.table.to_pandas().set_index('video_id').reindex(self.build.video_ids)
+    self.metadata_table.checkout_latest()
+    self.videos = self.metadata_table.to_pandas().set_index('video_id').reindex(self.build.video_ids)
 
 # %% ../../nbs/library/09_index/40_index.ipynb #e98b064b
 def create_index(
@@ -130,9 +132,9 @@ def put_videos(self:Index,
     corpus:pd.DataFrame, # Manifest, checked by `validate`, with columns of your own
     overwrite:bool=True # Replace what is known; otherwise only fill what is missing
 ):
-    """Add or update the metadata of videos. They are searched after the next build. Raises `ValueError` if two columns get the
-    same name, or a value does not fit the column it is stored in."""
-    put_metadata(self.table, corpus, overwrite)
+    """Add or update the metadata of videos. They are searched after the next build. Raises `ValueError` if two columns
+    get the same name, or a value does not fit the column it is stored in."""
+    put_metadata(self.metadata_table, corpus, overwrite)
 
 @patch
 def make_build(self:Index,
@@ -142,7 +144,7 @@ def make_build(self:Index,
     is done if nothing changed. Raises `ValueError` if videos have not been encoded yet, or if the model was trained
     on other features."""
     self.store.merge_recent()
-    paths = self.table.search().select(['video_id', 'path']).to_pandas().set_index('video_id').path
+    paths = self.metadata_table.search().select(['video_id', 'path']).to_pandas().set_index('video_id').path
     build = next_build(self.store, self.config, self.build, paths, self.model_file, refit)
     if build is not None: self._save(build, self.model_file)
 
@@ -156,7 +158,7 @@ def _save(self:Index, build, model_file):
             except ValueError as e: warnings.warn(f'search by {by} is exact from now on: {e}')
     kept = {f'{name}.lance': self.folder/'store'/f'{name}.lance' for name in ('segments', 'videos')}
     if build.model_hash: kept['model.safetensors'] = model_file
-    new_build(self.home, fill, kept)
+    new_build(self.builds_folder, fill, kept)
     self.reload()
 
 # %% ../../nbs/library/09_index/40_index.ipynb #0eb30b92
@@ -186,7 +188,7 @@ def filter(self:Index,
     where:str # SQL on the columns of the manifest, such as `genre = 'rock' AND release_date >= '2000'`
 ) -> np.ndarray: # Which videos of the build meet it, bool, shape (n_videos,)
     "Videos that meet a condition. Raises `ValueError` if the condition cannot be read."
-    return np.isin(self.build.video_ids, np.array(ids_where(self.table, where), object))
+    return np.isin(self.build.video_ids, np.array(ids_where(self.metadata_table, where), object))
 
 @patch
 def search(self:Index,
@@ -208,12 +210,12 @@ def search(self:Index,
 def builds(self:Index) -> pd.DataFrame: # By number: `made` (UTC), `videos`, `model` (name, or empty), `in_use`
     "The builds that exist."
     rows = []
-    for number in build_numbers(self.home):
-        folder = build_folder(self.home, number)
+    for number in build_numbers(self.builds_folder):
+        folder = build_folder(self.builds_folder, number)
         header = json.loads((folder/'ids.json').read_text())
         made = pd.Timestamp((folder/'ids.json').stat().st_mtime, unit='s').round('s')
         model = read_model_name(folder/'model.safetensors') if header.get('made_by') else ''
-        rows.append((number, made, len(header['ids']), model, number==current_number(self.home)))
+        rows.append((number, made, len(header['ids']), model, number==current_number(self.builds_folder)))
     return pd.DataFrame(rows, columns=['build', 'made', 'videos', 'model', 'in_use']).set_index('build')
 
 @patch
@@ -222,25 +224,25 @@ def _is_changed(self:Index):
     if not self.build.number: return False
     made_of = self.config.specs, self.config.columns, sha256(self.model_file) if self.model_file.is_file() else ''
     if made_of!=(self.build.specs, self.build.columns, self.build.model_hash): return True
-    kept = build_folder(self.home, self.build.number).glob('*.lance')
+    kept = build_folder(self.builds_folder, self.build.number).glob('*.lance')
     return not all(is_unchanged(self.store.db, o) for o in kept)
 
 @patch
 def rollback(self:Index,
     number:int|None=None # Build to return to; if None, the one in use if anything was done since, else the one before
 ):
-    """Restore tables, model and configuration to the state kept with a build. Raises `ValueError` if the build does not exist, or another
-    process writes."""
+    """Restore tables, model and configuration to the state kept with a build. Raises `ValueError` if the build does not
+    exist, or another process writes."""
     with one_writer(self.folder):
         self.store.merge_recent()
         self.reload()
-        exist, in_use = build_numbers(self.home), self.build.number
-        if number is None: number = in_use if self._is_changed() else previous_number(self.home, in_use)
+        exist, in_use = build_numbers(self.builds_folder), self.build.number
+        if number is None: number = in_use if self._is_changed() else previous_number(self.builds_folder, in_use)
         if number not in exist:
             wanted = f'build {number}' if number else 'earlier build'
             raise ValueError(f'no {wanted}: builds {", ".join(map(str, exist))} exist, {in_use} is in use')
-        self._restore(build_folder(self.home, number))
-        use_build(self.home, number)
+        self._restore(build_folder(self.builds_folder, number))
+        use_build(self.builds_folder, number)
         self._open_tables()
         self.reload()
 
@@ -264,13 +266,13 @@ def remove(self:Index,
     process writes."""
     with one_writer(self.folder):
         self.reload()
-        stored = self.table.search().select(['video_id']).to_arrow()['video_id'].to_pylist()
+        stored = self.metadata_table.search().select(['video_id']).to_arrow()['video_id'].to_pylist()
         known = {*self.build.video_ids, *stored}
         unknown = [o for o in video_ids if o not in known]
         if unknown: raise KeyError(f'no video {unknown[0]!r} in {self.folder}')
         if not len(video_ids): return
         self.store.remove(video_ids)
-        self.table.delete(sql_in('video_id', video_ids))
+        self.metadata_table.delete(sql_in('video_id', video_ids))
         stays, old = ~self.build.rows.isin(video_ids), self.build
         if stays.all():
             self.reload() # it was in the tables only
@@ -278,7 +280,7 @@ def remove(self:Index,
         new = replace(old, video_ids=old.video_ids[stays], sources=[o for o, s in zip(old.sources, stays) if s],
                       has={m: h[stays] for m, h in old.has.items()},
                       embeddings={m: e[stays] for m, e in old.embeddings.items()})
-        self._save(new, build_folder(self.home, old.number)/'model.safetensors')
+        self._save(new, build_folder(self.builds_folder, old.number)/'model.safetensors')
 
 # %% ../../nbs/library/09_index/40_index.ipynb #e96c8346
 @patch
@@ -293,6 +295,6 @@ def prepare_approximate(self:Index,
     then the search stays exact, or if another process writes."""
     with one_writer(self.folder):
         self.build.cells.pop(by, None)
-        folder = build_folder(self.home, self.build.number)/'cells'
+        folder = build_folder(self.builds_folder, self.build.number)/'cells'
         self.build.cells[by] = self.build.make_cell_search(folder, by, target, k, n_queries, seed)
     return self.build.cells[by].settings

@@ -75,7 +75,7 @@ def _read_corpus(src, manifest, label_from_folder, on_note):
 
 def _with_known_ids(index, corpus):
     "Give files of the index the ids they have there, and new files ids that belong to no other file"
-    known = index.table.to_pandas()
+    known = index.metadata_table.to_pandas()
     id_of, path_of = dict(zip(known.path, known.video_id)), dict(zip(known.video_id, known.path))
     ids, taken = [], set()
     for video_id, path in zip(corpus.video_id, corpus.path):

@@ -35,11 +35,11 @@ def _embed_after(model, data, modality, positions):
 MIN_LABELLED = 6 # videos with a label below which the table is empty
 
 def _label_precision(embeddings, labels, n_boot, seed):
-    "Table of precision at 5 of a label, by each modality and both, for embeddings of several moments."
+    "Table of precision at 5 of a label, by each modality and jointly, for embeddings of several moments."
     known = np.array([isinstance(o, str) for o in labels])
     if known.sum()<MIN_LABELLED: return pd.DataFrame()
     rows = []
-    for by, modalities in dict(audio=['audio'], video=['video'], both=['audio', 'video']).items():
+    for by, modalities in dict(audio=['audio'], video=['video'], joint=['audio', 'video']).items():
         for when, emb in embeddings.items():
             similarity = sum(emb[modality][known]@emb[modality][known].T for modality in modalities)
             measures = precision_at_k(similarity, labels[known], 5, n_boot, seed)

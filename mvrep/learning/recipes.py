@@ -126,7 +126,7 @@ def _train_epoch(task, batches, sampler, optimizer, step):
     task.train()
     for positions in sampler:
         torch.manual_seed(seed_from('step', task.config.seed, step, 0))
-        task.compare(batches[positions])[0].backward()
+        task.loss_and_embeddings(batches[positions])[0].backward()
         optimizer.step()
         optimizer.zero_grad()
         step += 1
@@ -135,7 +135,7 @@ def _train_epoch(task, batches, sampler, optimizer, step):
 def _mean_loss(task, batches):
     "Mean validation loss over videos"
     task.eval()
-    with torch.no_grad(): losses = [task.compare(o)[0].item()*len(o['ids']) for o in batches]
+    with torch.no_grad(): losses = [task.loss_and_embeddings(o)[0].item()*len(o['ids']) for o in batches]
     return sum(losses)/sum(len(o['ids']) for o in batches)
 
 # %% ../../nbs/library/06_learning/80_recipes.ipynb #453bb924

@@ -51,7 +51,7 @@ class TrainingModule(L.LightningModule):
         self.model, self.loss = model, make_loss(config)
         self.config, self.data = config, data
 
-    def compare(self,
+    def loss_and_embeddings(self,
         batch:dict, # From `Batches`
         gather=lambda x: x # `gather_rows` if processes share the batch
     ) -> tuple: # Loss, audio embeddings and video embeddings, shape (n, d)
@@ -69,7 +69,7 @@ class TrainingModule(L.LightningModule):
     ) -> torch.Tensor: # Loss, scalar
         "Loss of the joint batch of all processes."
         torch.manual_seed(seed_from('step', self.config.seed, self.global_step, self.global_rank))
-        loss = self.compare(batch, gather_rows)[0]
+        loss = self.loss_and_embeddings(batch, gather_rows)[0]
         self.log('train_loss', loss, on_step=False, on_epoch=True, batch_size=len(batch['ids']), prog_bar=True)
         return loss
 
@@ -103,7 +103,7 @@ def validation_step(self:TrainingModule,
     batch_index:int # Number of the batch
 ):
     "Log the loss of a batch and keep its embeddings."
-    loss, *embeddings = self.compare(batch)
+    loss, *embeddings = self.loss_and_embeddings(batch)
     self.valid_embeddings.append(embeddings)
     self.log('valid_loss', loss, batch_size=len(batch['ids']), prog_bar=True)
 
