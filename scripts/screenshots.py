@@ -18,11 +18,14 @@ from mvrep.explore.static_page import write_page # noqa: E402
 from mvrep.index.examples import study_index # noqa: E402
 
 MAX_BYTES = 150_000 # Of a file
+MAP_HEIGHT = 655 # Of the explorer: the map and its legend, without the list below, pixels
 SECOND = 3 # Of each clip, the frame that is shown
 
-def save(png, path):
-    "Save a screenshot with 256 colours. Raises `ValueError` if the file would be large."
-    image = Image.open(io.BytesIO(png)).convert('RGB').quantize(256, dither=Image.Dither.NONE)
+def save(png, path, height=None):
+    "Save the upper part of a screenshot with 256 colours. Raises `ValueError` if the file would be large."
+    image = Image.open(io.BytesIO(png)).convert('RGB')
+    image = image.crop((0, 0, image.width, height or image.height))
+    image = image.quantize(256, dither=Image.Dither.NONE)
     image.save(path, optimize=True)
     size = path.stat().st_size
     if size>MAX_BYTES: raise ValueError(f'{path.name} has {size:,} bytes, at most {MAX_BYTES:,} are allowed')
@@ -70,7 +73,7 @@ def main():
         write_page(index, Path(folder)/'explorer')
         write_report(index, Path(folder)/'report.html', neighbour_precision(index), pick_seeds(index, n=1), k=4)
         with open_browser() as browser, served(folder) as address:
-            save(explorer_image(browser, index, address), out/'explorer.png')
+            save(explorer_image(browser, index, address), out/'explorer.png', MAP_HEIGHT)
             save(neighbours_image(browser, address), out/'neighbours.png')
 
 if __name__=='__main__': main()
