@@ -28,6 +28,7 @@ nb_code_prompt_show = nb_code_prompt_hide = 'Source'
 nb_mime_priority_overrides = [('html', 'text/html', 0)]
 myst_enable_extensions = ['attrs_block', 'colon_fence', 'dollarmath']
 myst_heading_anchors = 4
+myst_heading_slug_func = 'extensions.links.heading_slug' # Links to sections work in Jupyter and on the site
 
 # Functions and classes
 add_module_names = False

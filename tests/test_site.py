@@ -81,7 +81,7 @@ def test_images_have_texts(site):
     "The text that stands for an image is a sentence, not the name of a file."
     for name in html_files(site):
         texts = [o.get('alt', '') for o in Parsed(site/name).images]
-        assert [o for o in texts if len(o)<5 or o.endswith('.png')]==[], name
+        assert [o for o in texts if len(o)<4 or o.endswith('.png')]==[], name
 
 def test_tables_have_no_empty_headings(site):
     for name in html_files(site): assert '<th></th>' not in (site/name).read_text(encoding='utf-8'), name

@@ -42,6 +42,10 @@ class LinkNames(SphinxTransform):
             node.replace_self(pending_xref(
                 '', node.deepcopy(), refdomain='py', reftype='obj', reftarget=name, refdoc=self.env.docname))
 
+def heading_slug(title):
+    "The anchor of a heading, as Jupyter writes it."
+    return title.strip().replace(' ', '-')
+
 def setup(app):
     app.add_transform(LinkNames)
     return dict(parallel_read_safe=True)

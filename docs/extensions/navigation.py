@@ -1,4 +1,5 @@
-"The side bar: the name of the module below the title of a page"
+"The side bar, with the module below the title of a page, and markup that screen readers understand"
+import re
 from posixpath import dirname, join, normpath
 from bs4 import BeautifulSoup
 from .contents import contents
@@ -14,8 +15,21 @@ def add_modules(app, name, template, context, doctree):
         code = tree.new_tag('code')
         code.string = module.removeprefix('mvrep.')
         link.append(code)
+    for caption in tree.select('.caption[role=heading]'): caption['aria-level'] = 2
     context['furo_navigation_tree'] = str(tree)
 
+LINES = re.compile(r'<dl>\s*(<dd><em class="sig-param.*?)</dl>', re.S)
+
+def mark_lines(found):
+    "The parameters of a signature, one a line, as spans: a list of definitions without terms is not valid."
+    lines = found[1].replace('<dd>', '<span class="sig-line">').replace('</dd>', '</span>')
+    return f'<span class="sig-lines">{lines}</span>'
+
+def repair_signatures(app, name, template, context, doctree):
+    "Replace the lists in the signatures of a page."
+    if 'body' in context: context['body'] = LINES.sub(mark_lines, context['body'])
+
 def setup(app):
+    app.connect('html-page-context', repair_signatures)
     app.connect('html-page-context', add_modules, priority=900) # after furo
     return dict(parallel_read_safe=True)
