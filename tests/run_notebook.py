@@ -3,6 +3,7 @@
 python tests/run_notebook.py nbs/library/00_core/00_core.ipynb
 """
 import importlib
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -34,5 +35,26 @@ def main(path):
     os.chdir(path.parent)
     try: shell.run_all(notebook, exc_stop=True, preproc=is_left_out)
     except Exception: sys.exit(shell.prettytb(fname=path))
+
+WARM = ('execnb.shell', 'nbdev.process', 'fastcore.test', 'pandas', 'torch', 'scipy.stats', 'sklearn.linear_model',
+        'matplotlib.figure', 'librosa') # Modules that `run_in_fork` imports once for all notebooks
+
+def _run_captured(path, log, environment):
+    "In a process of its own: run a notebook with its output in a file."
+    os.environ.clear()
+    os.environ.update(environment)
+    with open(log, 'wb') as file:
+        for stream in (1, 2): os.dup2(file.fileno(), stream)
+    main(path)
+
+def run_in_fork(path, log, environment, seconds):
+    "Run a notebook in a new process that has the slow imports already. Returns the exit code, None after `seconds`."
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(list(WARM))
+    process = context.Process(target=_run_captured, args=(path, log, environment))
+    process.start()
+    process.join(seconds)
+    if process.is_alive(): process.kill()
+    return process.exitcode
 
 if __name__=='__main__': main(Path(sys.argv[1]).resolve())
