@@ -42,7 +42,7 @@ html_static_path = ['static']
 html_css_files = ['mvrep.css']
 html_js_files = ['scrolling.js']
 html_favicon = html_logo = 'static/mvrep.svg'
-html_copy_source = html_show_sphinx = html_show_sourcelink = False
+html_domain_indices = html_copy_source = html_show_sphinx = html_show_sourcelink = False
 html_math_renderer = 'mathml'
 pygments_style = 'a11y-high-contrast-light'
 pygments_dark_style = 'a11y-high-contrast-dark'

@@ -72,10 +72,12 @@ def public_names(module):
 
 def test_entries(site):
     "Every public function and class has an entry on the page of its module."
+    missing = []
     for page in SourceTree(root).pages:
         if not page.module or page.name.split('/')[-1].startswith('00_') and page.module!='core': continue
         ids = Parsed(site/f'{page.name}.html').ids
-        assert [o for o in public_names(import_module(f'mvrep.{page.module}')) if o not in ids]==[]
+        missing += [o for o in public_names(import_module(f'mvrep.{page.module}')) if o not in ids]
+    assert missing==[]
 
 def test_images_have_texts(site):
     "The text that stands for an image is a sentence, not the name of a file."
