@@ -11,7 +11,7 @@ from mvrep.features.vectors import unit_norm
 from mvrep.index.index import create_index
 from mvrep.index.examples import tiny_index
 from mvrep.index.joint_space import train
-from mvrep.media.clips import write_clip
+from mvrep.media.clips import write_mp4_and_wav
 from mvrep.media.read import probe, read_audio, read_frames
 from mvrep.media.segments import Segment
 from mvrep.recommendation.likes import combine, freshness, recommend
@@ -92,7 +92,7 @@ def test_similarities_agree_with_a_search(index):
     with pytest.raises(ValueError, match='between 0 and 1'): similarities(index, ids, weight=2)
 
 def test_a_seed_without_the_modality(index, tmp_path):
-    write_clip(index.videos.path['v0000'], tmp_path/'silent', 0., 3., size=(90, 160))
+    write_mp4_and_wav(index.videos.path['v0000'], tmp_path/'silent', 0., 3., size=(90, 160))
     with pytest.raises(ValueError, match='has no audio to compare'): similar(index, tmp_path/'silent.mp4', by='audio')
     with pytest.raises(KeyError, match='neither an id'): similar(index, 'nothing')
     empty = create_index(tmp_path/'empty', index.build.specs, index.build.columns)
@@ -210,7 +210,7 @@ def trained(tmp_path_factory):
 def clip(trained, tmp_path_factory):
     "Six silent seconds of a video of the index, and their audio in a .wav beside it"
     path = tmp_path_factory.mktemp('clip')/'clip'
-    write_clip(trained.videos.path['v0000'], path, 0., 6., size=(90, 160))
+    write_mp4_and_wav(trained.videos.path['v0000'], path, 0., 6., size=(90, 160))
     return path.with_suffix('.mp4')
 
 def test_matching_files(trained, clip):

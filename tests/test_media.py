@@ -7,8 +7,9 @@ import av
 import numpy as np
 import pytest
 from mvrep.core import MediaError
-from mvrep.media import contact_sheet, probe, read_audio, read_frames, write_clip
+from mvrep.media import contact_sheet, open_media, probe, read_audio, read_frames, write_mp4_and_wav
 from mvrep.media import frame_number, make_clip, numbered_frame, tone_second
+from mvrep.media.decoding import _explain
 from media_files import AUDIO_FORMS, FORMS, MPEG2, SHORT_GOP, bad_files, make, write_media
 
 def numbers(frames): return [frame_number(o) for o in frames]
@@ -188,14 +189,31 @@ def test_audio_and_video_are_in_step(name, start, tmp_path):
     audio_time = onset(read_audio(path, start, 2.6, sr=None), form.sr, after=frame_time+delay-.5)
     assert abs(audio_time-frame_time-(.2+delay))<=(1024+256)/form.sr+1e-3
 
+def test_errors_of_the_caller_pass_through_an_open_file(tmp_path):
+    clip = make(tmp_path/'a.mp4')
+    for error in (OSError(28, 'No space left on device'), ValueError('a bug'), KeyError('x')):
+        with pytest.raises(type(error)) as caught, open_media(clip): raise error
+        assert caught.value is error
+    with pytest.raises(MediaError, match='cannot be read as media'), open_media(clip): raise av.error.EOFError(1, 'end')
+
+def test_only_a_missing_index_is_called_one(tmp_path):
+    head = make(tmp_path/'a.mp4').read_bytes()[:512]
+    invalid, refused = av.error.InvalidDataError(1, 'invalid'), av.error.PermissionError(1, 'refused')
+    assert 'moov' in _explain(invalid, head) and 'refused' in _explain(refused, head)
+
+def test_streams_by_name(tmp_path):
+    info = probe(make(tmp_path/'v.mp4', audio=''))
+    assert (info.has('video'), info.has('audio'))==(True, False)
+    assert (info.end('video'), info.end('audio'))==(info.video_end, None)
+
 def test_one_stream_only(tmp_path):
     video, audio = make(tmp_path/'v.mp4', audio=''), make(tmp_path/'a.m4a', codec='', format='ipod')
     assert (probe(video).has_video, probe(video).has_audio)==(True, False)
     assert (probe(audio).has_video, probe(audio).has_audio)==(False, True)
     with pytest.raises(MediaError, match='no audio in it: use its video'): read_audio(video)
     with pytest.raises(MediaError, match='no video in it: use its audio'): read_frames(audio)
-    assert [o.suffix for o in write_clip(video, tmp_path/'w1')]==['.mp4']
-    assert [o.suffix for o in write_clip(audio, tmp_path/'w2.mp4')]==['.wav']
+    assert [o.suffix for o in write_mp4_and_wav(video, tmp_path/'w1')]==['.mp4']
+    assert [o.suffix for o in write_mp4_and_wav(audio, tmp_path/'w2.mp4')]==['.wav']
 
 def test_streams_of_different_length(tmp_path):
     "After the end of the video its last frame stays, after the end of the audio there is silence, after both an error"

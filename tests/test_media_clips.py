@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from mvrep.core import MediaError
-from mvrep.media import contact_sheet, cut_clip, cut_clips, mel_image, write_clip
+from mvrep.media import contact_sheet, cut_clip, cut_clips, mel_image, write_mp4_and_wav, write_mp4
 from mvrep.media import frame_number, make_clip, probe, read_audio, read_frames, tone_second
 from media_files import SHORT_GOP, make
 
@@ -26,6 +26,17 @@ def test_a_clip_of_one_modality(modality, tmp_path):
     clip.write_bytes(cut_clip(make_clip(tmp_path/'a.mp4', modalities=(modality,)), 1, 2))
     assert (probe(clip).has_audio, probe(clip).has_video)==(modality=='audio', modality=='video')
 
+def test_writing_frames_and_audio(tmp_path):
+    frames = np.full((12, 91, 161, 3), 60, np.uint8)
+    y = np.sin(np.arange(8000)*.05).astype(np.float32)/2
+    files = [write_mp4(tmp_path/f'{i}', frames, 12, y, 8000, preset='veryfast') for i in range(2)]
+    info = probe(files[0])
+    assert (info.height, info.width, info.fps, info.sr, info.channels)==(90, 160, 12, 8000, 1)
+    assert abs(info.duration-1)<.2 and files[0].read_bytes()==files[1].read_bytes()
+    assert abs(read_frames(files[0]).astype(int)-60).max()<4
+    with pytest.raises(ValueError, match='neither frames nor audio'): write_mp4(tmp_path/'none.mp4', frames[:0])
+    assert not (tmp_path/'none.mp4').exists()
+
 def test_small_frames_stay_small(source, tmp_path):
     (tmp_path/'clip.mp4').write_bytes(cut_clip(source, length=1, size=240))
     assert probe(tmp_path/'clip.mp4').height==96
@@ -43,7 +54,7 @@ def test_many_clips(source, tmp_path):
 
 def test_clip_files_have_the_form_of_the_thesis(tmp_path):
     path = make(tmp_path/'a.mov', options=SHORT_GOP, audio='pcm_s16le')
-    mp4, wav = write_clip(path, tmp_path/'out'/'b.mp4', start=.5, length=2)
+    mp4, wav = write_mp4_and_wav(path, tmp_path/'out'/'b.mp4', start=.5, length=2)
     video, audio = probe(mp4), probe(wav)
     assert (video.width, video.height, video.fps, video.video_codec, video.duration)==(768, 432, 10, 'h264', 2.)
     assert (video.has_audio, audio.sr, audio.channels, audio.duration)==(False, 16000, 1, 2.)
@@ -54,7 +65,7 @@ def test_clip_files_have_the_form_of_the_thesis(tmp_path):
 def test_a_clip_never_replaces_its_source(source):
     content = source.read_bytes()
     for dest in (source, str(source).removesuffix('.mp4')):
-        with pytest.raises(ValueError, match='choose another name'): write_clip(source, dest)
+        with pytest.raises(ValueError, match='choose another name'): write_mp4_and_wav(source, dest)
     assert source.read_bytes()==content
 
 def test_contact_sheet(source):

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from mvrep.media.read import probe
 from mvrep.media.synthetic import make_clip
-from mvrep.media.workers import _hold_interrupt, in_workers, outcome, worker_pool
+from mvrep.media.workers import Failure, _hold_interrupt, in_workers, outcome, worker_pool
 
 def new_workers(before):
     "Worker processes below this one that are not in `before`"
@@ -27,8 +27,13 @@ def test_a_bad_job_costs_only_itself(one_worker):
     bad_jobs = [(probe, ['/nowhere.mp4']), (time.sleep, [60]), (os.abort, []), (len, [4])]
     jobs = [(len, ['four']), *bad_jobs, (len, ['again'])]
     results = [outcome(one_worker.schedule(work, args, timeout=2), 2) for work,args in jobs]
-    assert results==[4, 'no such file: check the path', 'took longer than 2 s and was stopped: is the file damaged?',
-        'crashed the decoder (exit code -6): re-encode the file', "TypeError: object of type 'int' has no len()", 5]
+    assert [results[0], results[-1]]==[4, 5]
+    assert [o.reason for o in results[1:-1]]==['no such file: check the path',
+        'took longer than 2 s and was stopped: is the file damaged?',
+        'crashed the decoder (exit code -6): re-encode the file', "TypeError: object of type 'int' has no len()"]
+
+def test_a_job_may_return_text(one_worker):
+    assert outcome(one_worker.schedule(str, ['text']), 2)=='text'
 
 def test_workers_ignore_interrupts(one_worker):
     worker = one_worker.schedule(os.getpid).result()
@@ -52,7 +57,7 @@ def test_results_carry_the_position_of_their_job(tmp_path):
     results = dict(in_workers(probe, [(o,) for o in [*files, '/nowhere.mp4']], 2, 30))
     assert [results[i].path for i in range(5)]==files
     assert [round(results[i].video_end, 1) for i in range(5)]==[1, 1.2, 1.4, 1.6, 1.8]
-    assert results[5]=='no such file: check the path'
+    assert results[5]==Failure('no such file: check the path')
 
 def test_no_jobs_start_no_workers(): assert list(in_workers(len, [], 2, 30))==[]
 

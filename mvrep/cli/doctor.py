@@ -6,7 +6,6 @@
 __all__ = ['PACKAGES', 'CODECS', 'Installation', 'check_installation', 'doctor']
 
 # %% ../../nbs/library/12_cli/80_doctor.ipynb #4aca1609
-import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,7 +13,7 @@ import typer
 from . import ExitCode
 from .console import print_json, print_line, show_table
 from .options import Json, app
-from ..core import data_home
+from ..core import data_home, n_cores
 
 # %% ../../nbs/library/12_cli/80_doctor.ipynb #afbacf9e
 PACKAGES = ('mvrep', 'torch', 'torchvision', 'timm', 'av', 'librosa', 'lancedb', 'numpy')
@@ -41,7 +40,7 @@ def check_installation() -> Installation: # What was found
     import av
     from mvrep.encoders.registry import ENCODERS, find_weights
     return Installation(
-        python=platform.python_version(), cores=len(os.sched_getaffinity(0)), home=str(data_home()),
+        python=platform.python_version(), cores=n_cores(), home=str(data_home()),
         versions={o: version(o) for o in PACKAGES},
         codecs={o: o in av.codecs_available for o in CODECS},
         weights={name: find_weights(name) for name in ENCODERS})

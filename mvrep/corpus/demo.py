@@ -9,7 +9,6 @@ __all__ = ['EMOTIONS', 'EXACT', 'video_causes', 'emotion_of', 'describe', 'write
 # %% ../../nbs/library/03_corpus/64_demo.ipynb #f0a215ed
 import json
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
@@ -19,7 +18,7 @@ import av
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
-from ..core import atomic_write, cached, seed_from, sha256
+from ..core import atomic_write, cached, n_cores, seed_from, sha256
 from .demo_audio import song
 from .demo_causes import Causes, GENRES, draw_causes
 from .demo_instruments import SR
@@ -223,7 +222,7 @@ def make_demo(
     paths = [dest/'videos'/f'v{i:04}.mp4' for i in range(n)]
     jobs = [_Job(path, i, length, coupling, seed) for i, path in enumerate(paths) if not path.exists()]
     is_small = len(jobs)*length<=200 # s
-    _make_videos(jobs, workers or (1 if is_small else len(os.sched_getaffinity(0))))
+    _make_videos(jobs, workers or (1 if is_small else n_cores()))
     df = _manifest(dest, paths, length, seed)
     _write_table(df.assign(tags=df.tags.str.join(';')), dest/'manifest.csv')
     _write_table(_causes_table(paths, coupling, seed), dest/'manifest.causes.csv')

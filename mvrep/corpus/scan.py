@@ -15,9 +15,9 @@ from hashlib import blake2b
 from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
-from ..core import sha256
+from ..core import n_cores, sha256
 from ..media.read import probe
-from ..media.workers import in_workers
+from ..media.workers import Failure, in_workers
 from .manifest import COLUMNS, CorpusError, is_date, parse_date
 
 # %% ../../nbs/library/03_corpus/25_scan.ipynb #312db30e
@@ -83,7 +83,7 @@ def walk_folder(
 def _metadata(path, info, hash):
     "Columns that a file fills, or only the `reason` why it cannot be used"
     if _as_text(path)!=path: return dict(reason='its name is not UTF-8: rename it')
-    if isinstance(info, str): return dict(reason=info) # it cannot be decoded
+    if isinstance(info, Failure): return dict(reason=info.reason) # it cannot be decoded
     try: digest = sha256(path) if hash else None
     except OSError as e: return dict(reason=f'cannot be read to its end ({e.strerror}): copy it again')
     text = {o: info.tags.get(o) for o in ('artist', 'title', 'genre')}
@@ -99,7 +99,7 @@ def scan_files(
     "Make a corpus from files, in the order given, with the metadata that they carry."
     paths = list(dict.fromkeys(os.path.abspath(o) for o in files))
     ids = make_video_ids(paths, root and os.path.abspath(root))
-    jobs = in_workers(probe, [(o,) for o in paths], len(os.sched_getaffinity(0)), timeout=300.)
+    jobs = in_workers(probe, [(o,) for o in paths], n_cores(), timeout=300.)
     infos = dict(tqdm(jobs, 'opening files', len(paths), unit='file', delay=3, disable=None))
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(lambda i: _metadata(paths[i], infos[i], hash), range(len(paths))))

@@ -27,10 +27,11 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
-from ..core import MODALITIES
+from ..core import MODALITIES, n_cores
 from .catalogue import (
     Catalogue, catalogue_version, find_videos, neighbour_cards, open_catalogue, video_card)
 from .uploads import Uploads
+from ..media.workers import Failure
 from ..recommendation.neighbours import similar
 
 # %% ../../nbs/library/11_explore/70_app.ipynb #94a17a66
@@ -103,7 +104,7 @@ class Answers:
         if not len(self.catalogue.index): raise ValueError(f'{folder} has no videos: add some with `mvrep add`')
         self.uploads, self.n_uploading = Uploads(timeout), 0
         self._opening = threading.Lock()
-        self._cores = asyncio.Semaphore(len(os.sched_getaffinity(0)))
+        self._cores = asyncio.Semaphore(n_cores())
 
     def _is_current(self): return catalogue_version(self.folder)==self.catalogue.version
 
@@ -184,7 +185,7 @@ async def _receive(request, file, most):
     if not size: raise HTTPException(400, 'the file is empty')
 
 async def _encode_upload(answers, request):
-    "The index, and segments and features of the body of a request, or why there are none"
+    "The index, and segments and features of the body of a request, or a `Failure`"
     fd, path = tempfile.mkstemp(prefix='mvrep-upload-')
     answers.n_uploading += 1
     try:
@@ -203,7 +204,7 @@ async def _upload_route(answers, request):
     if answers.n_uploading>=answers.uploads.limit:
         raise HTTPException(503, 'too many files at the same time: wait until one is done')
     index, found = await _encode_upload(answers, request)
-    if isinstance(found, str): raise HTTPException(422, f'this file cannot be used: {found}')
+    if isinstance(found, Failure): raise HTTPException(422, f'this file cannot be used: {found.reason}')
     name, (segments, feats) = os.urandom(16).hex(), found
     answers.uploads.keep(name, segments, feats)
     has = {f'has_{m}': feats.get(index.build.columns[m]) is not None for m in MODALITIES}

@@ -15,7 +15,7 @@ import pandas as pd
 from fastcore.basics import patch
 from ..features.extraction import encode_in_worker, load_worker
 from ..index.index import Index
-from ..media.workers import outcome, worker_pool
+from ..media.workers import Failure, outcome, worker_pool
 from ..recommendation.lists import ListRules, arrange
 from ..recommendation.neighbours import Seed, explain, similarities
 
@@ -52,13 +52,13 @@ class Uploads:
     def encode(self,
         index:Index, # The index whose encoders are used
         path:str|Path # The file
-    ): # Segments and features, as from `encode_video`; or the reason why there are none, as text
+    ): # Segments and features, as from `encode_video`; or a `Failure`
         "Encode a file in the worker."
         plan, seed = index.config.plan, index.config.seed
         job = (str(path), 'upload', list(index.build.columns.values()), plan, seed)
         future = self._worker(index.config.specs).schedule(encode_in_worker, job, timeout=self.timeout)
         try: return outcome(future, self.timeout)
-        except BrokenProcessPool: return NO_ENCODERS
+        except BrokenProcessPool: return Failure(NO_ENCODERS)
 
     def close(self):
         "End the worker."

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
-from ..core import MediaError
+from ..core import MediaError, n_cores
 from ..encoders.registry import Encoder, load_encoder
 from .store import FeatureStore
-from ..media.read import MediaInfo, probe, read_audio, read_frames
+from ..media.read import CUT_OFF, MediaInfo, cut_off_reason, probe, read_audio, read_frames
 from ..media.segments import Segment, plan_segments
-from ..media.workers import in_workers
+from ..media.workers import Failure, in_workers
 
 # %% ../../nbs/library/04_features/30_extraction.ipynb #b09ef166
 def read_segment(
@@ -29,24 +29,24 @@ def read_segment(
     net = encoder.net
     if encoder.modality=='audio':
         x = read_audio(info.path, segment.start, segment.length, sr=net.sr)
-        _check_complete(info, 'audio', segment, len(x)/net.sr, info.audio_end)
+        _check_complete(info, 'audio', segment, len(x)/net.sr)
     else:
         x = read_frames(info.path, segment.start, segment.length, fps=net.fps, size=net.size)
-        _check_complete(info, 'video', segment, len(x)/net.fps, info.video_end)
+        _check_complete(info, 'video', segment, len(x)/net.fps)
     return x
 
-def _check_complete(info, modality, segment, seconds, stated_end):
-    "Raise `MediaError` if more than half a second is missing of a segment that the file states to have"
+def _check_complete(info, modality, segment, seconds):
+    "Raise `MediaError` if more than `CUT_OFF` seconds are missing of a segment that the file states to have"
+    stated_end = info.end(modality)
     if not stated_end: return
     expected = min(segment.start+segment.length, stated_end)-segment.start
-    if expected-seconds<=.5: return
-    raise MediaError(info.path, f'{modality} breaks off at {segment.start+seconds:.2f} s of {stated_end:.2f} s: '
-                     'copy or download it again')
+    if expected-seconds<=CUT_OFF: return
+    raise MediaError(info.path, cut_off_reason(info, modality, segment.start+seconds))
 
 # %% ../../nbs/library/04_features/30_extraction.ipynb #aec44679
 def _encode(info, segments, encoder):
     "Features of each segment, shape (n, f), or None if the video lacks the modality"
-    if not getattr(info, f'has_{encoder.modality}'): return None
+    if not info.has(encoder.modality): return None
     feats = np.stack([encoder(read_segment(info, o, encoder)) for o in segments])
     if not np.isfinite(feats).all(): raise MediaError(info.path, f'{encoder.column} gave values that are not finite')
     return feats
@@ -61,7 +61,6 @@ def encode_video(
     "Probe, decode and encode one video. Raises `MediaError` if it cannot be used, `ValueError` for an unknown plan."
     info = probe(path)
     segments = plan_segments(video_id, info.duration, plan, seed=seed)
-    if not segments: raise MediaError(path, 'its duration is zero: export it again')
     return segments, {o.column: _encode(info, segments, o) for o in encoders}
 
 # %% ../../nbs/library/04_features/30_extraction.ipynb #814a4c94
@@ -129,9 +128,9 @@ def _moved(corpus, store):
             if isinstance(split, str) and stored.get(v, split)!=split}
 
 def _commit(store, job, result, encoder_of):
-    "Commit what a worker returned for a job: features, or the reason why there are none"
-    if isinstance(result, str):
-        store.put_errors([(job.video_id, job.path, result)])
+    "Commit what a worker returned for a job: features, or a `Failure`"
+    if isinstance(result, Failure):
+        store.put_errors([(job.video_id, job.path, result.reason)])
         return
     segments, feats = result
     store.put(job.video_id, segments, job.source, {encoder_of[k]: v for k,v in feats.items()}, job.split)
@@ -159,14 +158,14 @@ def extract(
     store.set_splits(_moved(corpus, store))
     jobs = missing_jobs(corpus, store, encoder_of.values())
     arguments = [(o.path, o.video_id, o.columns, plan, seed) for o in jobs]
-    n_workers = workers or len(os.sched_getaffinity(0))
+    n_workers = workers or n_cores()
     results = in_workers(encode_in_worker, arguments, n_workers, timeout, load_worker, (list(specs),))
     count = dict(done=0, failed=0, skipped=len(corpus)-len(jobs))
     with tqdm(total=len(jobs), unit='video', disable=not progress, smoothing=.05) as bar:
         for position, result in results:
-            is_failed = isinstance(result, str)
+            is_failed = isinstance(result, Failure)
             _commit(store, jobs[position], result, encoder_of)
-            if is_failed and strict: raise MediaError(jobs[position].path, result)
+            if is_failed and strict: raise MediaError(jobs[position].path, result.reason)
             count['failed' if is_failed else 'done'] += 1
             bar.update()
             bar.set_postfix(failed=count['failed'])

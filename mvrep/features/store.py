@@ -222,17 +222,23 @@ def add_column(self:FeatureStore,
     encoder:Encoder, # Encoder whose features will be stored
     renew:bool=False # Drop features that another version of it has made, instead of raising
 ):
-    "Make room for an encoder. Raises `ValueError` if its column has another width or maker."
+    "Add the two columns of an encoder. Raises `ValueError` if its column exists with another width or maker."
     column = encoder.column
     self.merge_recent()
+    if not renew: self._check_width(encoder)
     if column in self.columns: self._check_maker(encoder, renew)
-    with self._engine('segments'):
-        if column not in self.columns:
-            kind = pa.list_(pa.from_numpy_dtype(encoder.dtype), encoder.dim)
+    if column in self.columns: self._check_width(encoder)
+    else:
+        kind = pa.list_(pa.from_numpy_dtype(encoder.dtype), encoder.dim)
+        with self._engine('segments'):
             self.segments.add_columns(pa.schema([(column, kind), (f'{column}_made_by', pa.string())]))
-    width = self.columns[column]
-    if width!=encoder.dim:
-        raise ValueError(f'column {column} holds vectors of width {width}, not {encoder.dim}: use another folder')
+
+@patch
+def _check_width(self:FeatureStore, encoder):
+    "Raise `ValueError` if the column of `encoder` exists with another width"
+    width = self.columns.get(encoder.column, encoder.dim)
+    if width==encoder.dim: return
+    raise ValueError(f'column {encoder.column} holds vectors of width {width}, not {encoder.dim}: use another folder')
 
 @patch
 def _check_maker(self:FeatureStore, encoder, renew):

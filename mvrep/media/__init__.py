@@ -10,12 +10,12 @@ from ..core import public_names
 
 # %% ../../nbs/library/01_media/00_media.ipynb #29dea533
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'workers': ['worker_pool', 'outcome', 'in_workers'],
+    'workers': ['Failure', 'worker_pool', 'outcome', 'in_workers'],
     'synthetic': ['numbered_frame', 'frame_number', 'rising_tone', 'tone_second', 'make_clip', 'TONE_SR'],
     'decoding': ['OpenMedia', 'DecodedFrame', 'open_media', 'decode_from', 'frame_rate'],
-    'read': ['MediaInfo', 'probe', 'iter_frames', 'read_frames', 'read_audio'],
+    'read': ['CUT_OFF', 'MediaInfo', 'cut_off_reason', 'probe', 'iter_frames', 'read_frames', 'read_audio'],
     'segments': ['PLANS', 'SEGMENT_SECONDS', 'Segment', 'plan_segments', 'stratified', 'middle', 'whole'],
     'crops': ['synchronous_crop', 'spatial_crop'],
-    'clips': ['CLIP_SECONDS', 'cut_clip', 'cut_clips', 'write_clip'],
+    'clips': ['CLIP_SECONDS', 'write_mp4', 'cut_clip', 'cut_clips', 'write_mp4_and_wav'],
     'images': ['contact_sheet', 'mel_image'],
 })

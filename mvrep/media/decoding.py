@@ -32,13 +32,19 @@ def _first_bytes(path):
     if not head: raise MediaError(path, 'empty (0 bytes): copy or download it again')
     return head
 
-def _explain(error, head):
-    "What an error of FFmpeg means for a file that begins with `head`, and what to do"
-    if head[4:8]==b'ftyp': return 'an mp4 without its index (moov), probably cut off: copy or download it again'
-    is_text = all(byte>8 for byte in head)
-    if is_text: return 'text, not media, whatever its name says: remove it or replace it by the video'
+def _cannot_read(error):
+    "What FFmpeg or the system said about a file, and what to do"
     text = getattr(error, 'strerror', None) or error
     return f'cannot be read as media ({text}): check that it plays, or convert it to mp4'
+
+def _explain(error, head):
+    "Why a file that begins with `head` could not be opened, and what to do"
+    is_mp4 = head[4:8]==b'ftyp'
+    if is_mp4 and isinstance(error, av.error.InvalidDataError):
+        return 'an mp4 without its index (moov), probably cut off: copy or download it again'
+    is_text = all(byte>8 for byte in head)
+    if is_text: return 'text, not media, whatever its name says: remove it or replace it with the video'
+    return _cannot_read(error)
 
 # %% ../../nbs/library/01_media/15_decoding.ipynb #7d5664ee
 def _is_usable(stream):
@@ -97,13 +103,14 @@ def _open_media(path, container):
 def open_media(
     path:str|Path # A video or audio file
 ): # Yields an `OpenMedia`, closed at the end of the block
-    "Open a file for decoding. Raises `MediaError` if it cannot be used, also for errors of FFmpeg inside the block."
-    head = _first_bytes(path)
-    try:
-        options = {'protocol_whitelist': 'file'}
-        with av.open(f'file:{Path(path)}', metadata_errors='replace', options=options) as container:
-            yield _open_media(path, container)
+    """Open a file for decoding. Raises `MediaError` if it cannot be used, also for errors of FFmpeg inside the block.
+    All other errors inside the block pass through."""
+    head, options = _first_bytes(path), {'protocol_whitelist': 'file'}
+    try: container = av.open(f'file:{Path(path)}', metadata_errors='replace', options=options)
     except (av.FFmpegError, OSError, ValueError) as e: raise MediaError(path, _explain(e, head)) from None
+    with container:
+        try: yield _open_media(path, container)
+        except av.FFmpegError as e: raise MediaError(path, _cannot_read(e)) from None
 
 # %% ../../nbs/library/01_media/15_decoding.ipynb #aaa7117f
 def _decode(packets):
@@ -113,7 +120,7 @@ def _decode(packets):
         except av.FFmpegError: pass
 
 def _skip_unneeded(packets, codec, start):
-    "H.264 packets; the decoder skips frames before the one shown at `start` that no other frame is predicted from"
+    "Yield H.264 packets; tell the decoder to skip frames before `start` that no other frame is predicted from"
     head = []
     for packet in packets:
         head.append(packet)

@@ -7,15 +7,14 @@ __all__ = ['align', 'Stretch', 'read_stretch', 'match_stretch', 'match', 'previe
 
 # %% ../../nbs/library/10_recommendation/40_matching.ipynb #7942601d
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-import av
 import numpy as np
 import pandas as pd
-from ..core import MediaError, atomic_write, other_modality
+from ..core import MediaError, other_modality
 from ..encoders.registry import load_encoder
 from ..features.extraction import read_segment
 from ..index.index import Index
+from ..media.clips import write_mp4
 from ..media.read import iter_frames, probe, read_audio
 from ..media.segments import SEGMENT_SECONDS, Segment
 from .lists import ListRules, arrange, takes_list_rules
@@ -58,7 +57,7 @@ def read_stretch(
     """Encode a stretch of a file. Raises `MediaError` if it cannot be used or lacks the modality, `ValueError` if
     nothing lies within the file."""
     info = probe(path)
-    if not getattr(info, f'has_{modality}'):
+    if not info.has(modality):
         raise MediaError(path, f'no {modality} in it: give a file that has {modality}')
     end = info.duration if length is None else min(start+length, info.duration)
     if not 0<=start<end: raise ValueError(f'{path} lasts {info.duration:.2f} s: nothing to match from {start} s on')
@@ -152,32 +151,8 @@ def preview(
         raise ValueError(f'{dest} is one of the files it is made from: choose another name')
     length = min(length, probe(video).duration-video_start, probe(audio).duration-audio_start)
     if length<=0: raise ValueError(f'nothing is left of {video} at {video_start} s or of {audio} at {audio_start} s')
-    y = read_audio(audio, audio_start, length, sr)
-    with atomic_write(dest) as tmp, av.open(str(tmp), 'w', format='mp4') as container:
-        video_stream = container.add_stream('libx264', fps, dict(preset='veryfast'))
-        audio_stream = container.add_stream('aac', sr)
-        audio_stream.layout, audio_stream.format = 'mono', 'fltp'
-        _encode_frames(container, video_stream, iter_frames(video, video_start, length, fps, size), fps)
-        _encode_audio(container, audio_stream, y, sr)
-        container.mux(video_stream.encode())
-    return Path(dest)
-
-def _encode_frames(container, stream, frames, fps):
-    "Encode frames with an even width and height, as H.264 wants them"
-    stream.pix_fmt = 'yuv420p'
-    for i, x in enumerate(frames):
-        x = x[:x.shape[0]//2*2, :x.shape[1]//2*2]
-        if not i: stream.height, stream.width = x.shape[:2]
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(x), 'rgb24')
-        frame.pts, frame.time_base = i, Fraction(1, fps)
-        container.mux(stream.encode(frame))
-
-def _encode_audio(container, stream, y, sr):
-    "Encode a waveform as one frame"
-    frame = av.AudioFrame.from_ndarray(y[None], 'fltp', 'mono')
-    frame.sample_rate, frame.pts = sr, 0
-    frame.time_base = Fraction(1, sr)
-    for packets in (stream.encode(frame), stream.encode()): container.mux(packets)
+    frames = iter_frames(video, video_start, length, fps, size)
+    return write_mp4(dest, frames, fps, read_audio(audio, audio_start, length, sr), sr, preset='veryfast')
 
 # %% ../../nbs/library/10_recommendation/40_matching.ipynb #a94af730
 def preview_match(
