@@ -1,4 +1,4 @@
-"""Run notebooks and save their outputs: all of them, or those named. Cells flagged slow, gpu or data keep what they have.
+"""Run notebooks and save their outputs: all, or those named. Cells flagged slow, gpu or data keep what they have.
 
 python scripts/outputs.py [05_genre library/01_media/20_read …]
 """

@@ -1,6 +1,6 @@
 """An index that an earlier version wrote, before packages had rooms, opens and grows.
 
-`data/index_format_1.zip` was made by `mvrep index` of commit d3074c3: three videos of the demo corpus, one segment each.
+`data/index_format_1.zip` was made by `mvrep index` of commit d3074c3: three videos of the demo corpus, a segment each.
 """
 import zipfile
 import pytest

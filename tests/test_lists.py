@@ -171,7 +171,8 @@ def drifting_index(folder, n=240, n_segments=6, seed=0):
     "Generated features in which every moment of a video has hidden causes of its own, shared by audio and video"
     rng = np.random.default_rng(seed)
     encoders = [Encoder('small-audio', 'audio', Network(24)), Encoder('small-video', 'video', Network(16))]
-    index = create_index(folder, ('small-audio', 'small-video'), dict(audio='small-audio', video='small-video'), 'whole')
+    names = dict(audio='small-audio', video='small-video')
+    index = create_index(folder, tuple(names.values()), names, 'whole')
     for encoder in encoders: index.store.add_column(encoder)
     mixing = {e: rng.normal(size=(6, e.dim)) for e in encoders}
     ids = [f'v{i:03d}' for i in range(n)]

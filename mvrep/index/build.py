@@ -308,7 +308,8 @@ def search(self:Build,
     approximate:bool|None=None # As for `search_many`
 ) -> pd.DataFrame: # By `video_id`, at most `k` rows, best first: `score`, `audio`, `video`
     "Nearest videos, equal scores in order of id. Raises `ValueError` as `search_many` does."
-    return self.search_many([query], k, by, weight=weight, allowed=allowed, exclude=[exclude], approximate=approximate)[0]
+    found = self.search_many([query], k, by, weight=weight, allowed=allowed, exclude=[exclude], approximate=approximate)
+    return found[0]
 
 # %% ../../nbs/library/09_index/30_build.ipynb #db1f1b87
 @patch

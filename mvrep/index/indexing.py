@@ -165,8 +165,8 @@ def add_videos(
 ) -> IndexReport: # About these files only
     """Add videos to an index. A video that is in it is encoded again if its file changed.
 
-    Raises `FileNotFoundError` if there is no index or a path does not exist, `CorpusError` for a folder or manifest that
-    cannot be used, `ValueError` if another process writes."""
+    Raises `FileNotFoundError` if there is no index or a path does not exist, `CorpusError` for a folder or manifest
+    that cannot be used, `ValueError` if another process writes."""
     folder, paths = Path(folder), [Path(o) for o in paths]
     Index(folder) # raises if there is none, before a lock is made
     missing = [str(o) for o in paths if not o.exists()]

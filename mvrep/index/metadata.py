@@ -71,8 +71,9 @@ def put_metadata(
     corpus:pd.DataFrame, # Manifest, checked by `validate`
     overwrite:bool=True # Replace what is known; otherwise only fill what is missing
 ):
-    """Add or update the metadata of videos, with columns of your own. Raises `ValueError` if two columns get the same name, or
-    a value does not fit the column it is stored in."""
+    """Add or update the metadata of videos, with columns of your own.
+
+    Raises `ValueError` if two columns get the same name, or a value does not fit the column it is stored in."""
     corpus = _add_columns(table, corpus)
     known = {o['video_id']: o for o in table.to_arrow().to_pylist()}
     rows = [_row(o, table.schema) for o in corpus.reindex(columns=table.schema.names).to_dict('records')]

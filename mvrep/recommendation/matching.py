@@ -75,7 +75,7 @@ def _check_model(index):
                          f'train one with `mvrep train {index.folder}`')
 
 def _best_lags(index, stretch, video_ids, step):
-    "The lag at which each video fits best: `fit`, `start` in the video, `from_start` in the stretch, `length`, by video id"
+    "By video id, the lag that fits best: `fit`, `start` in the video, `from_start` in the stretch, and `length`"
     keys, emb = segment_embeddings(index, video_ids, other_modality(stretch.modality))
     similarity = np.nan_to_num(index.build.embed_segments(stretch.modality, stretch.feats)@emb.T)
     rows = {}

@@ -30,7 +30,7 @@ def locate(
     index:Index, # The index
     video:str|Path # Id of a video of the index, or a file
 ) -> Located: # Its file, and its id if the index has it
-    "Find what a name stands for. Raises `KeyError` if it is neither an id nor a file, `ValueError` if the index is empty."
+    "Find what a name stands for. Raises `KeyError` if it is neither an id nor a file, `ValueError` for an empty index."
     if not len(index): raise ValueError(f'{index.folder} has no videos: add some with `mvrep add`')
     paths = index.videos.path
     if str(video) in paths.index: return Located(paths[str(video)], str(video))
@@ -38,6 +38,7 @@ def locate(
     same_file = paths.index[paths==os.path.abspath(video)]
     return Located(str(video), same_file[0] if len(same_file) else None)
 
+# %% ../../nbs/library/10_recommendation/20_neighbours.ipynb #5eed0001
 @dataclass(frozen=True)
 class Seed:
     "A video that others are compared with"
