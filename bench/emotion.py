@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from mvrep.core import atomic_write
 from mvrep.corpus.demo import demo_corpus
-from mvrep.corpus.folds import stratified_folds
+from mvrep.corpus.folds import train_test_pairs
 from mvrep.corpus.manifest import read_manifest
 from mvrep.encoders.classifier import classify, fit_classifier
 from mvrep.encoders.mel_cnn import MelCNN, mel_patches
@@ -231,7 +231,7 @@ def study(folder, out, n_seeds):
     index, corpus = demo_index(folder)
     notes = Notes(labelled(corpus), corpus.artist)
     for seed in range(n_seeds):
-        for train, test in stratified_folds(notes.truth, corpus.artist.to_numpy(), seed=seed):
+        for train, test in train_test_pairs(notes.truth, corpus.artist.to_numpy(), seed=seed):
             ids = index.build.video_ids[train]
             feats = {o: video_features(index.store, index.build.columns[o], ids) for o in ALONE}
             judge_fold(notes, seed, train, test, feats)
@@ -262,7 +262,7 @@ def mel(out, epochs=4, n_patches=3, n_folds=5):
     truth, rows = labelled(corpus), []
     classes = sorted(set(truth))
     songs = [mel_patches(read_audio(o, sr=16000), 16000) for o in corpus.path]
-    for fold, (train, test) in enumerate(stratified_folds(truth, corpus.artist.to_numpy(), seed=0)[:n_folds]):
+    for fold, (train, test) in enumerate(train_test_pairs(truth, corpus.artist.to_numpy(), seed=0)[:n_folds]):
         chosen = [songs[i][np.linspace(0, len(songs[i])-1, n_patches).round().astype(int)] for i in train]
         target = torch.tensor([classes.index(truth[i]) for i in train]).repeat_interleave(n_patches)
         net, losses = train_mel(torch.cat(chosen), target, classes, epochs)

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from mvrep.core import MODALITIES, atomic_write, cached
 from mvrep.corpus.demo import demo_corpus
-from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.folds import group_folds
 from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
 from mvrep.encoders.registry import PRESETS, load_encoder
 from mvrep.features.extraction import encode_video
@@ -53,7 +53,7 @@ class VideoSet:
     def folds(self, n_rounds):
         "Seed, and data with splits, for each fold of each round"
         for number in range(n_rounds):
-            for i, test in enumerate(artist_folds(self.data.groups['artist'], self.n_folds, number)):
+            for i, test in enumerate(group_folds(self.data.groups['artist'], self.n_folds, number)):
                 yield self.n_folds*number+i, with_test(self.data, test, number)
 
 # Features

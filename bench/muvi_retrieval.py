@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from mvrep.core import MODALITIES, atomic_write
-from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.folds import group_folds
 from mvrep.corpus.muvi import MuViSync, load_muvi, read_artists
 from mvrep.corpus.names import artist_groups
 from mvrep.learning.heads import TwoTowers
@@ -118,7 +118,7 @@ def load_material(shared):
 
 def splits(groups, kind, n_folds, seed):
     "One split for each fold"
-    for fold, test in enumerate(artist_folds(groups, n_folds, seed)):
+    for fold, test in enumerate(group_folds(groups, n_folds, seed)):
         yield Split(kind, n_folds, seed, fold, np.setdiff1d(np.arange(len(groups)), test), test)
 
 def take(views, rows): return {view: x[rows] for view,x in views.items()}

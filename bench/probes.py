@@ -23,7 +23,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.preprocessing import StandardScaler
 from mvrep.core import atomic_write, seed_from
 from mvrep.corpus.demo import demo_corpus
-from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.folds import group_folds
 from mvrep.corpus.manifest import read_manifest
 from mvrep.corpus.muvi import load_muvi, read_artists
 from mvrep.corpus.names import artist_groups
@@ -159,7 +159,7 @@ def predict_year(x, y, groups, train, test, seed):
     "Predictions for the rows `test`, with the penalty that has the smallest error on inner folds"
     x = StandardScaler().fit(x[train]).transform(x)/x.shape[1]**.5
     mean = y[train].mean() # of all training rows, also on inner folds
-    inner = artist_folds(np.unique(groups[train], return_inverse=True)[1], 5, seed)
+    inner = group_folds(np.unique(groups[train], return_inverse=True)[1], 5, seed)
     def error(alpha):
         total = 0.
         for fold in inner:
@@ -174,7 +174,7 @@ def measure_year(x, y, groups, seeds=3):
     rows = []
     for seed in range(seeds):
         predicted, within = np.zeros(len(y)), []
-        for test in artist_folds(groups, 5, seed):
+        for test in group_folds(groups, 5, seed):
             train = np.setdiff1d(np.arange(len(y)), test)
             predicted[test] = predict_year(x, y, groups, train, test, seed)
             within.append(spearmanr(predicted[test], y[test])[0])

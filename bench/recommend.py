@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from mvrep.core import MODALITIES, atomic_write, cached, data_folder, seed_from
 from mvrep.corpus.demo import demo_corpus
-from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.folds import group_folds
 from mvrep.corpus.manifest import read_manifest
 from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
 from mvrep.corpus.names import artist_groups
@@ -221,7 +221,7 @@ def find_clip(index, video_id, modality, feats, test_ids):
 def find_clips(index, recipe, epochs):
     "One row per clip; models are trained on folds that share no artist with the clip's video"
     clips, rows = encode_clips(index), []
-    folds = artist_folds(artist_groups(index.videos.artist), N_FOLDS)
+    folds = group_folds(artist_groups(index.videos.artist), N_FOLDS)
     for fold, test in enumerate(folds):
         split = np.full(len(index), 'train', object)
         split[folds[(fold+1)%N_FOLDS]] = 'valid'

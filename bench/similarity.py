@@ -22,8 +22,8 @@ from mvrep.corpus.names import artist_groups
 from mvrep.features.extraction import extract
 from mvrep.features.store import FeatureStore
 from mvrep.features.vectors import fit_scale, standardise, unit_norm
-from mvrep.metrics.similarity import cka, cka_interval, compare_genres, compare_songs, joint_histogram, mantel
-from mvrep.metrics.similarity import song_means
+from mvrep.metrics.similarity import cka, cka_interval, compare_genres, compare_videos, joint_histogram, mantel
+from mvrep.metrics.similarity import video_means
 
 UNITS = ('raw', 'standardised')
 CODE = ('corpus/demo*.py', 'media/*.py', 'encoders/*.py', 'features/extraction.py') # what the demo features depend on
@@ -71,10 +71,10 @@ def within_and_between(corpus):
         for units in UNITS:
             head = dict(corpus=corpus.name, modality=modality, units=units)
             z = in_units(x, units)
-            video_ids, mean = song_means(z, corpus.video_ids)
+            video_ids, mean = video_means(z, corpus.video_ids)
             genre = corpus.genre.reindex(video_ids).to_numpy(object)
             single = one_per_artist(artists_of(corpus, video_ids), np.flatnonzero(pd.notna(genre)))
-            rows += [head|dict(what='song')|compare_songs(z, corpus.video_ids),
+            rows += [head|dict(what='song')|compare_videos(z, corpus.video_ids),
                      head|dict(what='genre')|compare_genres(mean, genre),
                      head|dict(what='genre, one per artist')|compare_genres(mean[single], genre[single])]
             means[modality, units] = mean

@@ -248,6 +248,20 @@ def test_round_trip(kind, tmp_path):
     assert [o.name for o in moved.iterdir()]==[f'm.{kind}']
 
 @pytest.mark.parametrize('kind', ['csv', 'parquet', 'jsonl'])
+def test_missing_tags_can_be_saved(kind, tmp_path):
+    corpus = pd.DataFrame(dict(video_id=['a', 'b'], path=[str(tmp_path/'a.mp4'), str(tmp_path/'b.mp4')],
+                               tags=[['calm', 'piano'], None]))
+    assert validate(corpus, check_files=False)==[]
+    save_manifest(corpus, tmp_path/f'm.{kind}')
+    assert read_manifest(tmp_path/f'm.{kind}').tags.tolist()==[['calm', 'piano'], []]
+
+@pytest.mark.parametrize('kind', ['csv', 'parquet', 'jsonl'])
+def test_a_missing_path_can_be_saved(kind, tmp_path):
+    "So that a corpus with problems can be written, and looked at"
+    save_manifest(pd.DataFrame(dict(video_id=['a', 'b'], path=[str(tmp_path/'a.mp4'), None])), tmp_path/f'm.{kind}')
+    assert read_manifest(tmp_path/f'm.{kind}').path.tolist()==[str(tmp_path/'a.mp4'), None]
+
+@pytest.mark.parametrize('kind', ['csv', 'parquet', 'jsonl'])
 def test_round_trip_of_a_scan(kind, home, tmp_path):
     corpus = scan_folder(home, label_from_folder='mood')[0]
     save_manifest(corpus, tmp_path/f'm.{kind}')

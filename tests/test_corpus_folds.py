@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mvrep.core import seed_from
-from mvrep.corpus.folds import artist_folds, group_folds, split_by_artist, split_random, stratified_folds
+from mvrep.corpus.folds import group_folds, split_by_artist, split_random, stratified_group_folds, train_test_pairs
 from mvrep.corpus.manifest import SPLITS, validate
 from mvrep.corpus.names import artist_groups
 
@@ -91,57 +91,57 @@ def check_folds(folds, groups):
     for fold in folds: assert not set(groups[fold]) & set(np.delete(groups, fold))
 
 @pytest.mark.parametrize('seed', range(5))
-def test_artist_folds(seed):
+def test_group_folds(seed):
     groups = artist_groups(make_corpus(300, seed).artist)
-    folds = artist_folds(groups, 5, seed)
+    folds = group_folds(groups, 5, seed)
     check_folds(folds, groups)
     assert len(folds)==5 and max(map(len, folds))-min(map(len, folds))<=max(np.bincount(groups))
-    again = artist_folds(groups, 5, seed)
+    again = group_folds(groups, 5, seed)
     assert all(np.array_equal(a, b) for a, b in zip(folds, again))
 
 def test_committed_folds_stay():
     "Committed results depend on these"
-    assert [o.tolist() for o in artist_folds(np.arange(12)//2, 3, seed=1)]==[[6, 7, 8, 9], [4, 5, 10, 11], [0, 1, 2, 3]]
-    folds = group_folds(np.eye(2, dtype=bool)[np.arange(12)%2], np.arange(12)//2, 3, seed=1)
+    assert [o.tolist() for o in group_folds(np.arange(12)//2, 3, seed=1)]==[[6, 7, 8, 9], [4, 5, 10, 11], [0, 1, 2, 3]]
+    folds = stratified_group_folds(np.eye(2, dtype=bool)[np.arange(12)%2], np.arange(12)//2, 3, seed=1)
     assert [o.tolist() for o in folds]==[[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 10, 11]]
 
-def test_too_few_artists():
-    with pytest.raises(ValueError, match='2 artists cannot fill 3 folds'):
-        artist_folds(np.array([0, 0, 1]), 3)
-    with pytest.raises(ValueError, match='2 artists cannot fill 5 folds'):
-        stratified_folds(['a', 'a', 'b', 'b'], [0, 0, 1, 1])
+def test_too_few_groups():
+    with pytest.raises(ValueError, match='2 groups cannot fill 3 folds'):
+        group_folds(np.array([0, 0, 1]), 3)
+    with pytest.raises(ValueError, match='2 groups cannot fill 5 folds'):
+        train_test_pairs(['a', 'a', 'b', 'b'], [0, 0, 1, 1])
 
-def test_group_folds_with_one_class_each():
+def test_stratified_group_folds_with_one_class_each():
     truth = np.eye(2, dtype=bool)[np.arange(40)%2]
     groups = np.arange(40)//4
-    folds = group_folds(truth, groups)
+    folds = stratified_group_folds(truth, groups)
     check_folds(folds, groups)
     assert [truth[o].sum(0).tolist() for o in folds]==[[4, 4]]*5
 
-def test_group_folds_with_tags():
+def test_stratified_group_folds_with_tags():
     truth = np.random.default_rng(0).random((40, 3))<.5
     groups = np.arange(40)//4
-    folds, by_size = group_folds(truth, groups, 4, seed=2), artist_folds(groups, 4, seed=2)
+    folds, by_size = stratified_group_folds(truth, groups, 4, seed=2), group_folds(groups, 4, seed=2)
     assert all(np.array_equal(a, b) for a, b in zip(folds, by_size))
 
-def test_group_folds_of_few_groups():
+def test_stratified_group_folds_of_few_groups():
     truth = np.eye(2, dtype=bool)[np.arange(40)%2]
-    assert len(group_folds(truth, np.arange(40)//20))==2
-    with pytest.raises(ValueError, match='40 items in 1 group'): group_folds(truth, np.zeros(40))
+    assert len(stratified_group_folds(truth, np.arange(40)//20))==2
+    with pytest.raises(ValueError, match='40 items in 1 group'): stratified_group_folds(truth, np.zeros(40))
 
-def test_group_folds_of_small_classes_are_silent():
+def test_stratified_group_folds_of_small_classes_are_silent():
     "Classes with fewer items than folds: scikit-learn's warnings and refusals stay inside"
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         for n_classes in (4, 12):
             truth = np.eye(n_classes, dtype=bool)[np.arange(12)%n_classes]
-            check_folds(group_folds(truth), np.arange(12))
-            check_folds(group_folds(truth, np.arange(12)//2), np.arange(12)//2)
+            check_folds(stratified_group_folds(truth), np.arange(12))
+            check_folds(stratified_group_folds(truth, np.arange(12)//2), np.arange(12)//2)
 
 @pytest.mark.parametrize('groups', [None, np.arange(40)//4, np.array([f'artist {i//4}' for i in range(40)])])
-def test_stratified_folds(groups):
+def test_train_test_pairs(groups):
     labels = np.array(['happy', 'sad'])[np.arange(40)%2]
-    pairs = stratified_folds(labels, groups)
+    pairs = train_test_pairs(labels, groups)
     known = np.arange(40) if not isinstance(groups, np.ndarray) else groups
     check_folds([test for _, test in pairs], known)
     for train, test in pairs:

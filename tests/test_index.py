@@ -50,6 +50,7 @@ def index(tmp_path):
 
 READER = '''
 import sys
+from pathlib import Path
 from mvrep.index.index import Index
 folder, stop = sys.argv[1:]
 index = Index(folder)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.folds import group_folds
 from mvrep.learning.config import RECIPES
 from mvrep.learning.recipes import (LADDER, THESIS_TABLE, array_data, fit_in_memory, measure, published_ranks, score,
                                     with_test)
@@ -26,7 +26,7 @@ def data(tmp_path_factory):
     artists = [f'artist {i//3}' for i in range(120)]
     start = np.tile(np.arange(3)*5., 120)
     data = array_data(tmp_path_factory.mktemp('data'), feats, np.repeat(np.arange(120), 3), start, artists)
-    return with_test(data, artist_folds(data.groups['artist'], 4, 0)[0])
+    return with_test(data, group_folds(data.groups['artist'], 4, 0)[0])
 
 # Published ranks
 

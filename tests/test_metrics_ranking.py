@@ -5,7 +5,8 @@ import torch
 
 from mvrep.core import import_torchvision
 from mvrep.metrics.geometry import alignment, modality_gap, uniformity
-from mvrep.metrics.ranking import checked_tensor, embedding_ranks, precision_at_k, ranks, retrieval_metrics
+from mvrep.metrics.ranking import checked_tensor, embedding_ranks, precision_at_k, precision_of_lists, ranks
+from mvrep.metrics.ranking import retrieval_metrics
 
 import_torchvision() # torchmetrics imports it
 from torchmetrics.functional.retrieval import retrieval_recall, retrieval_reciprocal_rank # noqa: E402
@@ -161,7 +162,13 @@ def test_chance_of_three_items_by_hand():
 
 def test_lists_and_similarities_agree(sim):
     neighbours = np.argsort(-(sim-9*np.eye(30)), axis=1)[:, :5]
-    assert precision_at_k(neighbours, GENRE, 5)==precision_at_k(sim, GENRE, 5)
+    assert precision_of_lists(neighbours, GENRE, 5)==precision_at_k(sim, GENRE, 5)
+
+def test_whole_numbers_are_similarities():
+    "Such as counts of shared tags: their type does not turn them into positions"
+    counts = 9*(GENRE[:, None]==GENRE)
+    assert counts.dtype.kind=='i' and precision_at_k(counts, GENRE, 5)==precision_at_k(counts.astype(float), GENRE, 5)
+    assert precision_at_k(counts, GENRE, 5)['precision']==1
 
 def test_a_constant_similarity_is_at_chance():
     for groups in (None, np.arange(30)//5):
@@ -177,8 +184,9 @@ def test_the_own_group_is_excluded(sim):
 def test_precision_that_cannot_be_measured_is_refused(sim):
     lists = np.argsort(-sim, axis=1)
     with pytest.raises(ValueError, match='outside its group'): precision_at_k(sim, GENRE, 5, groups=np.zeros(30))
-    with pytest.raises(ValueError, match='are finished'): precision_at_k(lists[:, 1:], GENRE, 5, groups=np.zeros(30))
-    with pytest.raises(ValueError, match='other than itself'): precision_at_k(lists, GENRE, 5)
+    with pytest.raises(ValueError, match='other than itself'): precision_of_lists(lists, GENRE, 5)
+    with pytest.raises(ValueError, match='got shape'): precision_of_lists(lists[:, 1:4], GENRE, 5)
+    with pytest.raises(ValueError, match='between 1 and the 29 other items'): precision_of_lists(lists, GENRE, 30)
     with pytest.raises(ValueError, match='between 1 and the 29 other items'): precision_at_k(sim, GENRE, 30)
     with pytest.raises(ValueError, match='for 30 labels'): precision_at_k(sim[:, :9], GENRE, 5)
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import pearsonr
 
 from mvrep.metrics.intervals import bootstrap_counts
-from mvrep.metrics.similarity import _pair_mean, cka, cka_interval, compare_genres, compare_songs, joint_histogram
-from mvrep.metrics.similarity import mantel, plot_joint, plot_means, segment_cosines, song_means
+from mvrep.metrics.similarity import _pair_mean, cka, cka_interval, compare_genres, compare_videos, joint_histogram
+from mvrep.metrics.similarity import mantel, plot_joint, plot_means, segment_cosines, video_means
 
 @pytest.fixture
 def rng(): return np.random.default_rng(0)
@@ -34,19 +34,19 @@ IDS = np.repeat([f'v{i:02}' for i in range(40)], 6)
 @pytest.fixture
 def own(rng): return np.repeat(rng.normal(size=(40, 16)), 6, 0)
 
-def test_songs_with_a_direction_of_their_own_are_found(rng, own):
-    result = compare_songs(.7*own+rng.normal(size=own.shape), IDS)
+def test_videos_with_a_direction_of_their_own_are_found(rng, own):
+    result = compare_videos(.7*own+rng.normal(size=own.shape), IDS)
     assert result['p']==1/200 and result['difference_low']>0 and result['videos']==40
     assert result['difference']==pytest.approx(result['within']-result['between'])
 
-def test_songs_without_one_are_not():
+def test_videos_without_one_are_not():
     noise = [np.random.default_rng(seed).normal(size=(240, 16)) for seed in range(20)]
-    results = [compare_songs(o, IDS, n_boot=200, n_perm=99) for o in noise]
+    results = [compare_videos(o, IDS, n_boot=200, n_perm=99) for o in noise]
     assert sum(o['p']<=.05 for o in results)<=3
     assert sum(o['difference_low']<0<o['difference_high'] for o in results)>=17
 
-def test_songs_of_one_segment_cannot_be_compared():
-    with pytest.raises(ValueError, match='0 videos have two segments'): compare_songs(np.eye(3), ['a', 'b', 'c'])
+def test_videos_of_one_segment_cannot_be_compared():
+    with pytest.raises(ValueError, match='0 videos have two segments'): compare_videos(np.eye(3), ['a', 'b', 'c'])
 
 def test_drawn_videos_vary_as_new_videos_do(rng):
     def sample(seed): return np.abs(np.random.default_rng(seed).normal(size=(40, 8)))*np.linspace(.2, 2, 8)
@@ -60,29 +60,29 @@ def test_drawn_videos_vary_as_new_videos_do(rng):
 # Genres
 
 @pytest.fixture
-def songs(rng, own):
-    "One vector per song, and the genre of three quarters of them"
-    ids, mean = song_means(own+rng.normal(size=own.shape), IDS)
+def videos(rng, own):
+    "One vector per video, and the genre of three quarters of them"
+    ids, mean = video_means(own+rng.normal(size=own.shape), IDS)
     assert list(ids)==sorted(set(IDS))
     return mean, np.array(['pop', 'rock', 'jazz', None]*10, object)
 
-def test_song_means_are_means():
-    ids, mean = song_means([[1, 2], [3, 4], [5, 6]], ['b', 'b', 'a'])
+def test_video_means_are_means():
+    ids, mean = video_means([[1, 2], [3, 4], [5, 6]], ['b', 'b', 'a'])
     assert list(ids)==['a', 'b'] and mean.tolist()==[[5, 6], [2, 3]]
 
-def test_a_genre_that_moves_its_songs_is_found(songs):
-    mean, genre = songs
+def test_a_genre_that_moves_its_videos_is_found(videos):
+    mean, genre = videos
     moved = mean.copy()
     for i, name in enumerate(('pop', 'rock', 'jazz')): moved[genre==name, i] += 2
     for x, found in ((mean, False), (moved, True)):
         result = compare_genres(x, genre)
         assert (result['p']<.05)==found and (result['videos'], result['labels'])==(30, 3)
 
-def test_genres_that_cannot_be_compared_are_refused(songs):
-    with pytest.raises(ValueError, match='1 labels among 3 songs'): compare_genres(np.eye(3), ['pop']*3)
-    with pytest.raises(ValueError, match='3 labels among 3 songs'): compare_genres(np.eye(3), list('abc'))
-    with pytest.raises(ValueError, match='0 labels among 0 songs'): compare_genres(np.eye(2), [None, None])
-    with pytest.raises(ValueError, match='2 labels for 40 songs'): compare_genres(songs[0], ['pop', 'rock'])
+def test_genres_that_cannot_be_compared_are_refused(videos):
+    with pytest.raises(ValueError, match='1 labels among 3 videos'): compare_genres(np.eye(3), ['pop']*3)
+    with pytest.raises(ValueError, match='3 labels among 3 videos'): compare_genres(np.eye(3), list('abc'))
+    with pytest.raises(ValueError, match='0 labels among 0 videos'): compare_genres(np.eye(2), [None, None])
+    with pytest.raises(ValueError, match='2 labels for 40 videos'): compare_genres(videos[0], ['pop', 'rock'])
 
 # Mantel
 
@@ -167,5 +167,5 @@ def test_a_joint_histogram_counts_every_pair_once(rng):
     assert histogram.pairs.sum()==28 and list(histogram)==['audio', 'video', 'pairs']
     assert plot_joint(histogram, 'title').size==(450, 300)
 
-def test_means_are_drawn(songs):
-    assert plot_means(pd.DataFrame({'genre': compare_genres(*songs, n_boot=9, n_perm=9)}).T).size==(600, 280)
+def test_means_are_drawn(videos):
+    assert plot_means(pd.DataFrame({'genre': compare_genres(*videos, n_boot=9, n_perm=9)}).T).size==(600, 280)

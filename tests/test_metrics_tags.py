@@ -36,12 +36,12 @@ def test_auc_counts_pairs(tags):
     scores, truth = tags
     positives, negatives = scores[truth[:, 1], 1], scores[~truth[:, 1], 1]
     wins = (positives[:, None]>negatives)+.5*(positives[:, None]==negatives)
-    assert tag_metrics(scores, truth, NAMES, n_boot=0)['tags']['rock']['roc_auc']==pytest.approx(wins.mean())
+    assert tag_metrics(scores, truth, NAMES, n_boot=0)['tags']['rock']['auc']==pytest.approx(wins.mean())
 
 def test_tag_metrics_equal_torchmetrics(tags):
     scores, truth = tags
     metrics = tag_metrics(scores, truth, n_boot=0)
-    theirs = dict(roc_auc=classification.multilabel_auroc, ap=classification.multilabel_average_precision,
+    theirs = dict(auc=classification.multilabel_auroc, average_precision=classification.multilabel_average_precision,
                   f1=classification.multilabel_f1_score)
     for name, function in theirs.items():
         value = function(torch.tensor(scores[:, :3]), torch.tensor(truth[:, :3]).long(), num_labels=3)
@@ -49,13 +49,14 @@ def test_tag_metrics_equal_torchmetrics(tags):
 
 def test_intervals_hold_the_means(tags):
     metrics = tag_metrics(*tags, n_boot=100)
-    for o in ('roc_auc', 'ap', 'f1'): assert metrics[f'macro_{o}_low']<metrics[f'macro_{o}']<metrics[f'macro_{o}_high']
-    assert 'macro_ap_low' not in tag_metrics(*tags, n_boot=0)
+    for o in ('auc', 'average_precision', 'f1'):
+        assert metrics[f'macro_{o}_low']<metrics[f'macro_{o}']<metrics[f'macro_{o}_high']
+    assert 'macro_average_precision_low' not in tag_metrics(*tags, n_boot=0)
 
 def test_perfect_and_reversed_scores(tags):
     truth = tags[1][:, :3]
-    assert tag_metrics(truth.astype(float), truth, n_boot=0)['macro_roc_auc']==1
-    assert tag_metrics(-truth.astype(float), truth, n_boot=0)['macro_roc_auc']==0
+    assert tag_metrics(truth.astype(float), truth, n_boot=0)['macro_auc']==1
+    assert tag_metrics(-truth.astype(float), truth, n_boot=0)['macro_auc']==0
     assert tag_metrics(tags[0][:, :3], truth, decided=truth, n_boot=0)['macro_f1']==1
 
 def test_tag_chance_by_hand():
@@ -63,7 +64,7 @@ def test_tag_chance_by_hand():
 
 def test_one_score_for_all_is_at_chance(tags):
     flat = tag_metrics(np.ones((200, 4)), tags[1], n_boot=0)
-    for o in ('roc_auc', 'ap', 'f1'): assert flat[f'macro_{o}']==pytest.approx(flat[f'chance_{o}'])
+    for o in ('auc', 'average_precision', 'f1'): assert flat[f'macro_{o}']==pytest.approx(flat[f'chance_{o}'])
 
 def test_tags_that_cannot_be_measured_are_refused(tags):
     scores, truth = tags

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from mvrep.corpus.folds import artist_folds
+from mvrep.corpus.folds import group_folds
 from mvrep.corpus.muvi import load_muvi, make_muvi, read_artists, save_muvi
 from mvrep.corpus.names import artist_groups
 from mvrep.learning.muvi_retrieval import (MuViRetrieval, apply_view, cca, evaluate_files, fit_retrieval, fit_view,
@@ -147,13 +147,13 @@ def real():
 def test_folds_of_the_real_data_share_no_artist(real):
     data, artists = real
     groups = artist_groups(read_artists(artists, data.video_ids))
-    for fold in artist_folds(groups):
+    for fold in group_folds(groups):
         assert not set(groups[fold]) & set(np.delete(groups, fold))
         assert 110<len(fold)<130
 
 def test_one_fold_of_the_real_data(real):
     data, artists = real
-    test = artist_folds(artist_groups(read_artists(artists, data.video_ids)), seed=1)[0]
+    test = group_folds(artist_groups(read_artists(artists, data.video_ids)), seed=1)[0]
     model = fit_retrieval(data.subset(np.delete(data.video_ids, test).tolist()), artists)
     held_out = data.subset([data.video_ids[i] for i in test])
     measured = retrieval_metrics(model.embed_audio(held_out), model.embed_video(held_out), n_boot=0)

@@ -185,7 +185,7 @@ def test_an_artist_is_in_one_fold(data):
     table = to_corpus(data, artists, k=2)
     assert table.fold[0]==table.fold[2] and set(table.fold)=={0, 1}
     assert table.duration.tolist()==data.n_seconds.tolist()
-    with pytest.raises(ValueError, match='3 artists cannot fill 5 folds'): to_corpus(data, artists)
+    with pytest.raises(ValueError, match='3 groups cannot fill 5 folds'): to_corpus(data, artists)
 
 def test_segments(data):
     table, audio, video = segment_features(data.cut())

@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from mvrep.corpus.demo import EMOTIONS, describe
-from mvrep.corpus.folds import stratified_folds
+from mvrep.corpus.folds import train_test_pairs
 from mvrep.encoders.mel_cnn import MelCNN
 from mvrep.encoders.weights import WeightsError
 from mvrep.features.vectors import Scale
@@ -21,14 +21,14 @@ from mvrep.probing.emotion_pairs import (PairNet, PairSpace, PairTraining, dista
 
 def test_emotion_folds_of_the_demo_corpus():
     demo = pd.DataFrame([describe(i) for i in range(96)])
-    folds = stratified_folds(demo.emotion, demo.artist)
+    folds = train_test_pairs(demo.emotion, demo.artist)
     assert np.sort(np.concatenate([test for _,test in folds])).tolist()==list(range(96))
     for train, test in folds: assert not set(demo.artist[train]) & set(demo.artist[test])
 
 def test_few_videos_of_each_emotion_still_make_folds():
-    assert len(stratified_folds(list(EMOTIONS[:4])*4))==5
-    with pytest.raises(ValueError, match='2 artists cannot fill 5 folds'):
-        stratified_folds(['Sad']*4, ['Ada', 'Ada', 'Bo', 'Bo'])
+    assert len(train_test_pairs(list(EMOTIONS[:4])*4))==5
+    with pytest.raises(ValueError, match='2 groups cannot fill 5 folds'):
+        train_test_pairs(['Sad']*4, ['Ada', 'Ada', 'Bo', 'Bo'])
 
 # Classifiers
 

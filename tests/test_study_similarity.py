@@ -8,7 +8,7 @@ from mvrep.corpus.manifest import read_manifest
 from mvrep.encoders.registry import load_encoder
 from mvrep.features.extraction import encode_video
 from mvrep.features.vectors import fit_scale, standardise, unit_norm
-from mvrep.metrics.similarity import compare_songs, joint_histogram, song_means
+from mvrep.metrics.similarity import compare_videos, joint_histogram, video_means
 
 COLUMNS = dict(audio='musicnn_mtt', video='efficientnet_lite0')
 
@@ -31,11 +31,11 @@ def video_ids(encoded): return np.repeat(list(encoded), [len(o[COLUMNS['audio']]
 
 @pytest.mark.parametrize('modality', list(COLUMNS))
 def test_segments_of_a_song_are_more_alike(features, video_ids, modality):
-    found = compare_songs(features[modality], video_ids)
+    found = compare_videos(features[modality], video_ids)
     assert found['p']<=.05 and found['difference_low']>0
 
 def test_histogram_holds_every_pair_of_songs(features, video_ids):
-    units = [unit_norm(song_means(features[o], video_ids)[1]) for o in COLUMNS]
+    units = [unit_norm(video_means(features[o], video_ids)[1]) for o in COLUMNS]
     by_audio, by_video = (o@o.T for o in units)
     assert joint_histogram(by_audio, by_video, 8).pairs.sum()==28
 

@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
         'validate', 'is_missing', 'known_values', 'first_few', 'is_date', 'parse_date'],
     'scan': ['EXTENSIONS', 'FolderContent', 'make_video_ids', 'walk_folder', 'scan_files', 'scan_folder'],
     'duplicates': ['find_duplicates'],
-    'folds': ['split_random', 'split_by_artist', 'artist_folds', 'group_folds', 'stratified_folds'],
+    'folds': ['split_random', 'split_by_artist', 'group_folds', 'stratified_group_folds', 'train_test_pairs'],
     'annotations': ['read_lines', 'require_columns', 'to_numbers', 'as_corpus'],
     'public': ['read_jamendo', 'read_magnatagatune'],
     'msd': ['read_msd', 'join_msd', 'read_msd_tracks', 'read_msd_summary', 'read_msd_csv'],

@@ -111,7 +111,7 @@ def _tag_list(value):
 def tag_counts(
     rows:list[list[str]], # Tags of each row
     names:dict|None=None, # {name: tags that mean it}: only these count, each by its most common tag; all tags if None
-    overlap:float=1. # A tag is left out if at least this share of its rows has a more common one; above 1 none is
+    overlap:float=1. # Leave out a tag if a more common one is in at least this share of its rows; above 1, keep all
 ) -> pd.DataFrame: # Per name, most common first: `tag` counted, `n` rows, `share` of the rows with tags, `kept_as`
     "Count tags by the rules of Appendix A. `kept_as` is the name of the tag that includes this one, or empty."
     rows = [set(row) for row in rows]

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from numbers import Real
 from pathlib import Path
 import numpy as np
@@ -217,12 +218,12 @@ def save_manifest(
     kind = Path(path).suffix.lower()
     if kind not in READERS: raise ValueError(f'{path}: want one of {" ".join(READERS)}')
     folder = os.path.abspath(Path(path).parent)
-    df = df.assign(path=[_relative_to(folder, o) for o in df.path])
+    df = df.assign(path=[o if is_missing(o) else _relative_to(folder, o) for o in df.path])
     with atomic_write(path) as tmp:
         if kind=='.parquet': df.to_parquet(tmp, index=False)
         elif kind=='.jsonl': df.to_json(tmp, orient='records', lines=True, force_ascii=False)
         else:
-            if 'tags' in df: df = df.assign(tags=[';'.join(o) for o in df.tags])
+            if 'tags' in df: df = df.assign(tags=[None if is_missing(o) else ';'.join(o) for o in df.tags])
             df.to_csv(tmp, index=False)
 
 # %% ../../nbs/library/03_corpus/20_manifest.ipynb #dc842157
@@ -253,11 +254,10 @@ CHECKS = { # {check: columns that it looks at}
     _lost: ('path',),
 }
 
-def _problems(df, checks):
-    "What is wrong with each column"
-    found = [f'{o}: no such column' for o in REQUIRED if o not in df]
-    for name in [o for o in COLUMNS if o in df]:
-        found += [check(name, df[name]) for check, columns in checks.items() if name in columns]
+def _problems(df, name, checks):
+    "What is wrong with a column"
+    if name not in df: return [f'{name}: no such column'] if name in REQUIRED else []
+    found = [check(name, df[name]) for check, columns in checks.items() if name in columns]
     return [o for o in found if o]
 
 # %% ../../nbs/library/03_corpus/20_manifest.ipynb #d8afb351
@@ -284,9 +284,10 @@ def validate(
 ) -> list[str]: # Notes on what is allowed but worth knowing
     "Check a corpus. Raises `CorpusError` with every problem at once."
     checks = {check: columns for check, columns in CHECKS.items() if check_files or check is not _lost}
-    problems = _problems(df, checks)
+    of_column = {name: _problems(df, name, checks) for name in COLUMNS}
+    problems = list(chain.from_iterable(of_column.values()))
     notes = []
-    if 'split' in df and not any(o.startswith(('split:', 'sha256:', 'artist:')) for o in problems):
+    if 'split' in df and not any(of_column[o] for o in ('split', 'sha256', 'artist')):
         problems += _content_leaks(df)
         notes += _artist_leaks(df)
     if problems: raise CorpusError('corpus', problems)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import atomic_write, count_of
-from .folds import artist_folds
+from .folds import group_folds
 from .names import artist_groups
 
 # %% ../../nbs/library/03_corpus/70_muvi.ipynb #b2ce1c9f
@@ -216,7 +216,7 @@ def to_corpus(
     there are fewer artists than folds."""
     names = read_artists(artists, data.video_ids)
     fold = np.empty(len(data), int)
-    for number, rows in enumerate(artist_folds(artist_groups(names), k, seed)): fold[rows] = number
+    for number, rows in enumerate(group_folds(artist_groups(names), k, seed)): fold[rows] = number
     return pd.DataFrame(dict(
         video_id=data.video_ids, artist=[o or None for o in names], duration=data.n_seconds.astype(float), fold=fold))
 

@@ -111,7 +111,8 @@ def read_magnatagatune(
     clip_info:str|Path|None=None, # `clip_info_final.csv`, for artist, title and duration
     root:str|Path='' # Folder of the mp3 files
 ) -> pd.DataFrame: # A corpus with the usual `split`; clips of unknown duration have 29 s
-    """Read MagnaTagATune: 25,863 clips of 29 s of Magnatune with 188 tags of players of a game. CC BY-NC-SA.
+    """Read MagnaTagATune: 25,863 29-second clips of Magnatune songs, with 188 tags given by players of
+    TagATune. CC BY-NC-SA.
 
     Raises `CorpusError` if a file cannot be read, lacks columns, or holds other values than expected."""
     table = _read_tabs(annotations, ('clip_id', 'mp3_path'))

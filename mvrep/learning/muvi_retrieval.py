@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 from ..core import MODALITIES, atomic_write
-from ..corpus.folds import artist_folds
+from ..corpus.folds import group_folds
 from ..corpus.muvi import MuViSync, load_muvi, read_artists
 from ..corpus.names import artist_groups
 from ..features.vectors import unit_norm
@@ -211,7 +211,7 @@ def fit_retrieval(
     "Learn maps, ridges and weights of all views. Raises `ValueError` if there are fewer than 20 videos or `k` artists."
     if len(train)<20: raise ValueError(f'want at least 20 videos to learn from, got {len(train)}')
     cuts = cuts or all_views(train)
-    folds = artist_folds(artist_groups(read_artists(artists, train.video_ids)), k, seed)
+    folds = group_folds(artist_groups(read_artists(artists, train.video_ids)), k, seed)
     maps, ridges = dict(audio={}, video={}), {}
     sims = [{} for _ in folds]
     for view in cuts[0]['audio']:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from ..core import MODALITIES, count_of, seed_from
-from ..corpus.folds import artist_folds
+from ..corpus.folds import group_folds
 from ..corpus.names import artist_groups
 from .batches import Batches, EpochSampler, validation_batches
 from .config import TrainConfig, make_model
@@ -103,14 +103,14 @@ def array_data(
 
 def with_test(
     data:TrainingData, # From `array_data`
-    test:np.ndarray, # Positions of the test videos, such as a fold of `artist_folds`, shape (m,)
+    test:np.ndarray, # Positions of the test videos, such as a fold of `group_folds`, shape (m,)
     seed:int=0 # Of the choice of validation videos
 ) -> TrainingData: # The same rows in three splits
     "Split off test videos, and a ninth of the others for validation, by other artists."
     rest = np.setdiff1d(np.arange(len(data.video_ids)), test)
     split = np.full(len(data.video_ids), 'train')
     split[test] = 'test'
-    split[rest[artist_folds(data.groups['artist'][rest], 9, seed)[0]]] = 'valid'
+    split[rest[group_folds(data.groups['artist'][rest], 9, seed)[0]]] = 'valid'
     return replace(data, split=split)
 
 # %% ../../nbs/library/06_learning/80_recipes.ipynb #8cd3b663

@@ -13,7 +13,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'intervals': [
         'bootstrap_interval', 'bootstrap_counts', 'percentile_interval', 'PairedDifference', 'paired_difference',
         'jackknife_weights', 'jackknife_interval'],
-    'ranking': ['checked_tensor', 'ranks', 'embedding_ranks', 'retrieval_metrics', 'precision_at_k'],
+    'ranking': ['checked_tensor', 'ranks', 'embedding_ranks', 'retrieval_metrics', 'precision_at_k',
+                'precision_of_lists'],
     'geometry': ['modality_gap', 'alignment', 'uniformity'],
     'classification': [
         'MEASURES', 'CLASS_MEASURES', 'FoldRanking', 'rank_within_folds', 'ClassifierMeasures', 'classifier_measures',
@@ -21,6 +22,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'tagging': ['TAG_MEASURES', 'tag_chance', 'tag_metrics'],
     'recommendation': ['recommendation_metrics'],
     'similarity': [
-        'segment_cosines', 'compare_songs', 'song_means', 'compare_genres', 'mantel', 'cka', 'cka_interval',
+        'segment_cosines', 'compare_videos', 'video_means', 'compare_genres', 'mantel', 'cka', 'cka_interval',
         'plot_means', 'joint_histogram', 'plot_joint'],
 })

@@ -15,7 +15,7 @@ from .intervals import bootstrap_interval
 from .ranking import checked_tensor
 
 # %% ../../nbs/library/05_metrics/35_tagging.ipynb #0a7748c6
-TAG_MEASURES = ('roc_auc', 'ap', 'f1')
+TAG_MEASURES = ('auc', 'average_precision', 'f1')
 
 def _measures_per_tag(scores, truth, decided):
     "`TAG_MEASURES` of each tag, shape (k, 3); NaN for a tag that only some items can have"
@@ -80,7 +80,7 @@ def tag_metrics(
             result |= {f'macro_{o}_{end}': x for o,x in zip(TAG_MEASURES, ends.tolist())}
     tags = {}
     for i in np.flatnonzero(kept):
-        more = dict(positives=positives[i], chance_ap=chance[i, 1].item(), chance_f1=chance[i, 2].item())
+        more = dict(positives=positives[i], chance_average_precision=chance[i, 1].item(), chance_f1=chance[i, 2].item())
         tags[names[i]] = dict(zip(TAG_MEASURES, values[i].tolist()))|more
     left_out = {names[i]: positives[i] for i in np.flatnonzero(~kept)}
     return result|dict(n_items=len(scores), n_tags=int(kept.sum()), left_out=left_out, tags=tags)

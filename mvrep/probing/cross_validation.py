@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import expit, logit, softmax
 from ..core import count_of
-from ..corpus.folds import group_folds
+from ..corpus.folds import stratified_group_folds
 from ..metrics.classification import (CLASS_MEASURES, MEASURES, chance_average_precision, chance_measures,
                                           classifier_measures)
 from ..metrics.intervals import jackknife_interval, jackknife_weights
@@ -118,7 +118,7 @@ def predict_folds(
     decided = {name: np.zeros(shape, bool) for name in probs}
     folds, notes = np.zeros(shape[:2], int), []
     for seed in range(protocol.n_seeds):
-        for number, test in enumerate(group_folds(labels.truth, labels.groups, protocol.n_folds, seed)):
+        for number, test in enumerate(stratified_group_folds(labels.truth, labels.groups, protocol.n_folds, seed)):
             folds[seed, test] = number
             found = {name: _predict_fold(feats, labels, test, protocol, seed, notes) for name,feats in inputs.items()}
             for name, parts in fused.items(): found[name] = _fuse([found[o] for o in parts], labels.multilabel)

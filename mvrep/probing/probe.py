@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 from ..core import atomic_write, count_of
-from ..corpus.folds import group_folds
+from ..corpus.folds import stratified_group_folds
 from .classifiers import Task, class_probabilities
 from .classifiers import fit_knn, fit_linear, fit_mlp, knn_logits, linear_logits, mlp_logits
 
@@ -136,7 +136,7 @@ def fit(self:Probe,
 @patch
 def _train(self:Probe, x, truth, groups):
     "Parameters and thresholds"
-    folds = group_folds(truth, groups, 5, self.seed)
+    folds = stratified_group_folds(truth, groups, 5, self.seed)
     task = Task(_to_units(x, self.units), truth, self.multilabel, folds if len(x)<=1000 else folds[:1], self.seed)
     with threadpool_limits(1 if x.size<1e7 else None): # many small matrices: threads would wait for each other
         fit = KINDS[self.kind](task)
