@@ -123,7 +123,8 @@ def _check_folder(root):
 def scan_folder(
     root:str|Path, # A folder of videos, with any folders in it
     label_from_folder:str|None=None, # Column that takes the name of the folder a video is in, such as 'genre'
-    hash:bool=False # Compute `sha256`? It reads every file to its end
+    hash:bool=False, # Compute `sha256`? It reads every file to its end
+    content:FolderContent|None=None # Of `root`, from `walk_folder`; the folder is walked if None
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # The corpus, and files and folders that cannot be used: `path`, `reason`
     "Make a corpus from all videos of a folder. Raises `CorpusError` without videos, `ValueError` for a wrong column."
     root = Path(os.path.abspath(root))
@@ -131,7 +132,7 @@ def scan_folder(
     if label_from_folder not in (None, *columns):
         raise ValueError(f'label_from_folder={label_from_folder!r}: want one of {", ".join(columns)}')
     _check_folder(root)
-    content = walk_folder(root)
+    if content is None: content = walk_folder(root)
     if not content.videos and not content.unreadable:
         raise CorpusError(root, f'no videos in it; looked for {" ".join(EXTENSIONS)}')
     corpus, errors = scan_files(content.videos, root, hash)

@@ -56,8 +56,9 @@ def check_not_nested(
 
 def _scan(folder, label_from_folder, on_note):
     "As `scan_folder`, with a note about files that are not videos"
-    found = scan_folder(folder, label_from_folder=label_from_folder)
-    endings = Counter(o.suffix.lower() or 'no ending' for o in walk_folder(folder).other_files)
+    content = walk_folder(os.path.abspath(folder))
+    found = scan_folder(folder, label_from_folder=label_from_folder, content=content)
+    endings = Counter(o.suffix.lower() or 'no ending' for o in content.other_files)
     if endings:
         common = ', '.join(ending for ending, _ in endings.most_common(5))
         what = 'is not a video' if endings.total()==1 else 'are not videos'
