@@ -14,7 +14,7 @@ from mvrep.cli import ExitCode
 from mvrep.cli.console import escape, one_line_errors, option_errors, print_json, print_line, records
 from mvrep.cli.console import required_extra, show_errors, show_table
 from mvrep.cli.options import app
-from mvrep.core import MODALITIES, MediaError
+from mvrep.core import MODALITIES, MediaError, UnknownId
 from mvrep.corpus.manifest import COLUMNS
 from mvrep.encoders.registry import PRESETS
 from mvrep.encoders.weights import WeightsError
@@ -74,7 +74,7 @@ def test_json_is_one_object_that_a_terminal_does_not_obey(capsys):
 @pytest.mark.parametrize('error, text', [
     (ValueError('k=0: want at least 1'), 'mvrep: k=0: want at least 1'),
     (ValueError('two\nlines'), 'mvrep: two lines'),
-    (KeyError('no video'), 'mvrep: no video'),
+    (UnknownId('no video'), 'mvrep: no video'),
     (FileNotFoundError('x: no such file'), 'mvrep: x: no such file'),
     (MediaError('a.mp4', 'empty'), 'mvrep: a.mp4: empty'),
     (WeightsError('no weights'), 'mvrep: no weights'),
@@ -92,7 +92,7 @@ def test_ctrl_c_is_one_line(capsys):
     with pytest.raises(typer.Exit) as done, one_line_errors(): raise KeyboardInterrupt
     assert done.value.exit_code==130 and capsys.readouterr().err.startswith('interrupted: ')
 
-@pytest.mark.parametrize('error', [ZeroDivisionError(), TypeError('bug'), BrokenPipeError(),
+@pytest.mark.parametrize('error', [ZeroDivisionError(), TypeError('bug'), KeyError('split'), BrokenPipeError(),
                                    ModuleNotFoundError('x', name='mvrep.cli.nothing')])
 def test_other_errors_keep_their_traceback(error, capsys):
     with pytest.raises(type(error)), one_line_errors(): raise error

@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import atomic_write, count_of
+from ..core import UnknownId, atomic_write, count_of
 from .folds import group_folds
 from .names import artist_groups
 
@@ -46,10 +46,10 @@ class MuViSync:
     def subset(self,
         video_ids:list[str] # Videos that are wanted
     ) -> 'MuViSync': # These videos, in this order
-        "Some of the videos. Raises `KeyError` if one is missing."
+        "Some of the videos. Raises `UnknownId` if one is missing."
         row = {video_id: i for i, video_id in enumerate(self.video_ids)}
         missing = [str(o) for o in video_ids if str(o) not in row]
-        if missing: raise KeyError(f'{count_of(len(missing), "video")} not in the data set, such as {missing[:3]}')
+        if missing: raise UnknownId(f'{count_of(len(missing), "video")} not in the data set, such as {missing[:3]}')
         rows = [row[str(o)] for o in video_ids]
         names = ('video_ids', 'key', *AUDIO_SERIES, *VIDEO_SERIES, 'clip')
         return replace(self, **{name: list(map(getattr(self, name).__getitem__, rows)) for name in names})

@@ -16,7 +16,7 @@ from torch import nn
 from ..core import atomic_write
 
 # %% ../../nbs/library/02_encoders/10_weights.ipynb #9a310b38
-class WeightsError(Exception):
+class WeightsError(ValueError):
     "Weights that are missing or do not fit a network; the message says what to do"
 
 # %% ../../nbs/library/02_encoders/10_weights.ipynb #4b7a25e1

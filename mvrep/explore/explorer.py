@@ -197,7 +197,7 @@ def lasso(self:Explorer,
 def select(self:Explorer,
     point:str|None # Id of a point; None for no point
 ) -> pd.Series|None: # What is known of its video
-    "Select a point, as a click does: its clip plays. Raises `KeyError` for an id that is not on the map."
+    "Select a point, as a click does: its clip plays. Raises `UnknownId` for an id that is not on the map."
     video_id = None if point is None else self.points.moment(point)[0]
     self._show(selected=point, swap=None)
     return None if point is None else self.index.videos.loc[video_id]
@@ -228,7 +228,7 @@ def swap(self:Explorer,
     video_start:float|None=None # Where the video begins, seconds; where it is most similar if None
 ) -> dict: # `id`, `video_start` and `audio_start`
     """Play the audio of another point with the selected video. Raises `ValueError` if no point is selected, if one of
-    them lacks what is to play, or for a start before 0; `KeyError` for another point."""
+    them lacks what is to play, or for a start before 0; `UnknownId` for another point."""
     _check_selected(self)
     (video_id, own), (other_id, others) = self.points.moment(self.selected), self.points.moment(other)
     if not self._has(video_id, 'video'): raise ValueError(f'{self.selected} has no video')
@@ -249,7 +249,7 @@ def clip(self:Explorer,
     point:str, # Id of a point
     moment:float|None=None # A moment of its video, seconds; the point's own if None
 ) -> tuple[bytes, float]: # The clip as mp4; where in it the moment is, seconds
-    "The clip of a point. Raises `KeyError` for an id that is not on the map, `MediaError` if the file cannot be used."
+    "The clip of a point. Raises `UnknownId` for an id that is not on the map, `MediaError` if the file cannot be used."
     video_id, start = self.points.moment(point)
     span = self.points.span(video_id, start if moment is None else moment)
     key = video_id, span.start

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from .tsne import Map, StaleMap, fit_tsne, load_tsne, map_vectors
+from ..core import UnknownId
 from ..index.build import Build
 from ..index.exact import best_rows, modality_weights
 from ..index.index import Index
@@ -88,8 +89,8 @@ def span(self:Points,
 def moment(self:Points,
     point:str # Id of a point
 ) -> tuple[str, float|None]: # Its video; start of its segment in seconds, None for a whole video
-    "What a point stands for. Raises `KeyError` for an id that is not on the map."
-    if point not in self.keys.index: raise KeyError(f'no point {point!r} on this map of {self.level}s')
+    "What a point stands for. Raises `UnknownId` for an id that is not on the map."
+    if point not in self.keys.index: raise UnknownId(f'no point {point!r} on this map of {self.level}s')
     key = self.keys.loc[point]
     return key.video_id, (float(key.start) if self.level=='segment' else None)
 
@@ -186,7 +187,7 @@ def neighbour_lists(self:Points,
     by:str='joint', # 'audio', 'video' or 'joint'
     k:int=8 # Neighbours of each
 ): # Yields the `Neighbours` of each point
-    "Neighbours of many points in one pass. Raises `ValueError` for another `by`, `KeyError` for an unknown point."
+    "Neighbours of many points in one pass. Raises `ValueError` for another `by`, `UnknownId` for an unknown point."
     modality_weights(by)
     near = self._near_segments if self.level=='segment' else self._near_videos
     for point, (rows, scores) in zip(points, near(points, by, k)):
@@ -203,7 +204,7 @@ def near(self:Points,
     k:int=8 # How many
 ) -> pd.DataFrame: # By id, best first: `video_id`, `score`, `seed_start` and `start` (seconds), `has_audio`
     """The nearest points, with the moment to compare in the point's video (`seed_start`) and in the neighbour's
-    (`start`). Raises `ValueError` for another `by`, `KeyError` for an unknown point."""
+    (`start`). Raises `ValueError` for another `by`, `UnknownId` for an unknown point."""
     video_id, seed_start = self.moment(point)
     found, = self.neighbour_lists([point], by, k)
     table = self.keys.iloc[found.rows][['video_id', 'start']].assign(score=found.scores.astype(float))

@@ -9,7 +9,7 @@ __all__ = ['COMPARED', 'draw_videos', 'draw_segments', 'video_neighbours', 'segm
 from itertools import combinations
 import numpy as np
 import pandas as pd
-from ..core import MODALITIES, seed_from
+from ..core import MODALITIES, UnknownId, seed_from
 from ..index.exact import joint_scores, modality_weights
 from ..index.index import Index
 from ..metrics.intervals import bootstrap_interval
@@ -46,7 +46,7 @@ def video_neighbours(
     by:str='joint', # 'audio', 'video' or 'joint'
     k:int=3 # How many
 ) -> pd.DataFrame: # Columns `video_id`, `start`, `length` of the whole video in seconds, `score`; the nearest first
-    "The videos nearest to a video. Raises `KeyError` for an unknown id, `ValueError` for another `by`."
+    "The videos nearest to a video. Raises `UnknownId` for an unknown id, `ValueError` for another `by`."
     found = index.search(index.build.query(video_id), k, by, exclude=(video_id,))
     duration = index.videos.duration.reindex(found.index).to_numpy(float)
     return pd.DataFrame(dict(video_id=list(found.index), start=0., length=duration, score=found.score.to_numpy()))
@@ -91,13 +91,13 @@ def segment_neighbours(
     k:int=3, # How many
     block:int=8192 # Segments in memory at a time
 ) -> dict[str,pd.DataFrame]: # By seed: columns `video_id`, `start` and `length` in seconds, `score`; the nearest first
-    """The segments nearest to segments, at most one of each other video. Raises `KeyError` for a segment that is not in
+    """The segments nearest to segments, at most one of each other video. Raises `UnknownId` for a segment that is not in
     the store, `ValueError` for another `by`."""
     modality_weights(by) # checks it
     keys = index.store.keys()
     rows = pd.Index(keys.segment_id).get_indexer(list(segment_ids))
     missing = np.flatnonzero(rows<0)
-    if len(missing): raise KeyError(f'no segment {segment_ids[missing[0]]!r} in {index.folder}')
+    if len(missing): raise UnknownId(f'no segment {segment_ids[missing[0]]!r} in {index.folder}')
     if not len(rows): return {}
     is_searched = keys.video_id.isin(index.build.video_ids) # others were added after this build
     found = {}
@@ -130,7 +130,7 @@ def list_overlap(
 ) -> pd.DataFrame: # By `lists`, the two that are compared: `overlap`, `low`, `high`, `chance`, `pool`, `seeds`
     """How much lists by audio, by video and jointly have in common, and those of segments with those of their videos.
 
-    Raises `KeyError` for a segment that is not in the store, `ValueError` without seeds."""
+    Raises `UnknownId` for a segment that is not in the store, `ValueError` without seeds."""
     found, rows = _found_videos(index, segment_ids, k), []
     pool = len(index)-1
     for first, second in _PAIRS:

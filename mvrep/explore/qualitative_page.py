@@ -155,7 +155,7 @@ def write_qualitative_page(
 ) -> Path: # The page
     """Write seeds and their neighbours by audio, by video and jointly as one page.
 
-    Raises `KeyError` for a seed that is not in the index, `ValueError` if no video has audio and video."""
+    Raises `UnknownId` for a seed that is not in the index, `ValueError` if no video has audio and video."""
     dest = Path(dest)
     page = _page_html(index, content, partial(_excerpt_beside if clips else _link, dest))
     with atomic_write(dest) as tmp: tmp.write_text(page, encoding='utf-8')
@@ -172,7 +172,7 @@ def show_qualitative_page(
 ): # `IPython.display.HTML`
     """Seeds and their neighbours inside a notebook.
 
-    Raises `KeyError` for a seed that is not in the index, `ValueError` if no video has audio and video."""
+    Raises `UnknownId` for a seed that is not in the index, `ValueError` if no video has audio and video."""
     from IPython.display import HTML
     page = _page_html(index, content, _excerpt_inside if clips else lambda path, stretch: '')
     frame = f'title="Seeds and neighbours" style="width: 100%; height: {height}px; border: 0" sandbox'

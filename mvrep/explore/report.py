@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 from .. import __version__
-from ..core import MODALITIES, atomic_write, clock, count_of
+from ..core import MODALITIES, UnknownId, atomic_write, clock, count_of
 from ..corpus.names import artist_groups
 from ..index.index import Index
 from ..media.images import contact_sheet
@@ -135,7 +135,7 @@ class _Neighbour:
 # %% ../../nbs/library/11_explore/40_report.ipynb #6f65071e
 def _card(index, video_id, player, label, n_frames):
     "The card of a video"
-    if video_id not in index.videos.index: raise KeyError(f'no video {video_id!r} in {index.folder}')
+    if video_id not in index.videos.index: raise UnknownId(f'no video {video_id!r} in {index.folder}')
     video = index.videos.loc[video_id]
     about = dict.fromkeys(known_text(video, o) for o in (label, 'mood'))
     return _Card(player, known_text(video, 'title') or video_id, known_text(video, 'artist'),
@@ -178,7 +178,7 @@ def write_report(
 ) -> Path: # The page
     """Write one self-contained HTML page: seeds, neighbours, players, reasons and scores.
 
-    Raises `KeyError` for a seed that is not in the index, `ValueError` like `label_column`, `OSError` or `MediaError`
+    Raises `UnknownId` for a seed that is not in the index, `ValueError` like `label_column`, `OSError` or `MediaError`
     if a file cannot be read."""
     seeds = pick_seeds(index, label=label) if seeds is None else seeds
     rows = []

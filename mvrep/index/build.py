@@ -14,7 +14,7 @@ import lancedb
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import MODALITIES, atomic_write, count_of
+from ..core import MODALITIES, UnknownId, atomic_write, count_of
 from ..features.vectors import Scale, pool_segments, standardise, unit_norm
 from .approximate import TunedCells, find_candidates, make_cells, tune_cells
 from .exact import best_rows, joint_scores, list_hubness, modality_weights, row_scores
@@ -139,8 +139,8 @@ def read_build(
 def query(self:Build,
     video_id:str # Id of a video of the build
 ) -> Query: # Its embeddings
-    "Embeddings of a video. Raises `KeyError` for an id that is not in the build."
-    if video_id not in self.rows: raise KeyError(f'no video {video_id!r} in build {self.number}')
+    "Embeddings of a video. Raises `UnknownId` for an id that is not in the build."
+    if video_id not in self.rows: raise UnknownId(f'no video {video_id!r} in build {self.number}')
     row = self.rows.get_loc(video_id)
     return Query(**{m: np.array(self.embeddings[m][row]) if self.has[m][row] else None for m in MODALITIES})
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from safetensors import safe_open
-from ..core import MODALITIES, atomic_write, count_of, sha256
+from ..core import MODALITIES, UnknownId, atomic_write, count_of, sha256
 from ..features.store import FeatureStore, open_table, sql_in
 from .build import Build, Query, empty_build, read_build, write_build
 from .making import IndexConfig, next_build, read_config, write_config
@@ -262,14 +262,14 @@ def _restore(self:Index, folder):
 def remove(self:Index,
     video_ids:list[str] # Ids of videos in the index
 ):
-    """Remove videos. Raises `KeyError` if one is not in the index, and then removes none; `ValueError` if another
+    """Remove videos. Raises `UnknownId` if one is not in the index, and then removes none; `ValueError` if another
     process writes."""
     with one_writer(self.folder):
         self.reload()
         stored = self.metadata_table.search().select(['video_id']).to_arrow()['video_id'].to_pylist()
         known = {*self.build.video_ids, *stored}
         unknown = [o for o in video_ids if o not in known]
-        if unknown: raise KeyError(f'no video {unknown[0]!r} in {self.folder}')
+        if unknown: raise UnknownId(f'no video {unknown[0]!r} in {self.folder}')
         if not len(video_ids): return
         self.store.remove(video_ids)
         self.metadata_table.delete(sql_in('video_id', video_ids))

@@ -38,7 +38,9 @@ def encoder_columns(
 ) -> dict: # {modality: column of the feature store}
     """Load encoders and tell which modality each encodes. Raises `EncodersError` if they are not one per modality,
     `WeightsError` if weights are missing."""
+    from mvrep.encoders.weights import WeightsError # imports torch
     try: encoders = [load_encoder(o) for o in specs]
+    except WeightsError: raise
     except ValueError as e: raise EncodersError(str(e)) from None
     columns = {o.modality: o.column for o in encoders}
     if len(encoders)!=2 or sorted(columns)!=sorted(MODALITIES):

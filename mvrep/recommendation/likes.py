@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
+from ..core import UnknownId
 from ..index.index import Index
 from .lists import ListRules, arrange, takes_list_rules
 from .neighbours import find_seed, locate, similarities
@@ -50,12 +51,12 @@ class _Examples:
     own:list # Ids of those that are in the index
 
 def _compare(index, videos, by, weight):
-    "Similarities of every video to examples that are ids or files; `KeyError` names all that are neither"
+    "Similarities of every video to examples that are ids or files; `UnknownId` names all that are neither"
     scores, names = [], []
     own, unknown = [], []
     for name in dict.fromkeys(map(str, videos)):
         try: found = locate(index, name)
-        except KeyError:
+        except UnknownId:
             unknown.append(name)
             continue
         if found.video_id is None: query = find_seed(index, name).query
@@ -64,7 +65,7 @@ def _compare(index, videos, by, weight):
             own.append(found.video_id)
         scores.append(index.build.scores(query, by, weight).score.to_numpy())
         names.append(found.video_id or name)
-    if unknown: raise KeyError(f'neither ids in {index.folder} nor files: {", ".join(unknown[:10])}')
+    if unknown: raise UnknownId(f'neither ids in {index.folder} nor files: {", ".join(unknown[:10])}')
     return _Examples(np.array(scores).reshape(-1, len(index)), names, own)
 
 def _as_list(videos): return [videos] if isinstance(videos, (str, Path)) else list(videos)
@@ -91,7 +92,7 @@ def recommend(
 ) -> pd.DataFrame: # By `video_id`: `score`, `liked`, `disliked`, `fresh`, nearest like (`because`), metadata
     """Recommend videos from likes and dislikes.
 
-    Raises `KeyError` if some are neither ids nor files, `MediaError` if a file cannot be used, `ValueError` for
+    Raises `UnknownId` if some are neither ids nor files, `MediaError` if a file cannot be used, `ValueError` for
     rules that cannot be applied, an empty index, no likes, or likes without what is compared."""
     rules = ListRules(**kwargs)
     liked, disliked = _as_list(liked), _as_list(disliked)

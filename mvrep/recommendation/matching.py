@@ -126,7 +126,7 @@ def match(
     Play the match from `start` and what was given from `from_start`, for the `length` they share.
 
     Raises `ValueError` without a trained model, for rules that cannot be applied or a stretch outside the file,
-    `KeyError` if the video is neither a file nor an id, `MediaError` if the file cannot be used."""
+    `UnknownId` if the video is neither a file nor an id, `MediaError` if the file cannot be used."""
     rules = ListRules(**kwargs)
     _check_model(index)
     found = locate(index, video)

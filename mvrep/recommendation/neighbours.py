@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import MODALITIES
+from ..core import MODALITIES, UnknownId
 from ..encoders.registry import load_encoder
 from ..features.extraction import encode_video
 from ..index.build import Query
@@ -30,11 +30,11 @@ def locate(
     index:Index, # The index
     video:str|Path # Id of a video of the index, or a file
 ) -> Located: # Its file, and its id if the index has it
-    "Find what a name stands for. Raises `KeyError` if it is neither an id nor a file, `ValueError` for an empty index."
+    "Find what a name stands for. Raises `UnknownId` if it is neither an id nor a file, `ValueError` for an empty index."
     if not len(index): raise ValueError(f'{index.folder} has no videos: add some with `mvrep add`')
     paths = index.videos.path
     if str(video) in paths.index: return Located(paths[str(video)], str(video))
-    if not Path(video).is_file(): raise KeyError(f'{video}: neither an id in {index.folder} nor a file')
+    if not Path(video).is_file(): raise UnknownId(f'{video}: neither an id in {index.folder} nor a file')
     same_file = paths.index[paths==os.path.abspath(video)]
     return Located(str(video), same_file[0] if len(same_file) else None)
 
@@ -79,7 +79,7 @@ def find_seed(
     index:Index, # The index
     video:str|Path # Id of a video of the index, or a file
 ) -> Seed: # Its embeddings and segments
-    """A seed from an id or a file. Raises `KeyError` if it is neither, `MediaError` if the file cannot be used,
+    """A seed from an id or a file. Raises `UnknownId` if it is neither, `MediaError` if the file cannot be used,
     `ValueError` if the index is empty."""
     found = locate(index, video)
     return _encoded_seed(index, found.path) if found.video_id is None else _stored_seed(index, found.video_id)
@@ -134,7 +134,7 @@ def similar(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # Neighbours by `video_id`, with scores and metadata; reasons, see `explain`
     """The videos most similar to a seed, and the moments that make them so.
 
-    Raises `KeyError` if the seed is neither an id nor a file, `MediaError` if the file cannot be used, `ValueError`
+    Raises `UnknownId` if the seed is neither an id nor a file, `MediaError` if the file cannot be used, `ValueError`
     for rules that cannot be applied, an empty index, or a seed without the modality that is compared."""
     rules, seed = ListRules(**kwargs), find_seed(index, video)
     if by!='joint' and by in MODALITIES and seed.query[by] is None: raise ValueError(f'{video} has no {by} to compare')
