@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mvrep.encoders.mel_cnn import MelCNN, mel_patches
-from mvrep.encoders.registry import CODE_VERSION, ENCODERS, PRESETS, Encoder, load_encoder
+from mvrep.encoders.registry import CODE_VERSION, ENCODERS, PRESETS, Encoder, find_weights, load_encoder
 from mvrep.encoders.weights import WeightsError
 
 MADE_BY = dict( # indexes on disk hold these texts: a change means that every video is encoded again
@@ -61,6 +61,15 @@ def test_timm_names_become_columns():
 def test_the_code_version_is_part_of_the_provenance():
     class Net: dim, weights_hash = 3, 'a'*64
     assert Encoder('x', 'video', Net()).made_by==f'x/pooled/3/{"a"*16}/{CODE_VERSION}'
+
+def test_a_network_without_weights_has_no_provenance():
+    with pytest.raises(ValueError, match='no trained weights'): Encoder('mel_cnn', 'audio', MelCNN(['a', 'b'])).made_by
+
+def test_looking_for_weights():
+    found = {name: find_weights(name) for name in ('musicnn_mtt', 'mel_cnn', 'timm:resnet18')}
+    assert [o.found for o in found.values()]==[True, False, False]
+    assert 'timm:resnet18@FILE' in found['timm:resnet18'].detail
+    with pytest.raises(ValueError, match='unknown encoder'): find_weights('vggish')
 
 def test_names_are_known_without_torch():
     code = "import sys, mvrep.encoders.registry\nassert not {'torch', 'timm', 'librosa'} & set(sys.modules)"

@@ -43,14 +43,14 @@ def test_the_time_axis_is_in_seconds(y):
 
 def test_patches_are_windows_of_the_spectrogram(y):
     S = torch.tensor(log_mel(y))
-    assert patches(S).shape==(4, 187, 96) and patches(S, hop=61).shape==(10, 187, 96)
+    assert patches(S).shape==(4, 187, 96) and patches(S, hop_frames=61).shape==(10, 187, 96)
     assert torch.equal(patches(S)[1], S[187:374])
-    assert torch.equal(patches(S, hop=61)[1], S[61:248])
+    assert torch.equal(patches(S, hop_frames=61)[1], S[61:248])
 
 def test_patches_of_too_few_frames_or_without_a_step(y):
     S = log_mel(y)
     with pytest.raises(ValueError, match='do not fill'): patches(S[:186])
-    with pytest.raises(ValueError, match='at least 1'): patches(S, hop=0)
+    with pytest.raises(ValueError, match='at least 1'): patches(S, hop_frames=0)
 
 def tone(hz, sr): return np.sin(2*np.pi*hz*np.arange(sr)/sr).astype(np.float32)
 

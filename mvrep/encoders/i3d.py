@@ -109,6 +109,7 @@ class I3D(nn.Module):
     fps = 25 # Frames per second
     size = 256 # Best length of the short side of frames
     n_frames = 64 # Most frames in a clip
+    weights_hash:str|None = None # From `hash_weights`; None before `from_state`
 
     def __init__(self,
         n_classes:int=400 # Classes of the classifier: 400 for Kinetics

@@ -25,7 +25,7 @@ N_FFT = 512 # Samples in a transform
 N_FRAMES = 96 # Frames in a patch
 MIN_SAMPLES = 47_616 # Shorter audio is repeated to this length, the same as for musicnn
 
-def _to_mel(hz): return 1127*np.log1p(np.asarray(hz)/700)
+def _htk_mel(hz): return 1127*np.log1p(np.asarray(hz)/700)
 
 def htk_filters(
     n_mels:int=64, # Bands
@@ -33,8 +33,8 @@ def htk_filters(
     fmax:float=7500. # Upper end of the highest band, Hz
 ) -> np.ndarray: # Weight of each frequency in each band, shape (m, 257), float32
     "Triangular filters of height 1 on the mel scale $1127\\,\\ln(1+f/700)$, zero at 0 Hz."
-    frequencies = _to_mel(np.linspace(0, SR/2, 1+N_FFT//2))
-    edges = np.linspace(_to_mel(fmin), _to_mel(fmax), n_mels+2)[:, None]
+    frequencies = _htk_mel(np.linspace(0, SR/2, 1+N_FFT//2))
+    edges = np.linspace(_htk_mel(fmin), _htk_mel(fmax), n_mels+2)[:, None]
     low, centre = edges[:-2], edges[1:-1]
     high = edges[2:]
     filters = np.maximum(0, np.minimum((frequencies-low)/(centre-low), (high-frequencies)/(high-centre)))
@@ -47,13 +47,13 @@ _FILTERS = torch.from_numpy(htk_filters())
 def mel_patches(
     y:np.ndarray, # Mono waveform in [-1, 1], shape (n_samples,); repeated if shorter than 3 s
     sr:int, # Its sample rate, Hz
-    hop:int=N_FRAMES # Frames from the start of one patch to the start of the next, 10 ms each
+    hop_frames:int=N_FRAMES # Frames from the start of one patch to the start of the next, 10 ms each
 ) -> torch.Tensor: # Patches, shape (n, 96, 64), float32
-    "Log-mel patches of 0.96 s. Raises `ValueError` if `y` is not a mono waveform or `hop` is below 1."
+    "Log-mel patches of 0.96 s. Raises `ValueError` if `y` is not a mono waveform or `hop_frames` is below 1."
     y = torch.from_numpy(prepare_waveform(y, sr, SR, MIN_SAMPLES))
     windows = y.unfold(0, WIN_LENGTH, HOP_LENGTH)*torch.hann_window(WIN_LENGTH)
     amplitude = torch.fft.rfft(windows, N_FFT).abs()
-    return patches((amplitude@_FILTERS.T+.01).log(), N_FRAMES, hop).contiguous()
+    return patches((amplitude@_FILTERS.T+.01).log(), N_FRAMES, hop_frames).contiguous()
 
 # %% ../../nbs/library/02_encoders/25_mel_cnn.ipynb #d5b6fa90
 _BLOCKS = (64,), (128,), (256, 256), (512, 512) # Channels of the convolutions before each pooling
@@ -77,6 +77,7 @@ class MelCNN(nn.Module):
     sr = SR # Hz
     hop = N_FRAMES*HOP_LENGTH/SR # From patch to patch, seconds
     dim = 512 # Features of a patch
+    weights_hash:str|None = None # From `hash_weights`; None before `from_pretrained`
     layers = dict(pooled=512) # Widths of the layers that `encode` returns
     dropouts = {5: .3, 10: .5, 15: .7} # Rates in training, by the position of the pooling layer before them
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 import numpy as np
+from .inputs import AudioNet, VideoNet
 
 # %% ../../nbs/library/02_encoders/90_registry.ipynb #b3d97f46
 CODE_VERSION = 'code 1' # Change it when the input or the output of an encoder changes: everything is then encoded again
@@ -21,7 +22,7 @@ class Encoder:
     "A frozen network with the interface that extraction and search use"
     column:str # Name of its features in the store
     modality:str # 'audio' or 'video'
-    net:object # The network: `weights_hash`, `encode`, and `sr` and `layers` (audio) or `fps`, `size` and `dim` (video)
+    net:AudioNet|VideoNet # The network
     layer:str='pooled' # The layer of an audio network that is kept
     dtype:str='float32' # Type in the store; 'float16' takes half the space
 
@@ -32,7 +33,10 @@ class Encoder:
 
     @property
     def made_by(self) -> str: # Such as 'musicnn_mtt/pooled/1506/25e927bde1c38ba6/code 1'
-        "Provenance: column, layer, width, hash of the weights, and version of the code."
+        """Provenance: column, layer, width, hash of the weights, and version of the code. Raises `ValueError` if the
+        network has no trained weights."""
+        if self.net.weights_hash is None:
+            raise ValueError(f'{self.column} has no trained weights: make its network with from_pretrained')
         layer = self.layer if self.modality=='audio' else 'pooled'
         return f'{self.column}/{layer}/{self.dim}/{self.net.weights_hash[:16]}/{CODE_VERSION}'
 
@@ -53,7 +57,8 @@ class EncoderEntry:
     name:str # What users write, such as 'musicnn_mtt'
     modality:str # 'audio' or 'video'
     load:Callable # `load(name, weights)` returns the network
-    weights:str|None # Default weights; None if they are installed with a package, '' if users must give a file
+    default_weights:str|None=None # Passed to `load` if users give no file; None if they are installed with a package
+    needs_file:bool=False # Must users give a file of weights?
 
 # %% ../../nbs/library/02_encoders/90_registry.ipynb #26bf6d43
 def _load_musicnn(name, weights):
@@ -62,7 +67,7 @@ def _load_musicnn(name, weights):
 
 def _load_mel_cnn(name, weights):
     from mvrep.encoders.mel_cnn import MelCNN
-    return MelCNN.from_pretrained(weights)
+    return MelCNN.from_pretrained(weights or '')
 
 def _load_image(name, weights):
     from mvrep.encoders.image import ImageTower
@@ -74,16 +79,16 @@ def _load_r2plus1d(name, weights):
 
 def _load_i3d(name, weights):
     from mvrep.encoders.i3d import I3D
-    return I3D.from_pretrained(weights)
+    return I3D.from_pretrained(weights or '')
 
 # %% ../../nbs/library/02_encoders/90_registry.ipynb #92ebae5d
 _ENTRIES = (
     EncoderEntry('musicnn_mtt', 'audio', _load_musicnn, 'mtt'),
     EncoderEntry('musicnn_msd', 'audio', _load_musicnn, 'msd'),
-    EncoderEntry('mel_cnn', 'audio', _load_mel_cnn, ''),
-    EncoderEntry('efficientnet_lite0', 'video', _load_image, None),
+    EncoderEntry('mel_cnn', 'audio', _load_mel_cnn, needs_file=True),
+    EncoderEntry('efficientnet_lite0', 'video', _load_image),
     EncoderEntry('r2plus1d_18', 'video', _load_r2plus1d, 'KINETICS400_V1'),
-    EncoderEntry('i3d', 'video', _load_i3d, ''))
+    EncoderEntry('i3d', 'video', _load_i3d, needs_file=True))
 ENCODERS = {entry.name: entry for entry in _ENTRIES}
 PRESETS = { # An audio and a video encoder that are used together
     'offline': ('musicnn_mtt', 'efficientnet_lite0'), # works without a network
@@ -106,7 +111,7 @@ def load_encoder(
     "Load an encoder. Raises `ValueError` for an unknown name, `WeightsError` if its weights are missing."
     name, _, weights = spec.partition('@')
     entry = find_encoder(name)
-    net = entry.load(name.removeprefix('timm:'), weights or entry.weights)
+    net = entry.load(name.removeprefix('timm:'), weights or entry.default_weights)
     return Encoder(re.sub(r'\W', '_', name), entry.modality, net)
 
 # %% ../../nbs/library/02_encoders/90_registry.ipynb #447f1d16
@@ -117,13 +122,16 @@ class WeightsStatus:
     detail:str # Their file or provenance; if they were not found, what to do
 
 def find_weights(
-    name:str # A key of `ENCODERS`
+    name:str # A name in `ENCODERS`, or `timm:NAME`
 ) -> WeightsStatus: # Found or not
-    "Look for the weights of an encoder. Nothing is fetched."
-    if ENCODERS[name].weights=='KINETICS400_V1':
+    "Look for the weights of an encoder. Nothing is fetched. Raises `ValueError` if the name is unknown."
+    from mvrep.encoders.weights import WeightsError
+    entry = find_encoder(name)
+    to_fetch = WeightsStatus(False, f'fetched at first use; or give a file: {name}@FILE')
+    if entry.default_weights=='hub': return to_fetch
+    if entry.default_weights=='KINETICS400_V1':
         from mvrep.encoders.video import fetched_file
         path = fetched_file()
-        if path.is_file(): return WeightsStatus(True, str(path))
-        return WeightsStatus(False, f'fetched at first use; or give a file: {name}@FILE')
+        return WeightsStatus(True, str(path)) if path.is_file() else to_fetch
     try: return WeightsStatus(True, load_encoder(name).made_by)
-    except Exception as e: return WeightsStatus(False, str(e).splitlines()[0])
+    except (WeightsError, ImportError) as e: return WeightsStatus(False, str(e).splitlines()[0])

@@ -62,9 +62,9 @@ def show_log_mel(
 HZ_PER_MEL, KNEE_HZ = 200/3, 1000. # Slaney's scale is linear below 1 kHz and logarithmic above
 KNEE_MEL, LOG_STEP = KNEE_HZ/HZ_PER_MEL, np.log(6.4)/27
 
-def _to_mel(hz): return np.where(hz<KNEE_HZ, hz/HZ_PER_MEL, KNEE_MEL + np.log(np.maximum(hz, 1)/KNEE_HZ)/LOG_STEP)
+def _slaney_mel(hz): return np.where(hz<KNEE_HZ, hz/HZ_PER_MEL, KNEE_MEL + np.log(np.maximum(hz, 1)/KNEE_HZ)/LOG_STEP)
 
-def _to_hz(mel): return np.where(mel<KNEE_MEL, mel*HZ_PER_MEL, KNEE_HZ*np.exp(LOG_STEP*(mel-KNEE_MEL)))
+def _slaney_hz(mel): return np.where(mel<KNEE_MEL, mel*HZ_PER_MEL, KNEE_HZ*np.exp(LOG_STEP*(mel-KNEE_MEL)))
 
 # %% ../../nbs/library/02_encoders/15_spectrogram.ipynb #beabcb34
 def mel_filters(
@@ -73,7 +73,7 @@ def mel_filters(
     n_mels:int=96 # Bands between 0 Hz and `sr`/2
 ) -> np.ndarray: # Weight of each frequency in each band, shape (m, 1 + `n_fft`//2), float32
     "Triangular mel filters of unit area on Slaney's scale."
-    edges = _to_hz(np.linspace(_to_mel(0.), _to_mel(sr/2), n_mels+2))
+    edges = _slaney_hz(np.linspace(_slaney_mel(0.), _slaney_mel(sr/2), n_mels+2))
     frequencies = np.linspace(0, sr/2, 1+n_fft//2)
     distance = edges[:, None]-frequencies
     width = np.diff(edges)[:, None]
@@ -111,9 +111,9 @@ class LogMel(nn.Module):
 def patches(
     S, # Log-mel spectrogram, array or tensor of shape (t, m)
     n_frames:int=187, # Frames in a patch
-    hop:int=187 # Frames from the start of one patch to the start of the next
+    hop_frames:int=187 # Frames from the start of one patch to the start of the next
 ) -> torch.Tensor: # Patches, a view of shape (n, `n_frames`, m)
-    "Cut a spectrogram into patches. Raises `ValueError` if it does not fill one, or if `hop` is below 1."
+    "Cut a spectrogram into patches. Raises `ValueError` if it does not fill one, or if `hop_frames` is below 1."
     if len(S)<n_frames: raise ValueError(f'{len(S)} frames do not fill a patch of {n_frames}: repeat short audio first')
-    if hop<1: raise ValueError(f'hop is {hop} frames, it must be at least 1')
-    return torch.as_tensor(S).unfold(0, n_frames, hop).transpose(1, 2)
+    if hop_frames<1: raise ValueError(f'hop_frames is {hop_frames}, it must be at least 1')
+    return torch.as_tensor(S).unfold(0, n_frames, hop_frames).transpose(1, 2)
