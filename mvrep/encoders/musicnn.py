@@ -53,7 +53,7 @@ class Musicnn(nn.Module):
                   logits=50, taggram=50) # Widths of the layers that `encode` returns
     labels = () # Names of the 50 tags, from the file of weights
     name = None # 'musicnn_mtt' or 'musicnn_msd', from the file of weights
-    weights_hash:str|None = None # SHA-256 of the file of weights, which stored features name; None before `from_pretrained`
+    weights_hash:str|None = None # SHA-256 of the file, which stored features name; None before it is loaded
 
     def __init__(self):
         super().__init__()
