@@ -150,7 +150,7 @@ def can_stand(rung, job):
     "Whether a rung is tried: all segments need more than one, transformers are trained once"
     one_segment = len(job.data.rows)==len(job.data.video_ids)
     if one_segment and rung.segments=='all': return False
-    return not (job.repeated and rung.settings.get('track'))
+    return not (job.repeated and rung.settings.get('all_segments'))
 
 def climb_one(job):
     "All rungs on one fold"

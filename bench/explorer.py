@@ -41,7 +41,7 @@ from mvrep.explore.points import Points
 from mvrep.explore.static_page import VideoClips, clip_name, page_level, render_page
 from mvrep.explore.tsne import Map, map_vectors, write_map
 from mvrep.index.index import create_index
-from mvrep.learning.data import SyntheticNetwork
+from mvrep.learning.synthetic import SyntheticNetwork
 
 N_GROUPS = 40 # on the map
 N_PARTS = 6 # segments per video

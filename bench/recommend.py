@@ -199,7 +199,6 @@ def trained_copy(index, folder, recipe, split, epochs):
     data = training_data(index.store, index.build.columns, index.videos.assign(split=split))
     config = RECIPES[recipe] if epochs is None else replace(RECIPES[recipe], max_epochs=epochs)
     model = train_model(data, config, folder/'runs', accelerator='cpu')
-    model.about['columns'] = index.build.columns
     model.save(index.model_file)
     index.make_build()
     return index

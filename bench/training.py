@@ -27,7 +27,8 @@ from mvrep.encoders.registry import Encoder
 from mvrep.features.store import FeatureStore
 from mvrep.learning.batches import Batches, EpochSampler
 from mvrep.learning.config import RECIPES, make_model
-from mvrep.learning.data import SyntheticNetwork, training_data
+from mvrep.learning.data import training_data
+from mvrep.learning.synthetic import SyntheticNetwork
 from mvrep.learning.training import Run, TrainingModule, make_trainer, quiet_lightning, run_history
 
 WIDTHS = dict(audio=1506, video=512)
@@ -126,7 +127,7 @@ def measure_steps(data, config, rounds, steps):
     module = TrainingModule(make_model(config, data.dims), config, data).train()
     optimizer = module.configure_optimizers()[0][0]
     one = Batches(data, config)[next(iter(EpochSampler(data, config)))]
-    sources = dict(compute=itertools.repeat(one), read=read_batches(data, replace(config, fresh=True)))
+    sources = dict(compute=itertools.repeat(one), read=read_batches(data, replace(config, reshuffle=True)))
     for batches in sources.values(): Clock().turn(module, optimizer, batches, 5) # warm-up
     clocks = {name: Clock() for name in sources}
     for i in range(rounds):
@@ -148,7 +149,7 @@ def measure(store, args):
     videos = fill(store, args.videos)
     made = time.perf_counter()-start
     start = time.perf_counter()
-    config = replace(RECIPES[args.recipe], passes=6, max_epochs=1)
+    config = replace(RECIPES[args.recipe], passes_per_epoch=6, max_epochs=1)
     data = training_data(store, dict(audio='audio', video='video'), videos)
     opened, memory_opened = time.perf_counter()-start, memory()
     compute, read = measure_steps(data, config, args.rounds, args.steps)
@@ -158,7 +159,7 @@ def measure(store, args):
     return dict(
         recipe=args.recipe, seed=config.seed, cores=len(os.sched_getaffinity(0)), threads=args.threads,
         load_average=[round(o, 1) for o in os.getloadavg()], videos=args.videos, segments=len(store),
-        segments_trained_on=len(data.part('train')), widths=data.dims, dtype='float16',
+        segments_trained_on=len(data.in_split('train')), widths=data.dims, dtype='float16',
         batch=config.batch_size, steps_an_epoch=n, steps_timed=read.steps,
         compute_steps_a_second=compute.steps/compute.seconds, read_steps_a_second=read.steps/read.seconds,
         compute_epoch_seconds=n*compute.seconds/compute.steps, read_epoch_seconds=n*read.seconds/read.steps,

@@ -19,7 +19,7 @@ from mvrep.index.index import Index, create_index
 from mvrep.index.examples import tiny_index
 from mvrep.index.indexing import index_folder
 from mvrep.index.storage import build_folder, build_numbers, current_number, one_writer
-from mvrep.learning.model import JointModel
+from mvrep.learning.model import JointModel, Origin
 from mvrep.media.segments import Segment
 
 COLUMNS = dict(audio='musicnn_mtt', video='efficientnet_lite0')
@@ -350,7 +350,8 @@ def test_a_model_embeds_the_videos_of_the_next_build(changing):
     assert {m: e.shape for m, e in index.build.embeddings.items()}==dict(audio=(4, 3), video=(4, 3))
     changing.save_model(audio=200)
     with pytest.raises(ValueError, match=r'was trained on loudness \(width 200\)'): index.make_build()
-    model.about['columns'] = dict(audio='other', video='colour')
+    other = dict(audio='other', video='colour')
+    model.origin = Origin(run='r', config={}, corpus='', columns=other, split={}, epoch=0, epochs=1, metrics={})
     model.save(index.model_file)
     with pytest.raises(ValueError, match='was trained on other'): index.make_build()
     assert index.build.number==2 and len(index)==4
@@ -365,7 +366,6 @@ def test_rollback_restores_model_metadata_features_and_embeddings(changing):
     assert index.build.number==2 and index.build.model_hash==sha256(index.model_file)
     changing.put('a', source='wrong')
     index.put_videos(pd.DataFrame([dict(video_id='a', path='a.mp4', title='wrong')]))
-    model.about = {}
     model.save(index.model_file)
     index.make_build(refit=False)
     row = index.build.rows.get_loc('a')

@@ -2,16 +2,23 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from mvrep.features.vectors import Scale, fit_scale, pool_segments
-from mvrep.learning.model import JointModel, load_model
+from mvrep.index.index import read_model_name
+from mvrep.learning.config import RECIPES, TrainConfig
+from mvrep.learning.model import JointModel, Origin, load_model
 
 HEADS = dict(embed_dim=8, hidden_dim=16, output='linear')
 VIDEO_IDS = np.array(list('aaabbc'))
-START = np.array([0, 5, 10, 0, 5, 0.])
+STARTS = np.array([0, 5, 10, 0, 5, 0.])
+ORIGIN = Origin(run='first', config=dict(lr=.01), corpus='1234', columns=dict(audio='a', video='v'),
+                split=dict(a='train', b='valid'), epoch=7, epochs=9, metrics=dict(valid_loss=1.5))
+FORMAT_1 = Path(__file__).parent/'data'/'model_format_1.safetensors' # trained at commit e14faeb on 24 synthetic videos
 
 @pytest.fixture
 def feats():
@@ -20,31 +27,31 @@ def feats():
     feats[5] = np.nan
     return feats
 
-def make(track=False):
+def make(all_segments=False):
     torch.manual_seed(0)
-    return JointModel(dict(audio=20, video=12), track=track, **HEADS).eval()
+    return JointModel(dict(audio=20, video=12), all_segments=all_segments, **HEADS).eval()
 
-@pytest.mark.parametrize('track', [False, True])
-def test_segments_without_audio_stay_missing(feats, track):
-    emb = make(track).embed_segments('audio', feats)
+@pytest.mark.parametrize('all_segments', [False, True])
+def test_segments_without_audio_stay_missing(feats, all_segments):
+    emb = make(all_segments).embed_segments('audio', feats)
     assert emb.shape==(6, 8)
     np.testing.assert_allclose(np.linalg.norm(emb[:5], axis=1), 1, atol=1e-5)
     assert np.isnan(emb[5]).all()
-    np.testing.assert_allclose(make(track).embed_segments('audio', feats, block=4), emb, atol=1e-5)
+    np.testing.assert_allclose(make(all_segments).embed_segments('audio', feats, block=4), emb, atol=1e-5)
 
 def test_a_video_is_the_mean_of_its_segments(feats):
     model = make()
-    videos = model.embed_videos('audio', feats, VIDEO_IDS, START)
+    videos = model.embed_videos('audio', feats, VIDEO_IDS, STARTS)
     np.testing.assert_allclose(videos, pool_segments(model.embed_segments('audio', feats), VIDEO_IDS))
     np.testing.assert_allclose(np.linalg.norm(videos, axis=1), [1, 1, 0], atol=1e-5)
 
 def test_a_transformer_embeds_a_video_independently_of_the_others(feats):
-    model = make(track=True)
-    videos = model.embed_videos('audio', feats, VIDEO_IDS, START)
-    alone = model.embed_videos('audio', feats[:3], VIDEO_IDS[:3], START[:3])
+    model = make(all_segments=True)
+    videos = model.embed_videos('audio', feats, VIDEO_IDS, STARTS)
+    alone = model.embed_videos('audio', feats[:3], VIDEO_IDS[:3], STARTS[:3])
     np.testing.assert_allclose(videos[0], alone[0], atol=1e-5)
     assert np.array_equal(videos[2], np.zeros(8))
-    shorter = model.embed_videos('audio', feats[:2], VIDEO_IDS[:2], START[:2])
+    shorter = model.embed_videos('audio', feats[:2], VIDEO_IDS[:2], STARTS[:2])
     assert np.abs(videos[0]-shorter[0]).max()>1e-3
 
 def test_the_scale_is_part_of_the_model(feats):
@@ -58,29 +65,61 @@ def test_the_scale_is_part_of_the_model(feats):
     np.testing.assert_allclose(model.embed_segments('audio', feats)[:5], before[:5], atol=1e-6)
 
 def test_a_saved_model_is_the_same(tmp_path, feats):
-    model = make(track=True)
+    model = make(all_segments=True)
     model.set_scale('audio', fit_scale(feats))
-    model.about = dict(corpus='1234', epoch=7)
+    model.origin = ORIGIN
     model.save(tmp_path/'m.safetensors')
     loaded = load_model(tmp_path/'m.safetensors')
-    assert loaded.about==model.about and loaded.settings==model.settings and not loaded.training
+    assert loaded.origin==ORIGIN and loaded.settings==model.settings and not loaded.training
     for name, o in model.state_dict().items(): assert torch.equal(o, loaded.state_dict()[name]), name
-    want = model.embed_videos('audio', feats, VIDEO_IDS, START)
-    assert np.array_equal(loaded.embed_videos('audio', feats, VIDEO_IDS, START), want)
+    want = model.embed_videos('audio', feats, VIDEO_IDS, STARTS)
+    assert np.array_equal(loaded.embed_videos('audio', feats, VIDEO_IDS, STARTS), want)
 
-def test_the_file_format_is_that_of_the_first_version(tmp_path):
-    "Names of the weights and of the settings: files of earlier versions can be loaded"
-    make(track=True).save(tmp_path/'m.safetensors')
+def test_names_in_the_file(tmp_path):
+    "Names of the weights and of the settings: files of this version can be loaded later"
+    make(all_segments=True).save(tmp_path/'m.safetensors')
     names = set(load_file(tmp_path/'m.safetensors'))
-    assert {'audio_scale', 'video_scale', 'towers.audio.layers.0.weight', 'towers.video.layers.4.bias',
-            'sequence.audio.enter.weight', 'sequence.audio.leave.1.bias',
+    assert {'audio_mean_and_factor', 'video_mean_and_factor', 'towers.audio.layers.0.weight',
+            'towers.video.layers.4.bias', 'sequence.audio.enter.weight', 'sequence.audio.leave.1.bias',
             'sequence.video.encoder.layers.0.self_attn.in_proj_weight'}<=names
-    settings = dict(dims=dict(audio=20, video=12), track=False, embed_dim=8, single_sided=False, hidden_dim=16,
-                    n_layers=2, dropout=.3, output='sigmoid')
-    weights = JointModel(**settings).state_dict()
-    header = json.dumps(dict(settings=settings, about=dict(run='0123456789ab')))
-    save_file({k: o.contiguous() for k, o in weights.items()}, tmp_path/'old.safetensors', dict(mvrep=header))
-    assert load_model(tmp_path/'old.safetensors').about['run']=='0123456789ab'
+
+def test_a_model_of_an_earlier_version():
+    "Its embeddings are those of the version that trained it, and its origin has the current names"
+    model = load_model(FORMAT_1)
+    feats = np.linspace(-1, 1, 24, dtype=np.float32)+np.arange(2, dtype=np.float32)[:, None]
+    want = [[-.16243024, -.32837588, .8769069, -.31115922], [-.13116251, -.3143781, .8913548, -.2990809]]
+    np.testing.assert_allclose(model.embed_segments('audio', feats), want, atol=1e-5)
+    origin = model.origin
+    assert (origin.run, origin.epoch, origin.epochs)==('604bd0eb1674', 0, 2)
+    assert origin.columns==dict(audio='audio', video='video') and len(origin.split)==24
+    assert set(origin.metrics)=={'train_loss', 'valid_R@10', 'valid_loss', 'valid_median_rank'}
+    assert TrainConfig(**origin.config|dict(ignore_same=('artist',)))==replace(
+        RECIPES['aligned'], max_epochs=2, embed_dim=4, hidden_dim=8)
+    assert read_model_name(FORMAT_1)=='604bd0eb1674'
+
+def test_a_transformer_of_an_earlier_version(tmp_path, feats):
+    model = make(all_segments=True)
+    model.set_scale('audio', fit_scale(feats))
+    weights = {name.replace('_mean_and_factor', '_scale'): o.contiguous() for name, o in model.state_dict().items()}
+    settings = dict(dims=dict(audio=20, video=12), track=True, **HEADS)
+    for about in ({}, dict(run='0123456789ab', config=dict(loss='printed'))):
+        header = json.dumps(dict(settings=settings, about=about))
+        save_file(weights, tmp_path/'old.safetensors', dict(mvrep=header))
+        loaded = load_model(tmp_path/'old.safetensors')
+        want = model.embed_videos('audio', feats, VIDEO_IDS, STARTS)
+        assert np.array_equal(loaded.embed_videos('audio', feats, VIDEO_IDS, STARTS), want)
+        if not about: assert loaded.origin is None
+    assert (loaded.origin.run, loaded.origin.config)==('0123456789ab', dict(loss='veldkamp_printed'))
+
+@pytest.mark.parametrize('all_segments', [False, True])
+def test_embedding_does_not_depend_on_the_mode(feats, all_segments):
+    "A model in training mode embeds without dropout and keeps its statistics"
+    model = make(all_segments)
+    want = model.embed_segments('audio', feats), model.embed_videos('audio', feats, VIDEO_IDS, STARTS)
+    before = {name: o.clone() for name, o in model.state_dict().items()}
+    np.testing.assert_array_equal(model.train().embed_segments('audio', feats), want[0])
+    np.testing.assert_array_equal(model.train().embed_videos('audio', feats, VIDEO_IDS, STARTS), want[1])
+    for name, o in model.state_dict().items(): assert torch.equal(o, before[name]), name
 
 HEADERS = dict(newer=dict(settings=dict(depth=3), about={}), weights=dict(settings=make().settings, about={}))
 

@@ -24,8 +24,8 @@ def data(tmp_path_factory):
         signal = (hidden+.7*rng.normal(size=hidden.shape))@rng.normal(size=(6, width))
         feats[modality] = signal+rng.normal(size=(360, width))
     artists = [f'artist {i//3}' for i in range(120)]
-    start = np.tile(np.arange(3)*5., 120)
-    data = array_data(tmp_path_factory.mktemp('data'), feats, np.repeat(np.arange(120), 3), start, artists)
+    starts = np.tile(np.arange(3)*5., 120)
+    data = array_data(tmp_path_factory.mktemp('data'), feats, np.repeat(np.arange(120), 3), starts, artists)
     return with_test(data, group_folds(data.groups['artist'], 4, 0)[0])
 
 # Published ranks
@@ -65,10 +65,10 @@ def test_each_rung_is_one_change():
     for rung in LADDER[1:]:
         below = rungs[rung.after]
         changed = {k for k, v in rung.settings.items() if v!=below.settings.get(k, getattr(base, k))}
-        allowed = dict(temperature={'loss', 'temperature'}) | {
-            'slower optimiser': {'lr', 'weight_decay', 'decay'}}
+        allowed = dict(temperature={'loss', 'temperature', 'learned_temperature'}) | {
+            'slower optimiser': {'lr', 'weight_decay', 'lr_decay'}}
         larger = rung.name.startswith('larger batches')
-        expected = {'batch_size', 'passes'} if larger else allowed.get(rung.name)
+        expected = {'batch_size', 'passes_per_epoch'} if larger else allowed.get(rung.name)
         if expected: assert changed==expected
         else: assert len(changed)+(rung.segments!=below.segments)==1
 
@@ -90,9 +90,9 @@ def test_arrays_that_do_not_fit(tmp_path):
 def test_training_in_memory_is_training(data, recipe, tmp_path):
     config = replace(RECIPES[recipe], max_epochs=3, **SMALL)
     task, model = fit_in_memory(data, config), train_model(data, config, tmp_path)
-    assert (task.best.epoch, task.best.n_epochs)==(model.about['epoch'], model.about['epochs'])
-    assert abs(task.best.loss-model.about['valid_loss'])<1e-5
-    x = data.load('audio', data.part('test')).numpy()
+    assert (task.best.epoch, task.best.n_epochs)==(model.origin.epoch, model.origin.epochs)
+    assert abs(task.best.loss-model.origin.metrics['valid_loss'])<1e-5
+    x = data.load('audio', data.in_split('test')).numpy()
     np.testing.assert_allclose(task.model.embed_segments('audio', x), model.embed_segments('audio', x), atol=1e-4)
 
 def test_a_loss_that_is_not_a_number(data):

@@ -189,7 +189,7 @@ def drifting_index(folder, n=240, n_segments=6, seed=0):
 def test_a_trained_model_finds_the_song_and_the_moment(tmp_path):
     "Ten seconds of video of videos that were not trained on find their own song among 240, and the place in it"
     index = train(drifting_index(tmp_path/'ix').folder, epochs=30, accelerator='cpu', progress=False)
-    test = [video_id for video_id, part in index.build.model.about['split'].items() if part=='test']
+    test = [video_id for video_id, part in index.build.model.origin.split.items() if part=='test']
     ranks, hits = [], []
     chances = []
     for n, video_id in enumerate(test):

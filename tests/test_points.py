@@ -11,7 +11,7 @@ from mvrep.explore.static_page import cut_page_clips, page_level
 from mvrep.explore.tsne import fit_tsne
 from mvrep.index.index import create_index
 from mvrep.index.examples import tiny_index
-from mvrep.learning.data import SyntheticNetwork
+from mvrep.learning.synthetic import SyntheticNetwork
 from mvrep.media.read import probe
 from mvrep.media.segments import Segment
 

@@ -55,7 +55,7 @@ def test_a_column_of_the_users_own_is_a_target(index):
     assert report['classes']==['1', '2'] and report['target']=='shelf'
 
 def test_a_trained_model_adds_inputs(index):
-    model = SimpleNamespace(about=dict(split={index.build.video_ids[0]: 'train'}))
+    model = SimpleNamespace(origin=SimpleNamespace(split={index.build.video_ids[0]: 'train'}))
     emb = {modality: np.array(index.build.embeddings[modality])[:, :32] for modality in ('audio', 'video')}
     build = replace(index.build, model=model, embeddings=emb)
     trained = SimpleNamespace(folder='', videos=index.videos, store=index.store, build=build)

@@ -22,10 +22,11 @@ from mvrep.index.indexing import add_videos
 from mvrep.index.joint_space import evaluate, train
 from mvrep.learning.batches import Batches, EpochSampler, validation_batches
 from mvrep.learning.config import RECIPES, TrainConfig, make_loss, make_model
-from mvrep.learning.data import SyntheticNetwork, synthetic_store, training_data
+from mvrep.learning.data import training_data
 from mvrep.learning.distributed import gather_rows
 from mvrep.learning.evaluation import evaluate_model
 from mvrep.learning.model import load_model
+from mvrep.learning.synthetic import SyntheticNetwork, synthetic_store
 from mvrep.learning.training import TrainingModule, run_history, run_name, train_model
 from mvrep.media.segments import Segment
 
@@ -103,7 +104,7 @@ def test_too_few_videos_are_refused(corpus):
 
 def test_batches_hold_the_rows_of_the_store(corpus):
     store, _, data = corpus
-    train = data.part('train')
+    train = data.in_split('train')
     batch = Batches(data, RECIPES['aligned'])[train[[8, 0, 4]]]
     for modality in COLUMNS:
         assert np.array_equal(batch[modality], store.matrix(modality)[data.rows[train[[0, 4, 8]]]])
@@ -114,7 +115,7 @@ def test_batches_of_videos_are_padded(tmp_path):
     data = make_data(tmp_path/'s', lengths=True)
     batch = Batches(data, RECIPES['track'])[data.first_segments('train')[:3]]
     assert batch['mask'].int().tolist()==[[1, 0, 0], [1, 1, 0], [1, 1, 1]]
-    assert batch['start'][2].tolist()==[0, 5, 10]
+    assert batch['starts'][2].tolist()==[0, 5, 10]
     assert batch['audio'].shape==(3, 3, 20) and batch['video'].shape==(3, 3, 12)
 
 def epoch(data, config, number):
@@ -135,17 +136,17 @@ def test_validation_has_the_first_segment_of_each_video(corpus):
     batches = validation_batches(data, replace(RECIPES['thesis'], batch_size=20))
     positions = np.concatenate(batches)
     assert [len(o) for o in batches]==[15, 15]
-    assert (data.start[positions]==0).all() and len(set(data.video_index[positions]))==30
+    assert (data.starts[positions]==0).all() and len(set(data.video_index[positions]))==30
 
 def test_an_unknown_loss_is_refused():
-    with pytest.raises(ValueError, match="loss='triplet': want one of veldkamp, printed, clip, learned"):
+    with pytest.raises(ValueError, match="loss='triplet': want one of veldkamp, veldkamp_printed, clip"):
         make_loss(TrainConfig(loss='triplet'))
 
 # Runs
 
 def test_the_loss_lies_between_chance_and_floor(corpus, trained):
     models, runs = trained
-    log = run_history(runs/models['thesis'].about['run'])
+    log = run_history(runs/models['thesis'].origin.run)
     loss, n = make_loss(RECIPES['thesis']), len(corpus[2].first_segments('train'))
     assert loss.floor(n, nonnegative=True)<log.train_loss.iloc[-1]<log.train_loss.iloc[0]<=loss.chance(n)+.2
 
@@ -160,13 +161,13 @@ def test_a_stopped_run_continues_bit_for_bit(corpus, trained, tmp_path):
     config = replace(RECIPES['thesis'], max_epochs=4)
     train_model(corpus[2], replace(config, max_epochs=2), tmp_path)
     continued = train_model(corpus[2], config, tmp_path)
-    run = continued.about['run']
+    run = continued.origin.run
     assert_same_weights(models['thesis'], continued)
     pd.testing.assert_frame_equal(run_history(tmp_path/run), run_history(runs/run))
 
 def test_a_finished_run_is_not_trained_again(corpus, trained):
     models, runs = trained
-    last = runs/models['thesis'].about['run']/'last.ckpt'
+    last = runs/models['thesis'].origin.run/'last.ckpt'
     before = last.stat().st_mtime_ns
     again = train_model(corpus[2], replace(RECIPES['thesis'], max_epochs=4), runs)
     assert_same_weights(models['thesis'], again)
@@ -182,8 +183,8 @@ def test_a_run_is_named_by_configuration_and_data(corpus):
 def test_half_precision_changes_the_loss_little(corpus, trained, tmp_path):
     models, runs = trained
     half = train_model(corpus[2], replace(RECIPES['aligned'], max_epochs=1), tmp_path, precision='bf16-mixed')
-    full = run_history(runs/models['aligned'].about['run']).train_loss[0]
-    assert run_history(tmp_path/half.about['run']).train_loss[0]==pytest.approx(full, rel=.02)
+    full = run_history(runs/models['aligned'].origin.run).train_loss[0]
+    assert run_history(tmp_path/half.origin.run).train_loss[0]==pytest.approx(full, rel=.02)
 
 def test_a_diverging_run_ends_with_an_error(corpus, tmp_path):
     with pytest.raises(ValueError, match=r'not a number after \d epochs?: use a learning rate below lr=1e\+30'):
@@ -197,17 +198,22 @@ def test_a_trained_model_is_saved_with_its_origin(corpus, trained, tmp_path):
     model.save(tmp_path/'model.safetensors')
     loaded = load_model(tmp_path/'model.safetensors')
     assert_same_weights(model, loaded)
-    assert loaded.about['corpus']==corpus[2].fingerprint
-    assert loaded.about['config']['loss']=='learned'
+    assert loaded.origin.corpus==corpus[2].fingerprint and loaded.origin.columns==COLUMNS
+    assert loaded.origin.config['loss']=='clip' and loaded.origin.config['learned_temperature']
 
 # Evaluation
 
 def test_trained_models_retrieve_held_out_videos(corpus, trained):
     _, videos, data = corpus
     untrained = make_model(RECIPES['aligned'], data.dims).eval()
-    untrained.about = trained[0]['aligned'].about
+    untrained.origin = trained[0]['aligned'].origin
     def median_rank(model): return evaluate_model(model, data, n_boot=10)[0]['audio_to_video_median_rank']
     assert median_rank(trained[0]['aligned'])<median_rank(untrained)
+
+def test_a_model_without_an_origin_is_not_evaluated(corpus):
+    data = corpus[2]
+    with pytest.raises(ValueError, match='was not trained by train_model'):
+        evaluate_model(make_model(RECIPES['aligned'], data.dims), data)
 
 def test_label_precision_is_measured_before_and_after(corpus, trained):
     _, videos, data = corpus
@@ -217,7 +223,7 @@ def test_label_precision_is_measured_before_and_after(corpus, trained):
     assert table.when.tolist()==['before', 'after']*3
     assert evaluate_model(trained[0]['aligned'], data, n_boot=10)[1].empty
     with pytest.raises(ValueError, match='0 videos in the none split: at least 2'):
-        evaluate_model(trained[0]['aligned'], data, part='none')
+        evaluate_model(trained[0]['aligned'], data, split='none')
 
 # Several processes
 
@@ -277,7 +283,7 @@ def test_a_trainer_with_two_processes_learns_what_one_learns(tmp_path):
     config = small_config('aligned', max_epochs=2, weight_decay=0.)
     one = train_model(data, config, tmp_path/'one', accelerator='cpu')
     two = train_model(data, config, tmp_path/'two', accelerator='cpu', devices=2)
-    log_one, log_two = run_history(tmp_path/'one'/one.about['run']), run_history(tmp_path/'two'/two.about['run'])
+    log_one, log_two = run_history(tmp_path/'one'/one.origin.run), run_history(tmp_path/'two'/two.origin.run)
     np.testing.assert_allclose(log_one.train_loss, log_two.train_loss, rtol=1e-3)
     np.testing.assert_allclose(log_one.valid_loss, log_two.valid_loss, rtol=5e-3)
 
@@ -374,13 +380,14 @@ def test_an_index_is_trained_evaluated_and_added_to(index, tmp_path, recipe):
     folder = index.folder
     with pytest.raises(ValueError, match='no trained model'): evaluate(index)
     features = {column: np.array(index.store.matrix(column)) for column in index.build.columns.values()}
-    about = train_index(folder, recipe).build.model.about
-    assert about['epochs']==3 and load_model(index.model_file).about['run']==about['run']
+    origin = train_index(folder, recipe).build.model.origin
+    assert origin.epochs==3 and load_model(index.model_file).origin.run==origin.run
+    assert origin.columns==index.build.columns
     trained = embeddings(folder)
     assert [o.shape for o in trained.values()]==[(12, 256)]*2
     for column, o in features.items(): np.testing.assert_array_equal(o, Index(folder).store.matrix(column))
 
-    last = folder/'runs'/about['run']/'last.ckpt'
+    last = folder/'runs'/origin.run/'last.ckpt'
     before = last.stat().st_mtime_ns
     train_index(folder, recipe)
     assert last.stat().st_mtime_ns==before # nothing is trained again

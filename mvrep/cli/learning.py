@@ -38,10 +38,12 @@ def train(
     from mvrep.index.joint_space import train
     show_progress = is_interactive() and not json_
     index = train(folder, recipe, epochs, seed, accelerator, devices, precision, show_progress)
-    about = {name: o for name, o in index.build.model.about.items() if name not in ('split', 'config')}
-    if json_: return print_json(dict(recipe=recipe, **about))
-    print_line(f'best of epochs 0 to {about["epochs"]-1}: epoch {about["epoch"]}, '
-               f'validation loss {about["valid_loss"]:.3f}; logs in {folder/"runs"/about["run"]}')
+    origin = index.build.model.origin
+    if json_:
+        return print_json(dict(recipe=recipe, corpus=origin.corpus, run=origin.run, epoch=origin.epoch,
+                               epochs=origin.epochs, **origin.metrics, columns=origin.columns))
+    print_line(f'best of epochs 0 to {origin.epochs-1}: epoch {origin.epoch}, '
+               f'validation loss {origin.metrics["valid_loss"]:.3f}; logs in {folder/"runs"/origin.run}')
     print_line(f'next: {command_name()} evaluate {folder}')
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #5bc9430f

@@ -78,8 +78,9 @@ def read_model_name(
 ) -> str: # Name of its training run, or the beginning of its hash
     "Name of a trained model. Raises `OSError` if the file cannot be read."
     with safe_open(file, framework='numpy') as f:
-        about = json.loads((f.metadata() or {}).get('mvrep', '{}')).get('about', {})
-    return about.get('run') or sha256(file)[:12]
+        header = json.loads((f.metadata() or {}).get('mvrep', '{}'))
+    origin = header.get('origin') or header.get('about') or {} # `about` in files of earlier versions
+    return origin.get('run') or sha256(file)[:12]
 
 # %% ../../nbs/library/09_index/40_index.ipynb #804f5ac7
 @patch
@@ -90,7 +91,10 @@ def _read(self:Index, number):
 
 @patch
 def reload(self:Index):
-    "Use the newest build, and read the metadata of its videos. Raises `ValueError` if the build is damaged."
+    """Use the newest build, and read the metadata of its videos and the configuration of the next build.
+
+    Raises `ValueError` if the build or the configuration is damaged."""
+    self.config = read_config(self.folder/'mvrep.json')
     while True:
         number = current_number(self.builds_folder)
         try: self.build = self._read(number)

@@ -13,7 +13,7 @@ from .storage import one_writer
 
 # %% ../../nbs/library/09_index/60_joint_space.ipynb #6bd60ad3
 def train(
-    folder:str|Path, # Folder of the index
+    index:Index|str|Path, # An index, or its folder
     recipe:str='aligned', # 'aligned' (one segment at a time), 'track' (all segments) or 'thesis', see `RECIPES`
     epochs:int|None=None, # At most; training ends earlier when validation does not improve
     seed:int=0, # Seed of the model, the batches, and the split where the videos have none
@@ -21,7 +21,7 @@ def train(
     devices:int=1, # GPUs or processes that share each batch
     precision:str='32-true', # '32-true' or 'bf16-mixed'
     progress:bool=True # Show a progress bar
-) -> Index: # The index, opened, in the space of the model; `index.build.model.about` tells how training went
+) -> Index: # The index, in the space of the model; `index.build.model.origin` says how training went
     """Train a joint space of audio and video, and put the index into it. A training that was interrupted is continued.
 
     Raises `FileNotFoundError` if there is no index, `ModuleNotFoundError` without the packages of `mvrep[train]`,
@@ -29,16 +29,14 @@ def train(
     from mvrep.learning.data import training_data
     from mvrep.learning.config import RECIPES
     from mvrep.learning.training import train_model # imports lightning
-    folder = Path(folder)
     if recipe not in RECIPES: raise ValueError(f'recipe={recipe!r}: want one of {", ".join(RECIPES)}')
-    Index(folder) # raises if there is none, before a lock is made
+    if not isinstance(index, Index): index = Index(index) # raises if there is none, before a lock is made
     config = replace(RECIPES[recipe], seed=seed)
     if epochs: config = replace(config, max_epochs=epochs)
-    with one_writer(folder):
-        index = Index(folder)
+    with one_writer(index.folder):
+        index.reload()
         data = training_data(index.store, index.build.columns, index.videos, seed)
-        model = train_model(data, config, folder/'runs', progress, devices, accelerator, precision)
-        model.about['columns'] = index.build.columns
+        model = train_model(data, config, index.folder/'runs', progress, devices, accelerator, precision)
         model.save(index.model_file)
         index.make_build()
     return index
@@ -46,7 +44,7 @@ def train(
 # %% ../../nbs/library/09_index/60_joint_space.ipynb #c5371efc
 def evaluate(
     index:Index # With a trained model
-) -> tuple: # Metrics of the test part, see `retrieval_metrics`; precision of genres before and after training, a table
+) -> tuple: # Metrics of the test split, see `retrieval_metrics`; precision of genres before and after training, a table
     """Measure a trained model on the videos that were kept out of training: how well audio finds its video, and video
     its audio.
 

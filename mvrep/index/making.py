@@ -77,8 +77,8 @@ def load_fitting_model(
     damaged."""
     from mvrep.learning.model import load_model # imports torch, which an index without a model does without
     model, widths = load_model(file), store.columns
-    trained_on, expected = model.about.get('columns'), model.settings['dims']
-    if not trained_on: # it does not tell: it fits the build that has it
+    trained_on, expected = model.origin and model.origin.columns, model.settings['dims']
+    if not trained_on: # not recorded by an earlier version: those of the build that has the model
         trained_on = old.columns if model_hash==old.model_hash else columns
     if trained_on!=columns or any(widths.get(columns[m], expected[m])!=expected[m] for m in columns):
         found = {m: widths.get(o) for m, o in columns.items()}

@@ -19,7 +19,7 @@ class Batches(Dataset):
     "Batches of segments of different videos, read from the matrices when they are needed."
     def __init__(self,
         data:TrainingData, # The segments
-        config:TrainConfig # `track` and `masks` are used
+        config:TrainConfig # `all_segments` and `ignore_same` are used
     ):
         self.data, self.config = data, config
         n_videos = len(data.video_ids)
@@ -28,13 +28,13 @@ class Batches(Dataset):
 
     def __getitem__(self,
         positions:list # Positions in `data.rows`, one per video, shape (n,)
-    ) -> dict: # `audio` and `video` features (n, f), or (n, t, f) with `mask` and `start` (n, t); `ids` (n, 1+masks)
+    ) -> dict: # `audio` and `video` features (n, f), or (n, t, f) with `mask` and `starts` (n, t); `ids` (n, c)
         "Read one batch, in the order of the file."
         positions = np.sort(positions)
         videos = self.data.video_index[positions]
-        ids = [videos, *(self.data.groups[kind][videos] for kind in self.config.masks)]
+        ids = [videos, *(self.data.groups[kind][videos] for kind in self.config.ignore_same)]
         batch = dict(ids=torch.from_numpy(np.stack(ids, 1)))
-        return batch | (self._all_segments(videos) if self.config.track else self._features(positions))
+        return batch | (self._all_segments(videos) if self.config.all_segments else self._features(positions))
 
     def _features(self, positions):
         "Features of both modalities, shape (…, f) for positions of shape (…)."
@@ -47,20 +47,20 @@ class Batches(Dataset):
         step = np.arange(count.max())
         mask = step<count
         positions = self.first_segment[videos][:, None]+np.where(mask, step, 0) # padding repeats the first segment
-        start = self.data.start[positions].astype(np.float32)
-        return dict(mask=torch.from_numpy(mask), start=torch.from_numpy(start)) | self._features(positions)
+        starts = self.data.starts[positions].astype(np.float32)
+        return dict(mask=torch.from_numpy(mask), starts=torch.from_numpy(starts)) | self._features(positions)
 
 # %% ../../nbs/library/06_learning/67_batches.ipynb #9f9dc781
 class EpochSampler(Sampler):
-    "Epochs of `passes` over the training videos, each epoch new if `fresh`."
+    "Epochs of `passes_per_epoch` over the training videos, each epoch new with `reshuffle`."
     def __init__(self,
         data:TrainingData, # Its training split is used
-        config:TrainConfig, # `batch_size`, `passes`, `fresh` and `seed` are used
+        config:TrainConfig, # `batch_size`, `passes_per_epoch`, `reshuffle` and `seed` are used
         rank:int=0, # Number of this process
         world_size:int=1 # Processes that share a batch
     ):
         "Raises `ValueError` if a batch cannot be shared by the processes."
-        self.positions, self.config = data.part('train'), config
+        self.positions, self.config = data.in_split('train'), config
         videos = data.video_index[self.positions]
         self.sampler = OneSegmentPerVideo(videos, config.batch_size, config.seed, rank, world_size)
         self.epoch = 0
@@ -68,14 +68,14 @@ class EpochSampler(Sampler):
     def set_epoch(self,
         epoch:int # Number of the epoch, from 0
     ):
-        "Choose the next epoch; without `fresh` it is the first one again."
-        self.epoch = epoch if self.config.fresh else 0
+        "Choose the next epoch; without `reshuffle` it is the first one again."
+        self.epoch = epoch if self.config.reshuffle else 0
 
-    def __len__(self): return self.config.passes*len(self.sampler)
+    def __len__(self): return self.config.passes_per_epoch*len(self.sampler)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for i in range(self.config.passes):
-            self.sampler.set_epoch(self.epoch*self.config.passes+i)
+        for i in range(self.config.passes_per_epoch):
+            self.sampler.set_epoch(self.epoch*self.config.passes_per_epoch+i)
             for batch in self.sampler: yield self.positions[batch]
 
 # %% ../../nbs/library/06_learning/67_batches.ipynb #1e88881c

@@ -8,9 +8,8 @@ __all__ = ['LOSSES', 'THESIS', 'ALIGNED', 'RECIPES', 'MODEL_SETTINGS', 'TrainCon
 # %% ../../nbs/library/06_learning/65_config.ipynb #8dd5d2b7
 from dataclasses import dataclass, replace
 import torch
-from torch import nn
 from ..core import seed_from
-from .distributed import SyncBatchNorm1d
+from .distributed import sync_batch_norm
 from .losses import ClipLoss, NTXentLoss, PairLoss, VeldkampLoss
 from .model import JointModel
 
@@ -24,38 +23,38 @@ class TrainConfig:
     dropout:float=.3 # Dropout after hidden layers
     output:str='sigmoid' # Output layer of a head: 'sigmoid' or 'linear'
     single_sided:bool=False # Only video has a head, into the space of the audio features
-    autoencoder:int=0 # Epochs in which each head is first trained as an autoencoder
-    track:bool=False # A transformer over all segments of a video; otherwise one segment at a time stands for it
+    autoencoder_epochs:int=0 # Epochs in which each head is first trained as an autoencoder
+    all_segments:bool=False # A transformer over all segments of a video; otherwise one segment at a time stands for it
     standardise:bool=False # Centre and scale features over the training split
     loss:str='veldkamp' # A key of `LOSSES`
-    temperature:float=1. # Temperature of the softmax; its initial value if the loss is 'learned'
-    masks:tuple=() # Of 'artist' and 'genre': pairs that share one are not negatives
-    intra:bool=False # Negatives of the same modality too (NT-Xent), for the losses 'clip' and 'learned'
+    temperature:float=1. # Temperature of the softmax; its initial value if it is learned
+    learned_temperature:bool=False # Train the temperature, for the loss 'clip'
+    ignore_same:tuple=() # Of 'artist' and 'genre': pairs that share one are not negatives
+    intra_modal:bool=False # Negatives of the same modality too (NT-Xent), for the loss 'clip'
     lr:float=.01 # Learning rate of Adam
     weight_decay:float=0. # Weight decay of AdamW
-    decay:float=.95 # Factor of the learning rate after each epoch
+    lr_decay:float=.95 # Factor of the learning rate after each epoch
     batch_size:int=1000 # Videos in a batch, of all processes together; at most all videos
-    passes:int=1 # How often each video occurs in an epoch
-    fresh:bool=False # New batches and segments in each epoch; otherwise those of the first epoch
+    passes_per_epoch:int=1 # How often each video occurs in an epoch
+    reshuffle:bool=False # New batches and segments in each epoch; otherwise those of the first epoch
     patience:int=3 # Epochs without a better validation loss before training stops
     max_epochs:int=100 # Epochs at most
     seed:int=0 # Seed of heads, batches and dropout
 
 # %% ../../nbs/library/06_learning/65_config.ipynb #d7d0bb5c
-def _info_nce(config, learned):
+def _info_nce(config):
     "InfoNCE, or NT-Xent if negatives of the same modality count."
-    loss = NTXentLoss if config.intra else ClipLoss
-    return loss(config.temperature, learned=learned)
+    loss = NTXentLoss if config.intra_modal else ClipLoss
+    return loss(config.temperature, learned=config.learned_temperature)
 
 LOSSES = { # {value of `TrainConfig.loss`: function that makes the loss}
     'veldkamp': lambda config: VeldkampLoss(config.temperature), # the published code of the thesis
-    'printed': lambda config: VeldkampLoss(config.temperature, printed=True), # equation 1 of the thesis
-    'clip': lambda config: _info_nce(config, learned=False),
-    'learned': lambda config: _info_nce(config, learned=True),
+    'veldkamp_printed': lambda config: VeldkampLoss(config.temperature, printed=True), # equation 1 of the thesis
+    'clip': _info_nce,
 }
 
 def make_loss(
-    config:TrainConfig # `loss`, `temperature` and `intra` are used
+    config:TrainConfig # `loss`, `temperature`, `learned_temperature` and `intra_modal` are used
 ) -> PairLoss: # A new loss
     "The loss of a configuration. Raises `ValueError` for an unknown name."
     if config.loss not in LOSSES: raise ValueError(f'loss={config.loss!r}: want one of {", ".join(LOSSES)}')
@@ -64,12 +63,12 @@ def make_loss(
 # %% ../../nbs/library/06_learning/65_config.ipynb #5aee6907
 THESIS = TrainConfig()
 ALIGNED = replace(
-    THESIS, output='linear', standardise=True, loss='learned', temperature=.07, masks=('artist',),
-    lr=1e-3, weight_decay=.1, decay=.98, passes=4, fresh=True, patience=10)
-RECIPES = dict(thesis=THESIS, aligned=ALIGNED, track=replace(ALIGNED, track=True))
+    THESIS, output='linear', standardise=True, loss='clip', temperature=.07, learned_temperature=True,
+    ignore_same=('artist',), lr=1e-3, weight_decay=.1, lr_decay=.98, passes_per_epoch=4, reshuffle=True, patience=10)
+RECIPES = dict(thesis=THESIS, aligned=ALIGNED, track=replace(ALIGNED, all_segments=True))
 
 # %% ../../nbs/library/06_learning/65_config.ipynb #2660b22a
-MODEL_SETTINGS = ('track', 'embed_dim', 'single_sided', 'hidden_dim', 'n_layers', 'dropout', 'output')
+MODEL_SETTINGS = ('all_segments', 'embed_dim', 'single_sided', 'hidden_dim', 'n_layers', 'dropout', 'output')
 
 def make_model(
     config:TrainConfig, # The settings of the heads are used
@@ -79,6 +78,4 @@ def make_model(
     with torch.random.fork_rng():
         torch.manual_seed(seed_from('heads', config.seed))
         model = JointModel(dims, **{name: getattr(config, name) for name in MODEL_SETTINGS})
-    for module in model.modules():
-        if type(module) is nn.BatchNorm1d: module.__class__ = SyncBatchNorm1d
-    return model
+    return sync_batch_norm(model)

@@ -12,14 +12,16 @@ from .losses import Memory, PairLoss, same_pairs
 
 # %% ../../nbs/library/06_learning/34_cross_batch_memory.ipynb #1fe071ea
 class CrossBatchMemory(nn.Module):
-    "A contrastive loss with the last `size` clips as further negatives."
+    """A contrastive loss with the last `size` clips as further negatives. The memory moves with the module, but is not in
+    its state: a run that continues from a checkpoint starts with an empty memory."""
     def __init__(self,
         loss:PairLoss, # The loss to compute
         size:int=4096 # Clips in the memory
     ):
         super().__init__()
         self.loss, self.size = loss, size
-        self.audio_emb = self.video_emb = self.ids = None # newest first; None while the memory is empty
+        for name in ('audio_emb', 'video_emb', 'ids'): # newest first; None while the memory is empty
+            self.register_buffer(name, None, persistent=False)
 
     def forward(self,
         audio_emb:torch.Tensor, # Audio embeddings, shape (n, d)

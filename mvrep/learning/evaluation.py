@@ -17,7 +17,7 @@ from ..metrics.ranking import precision_at_k, retrieval_metrics
 # %% ../../nbs/library/06_learning/75_evaluation.ipynb #39f86060
 def _segments_of(model, data, split):
     "Positions of the segments of a split that the model was trained with."
-    split_of_video = np.array([model.about['split'].get(o, '') for o in data.video_ids])
+    split_of_video = np.array([model.origin.split.get(o, '') for o in data.video_ids])
     return np.flatnonzero(split_of_video[data.video_index]==split)
 
 def _embed_before(data, modality, positions, train):
@@ -29,7 +29,7 @@ def _embed_before(data, modality, positions, train):
 def _embed_after(model, data, modality, positions):
     "Embeddings of videos by a trained model, shape (n_videos, d)."
     feats = memory_map(data.paths[modality])[data.rows[positions]]
-    return model.embed_videos(modality, feats, data.video_index[positions], data.start[positions])
+    return model.embed_videos(modality, feats, data.video_index[positions], data.starts[positions])
 
 # %% ../../nbs/library/06_learning/75_evaluation.ipynb #fc52f56d
 MIN_LABELLED = 6 # videos with a label below which the table is empty
@@ -56,15 +56,18 @@ def evaluate_model(
     model:JointModel, # From `train_model`
     data:TrainingData, # The corpus
     labels:np.ndarray|None=None, # Label of each video of `data.video_ids`, such as its genre; None where unknown
-    part:str='test', # Which videos, by the split that the model was trained with
+    split:str='test', # Which videos, by the split that the model was trained with
     n_boot:int=1000, # Bootstrap resamples for the intervals
     seed:int=0 # Seed of the bootstrap
 ) -> tuple[dict,pd.DataFrame]: # As from `retrieval_metrics`; label precision at 5 `by` modality, `before` and `after`
-    "Retrieval between modalities on held-out videos. Raises `ValueError` if there are fewer than two."
-    positions, train = _segments_of(model, data, part), _segments_of(model, data, 'train')
+    """Retrieval between modalities on held-out videos. Raises `ValueError` if there are fewer than two, or if the model
+    was not trained by `train_model`."""
+    if model.origin is None:
+        raise ValueError('the model was not trained by train_model: which videos it has not seen is unknown')
+    positions, train = _segments_of(model, data, split), _segments_of(model, data, 'train')
     videos = np.unique(data.video_index[positions])
     if len(videos)<2:
-        seen = f'{count_of(len(videos), "video")} in the {part} split'
+        seen = f'{count_of(len(videos), "video")} in the {split} split'
         raise ValueError(f'{seen}: at least 2 are needed to rank one among others')
     before = {modality: _embed_before(data, modality, positions, train) for modality in data.paths}
     after = {modality: _embed_after(model, data, modality, positions) for modality in data.paths}

@@ -34,7 +34,7 @@ def masked_mean(
 
 # %% ../../nbs/library/06_learning/20_fusion.ipynb #b3016d3d
 class MeanPool(nn.Module):
-    "The mean of a video's segments, as a layer with the arguments of the other layers on this page."
+    "The mean of a video's segments, as a layer with the arguments of `AttentionPool` and `SegmentTransformer`."
     def forward(self,
         x:torch.Tensor, # Segments, shape (n, t, d)
         mask:torch.Tensor|None=None, # Segments that exist, shape (n, t); all if None

@@ -45,7 +45,7 @@ THESIS_TABLE = [
     ThesisRow('2. Four projection layers', 13.380, 503, dict(n_layers=4)),
     ThesisRow('3. Single projection head', 13.353, 499, dict(single_sided=True)),
     ThesisRow('4. Temperature .3', 13.111, 497, dict(temperature=.3)),
-    ThesisRow('5. Autoencoder initiated', 13.082, 501, dict(autoencoder=20))]
+    ThesisRow('5. Autoencoder initiated', 13.082, 501, dict(autoencoder_epochs=20))]
 
 # %% ../../nbs/library/06_learning/80_recipes.ipynb #37283106
 @dataclass(frozen=True)
@@ -58,12 +58,14 @@ class Rung:
 
 _RECIPE_CHANGES = {
     'linear output': dict(output='linear'),
-    'temperature': dict(loss='learned', temperature=.07),
-    'reshuffling': dict(fresh=True),
+    'temperature': dict(loss='clip', temperature=.07, learned_temperature=True),
+    'reshuffling': dict(reshuffle=True),
     'standardised features': dict(standardise=True),
-    'slower optimiser': dict(lr=1e-3, weight_decay=.1, decay=.98),
-    'masks': dict(masks=('artist',))}
-_LAST_CHANGES = {'intra-modal term': dict(intra=True), 'larger batches': dict(batch_size=1000, passes=2)}
+    'slower optimiser': dict(lr=1e-3, weight_decay=.1, lr_decay=.98),
+    'masks': dict(ignore_same=('artist',))}
+_LAST_CHANGES = {
+    'intra-modal term': dict(intra_modal=True),
+    'larger batches': dict(batch_size=1000, passes_per_epoch=2)}
 
 def _climb(start, changes, suffix=''):
     "A rung for each of the changes, the first on `start`"
@@ -77,8 +79,8 @@ def _make_ladder():
     thesis = Rung('thesis', '', {})
     recipe = [thesis, *_climb(thesis, _RECIPE_CHANGES)]
     whole = Rung('all segments', 'masks', recipe[-1].settings, 'all')
-    plain = _climb(replace(whole, settings=whole.settings|dict(track=False)), _LAST_CHANGES, ', no transformer')
-    track = Rung('track transformer', whole.name, whole.settings|dict(track=True), 'all')
+    plain = _climb(replace(whole, settings=whole.settings|dict(all_segments=False)), _LAST_CHANGES, ', no transformer')
+    track = Rung('track transformer', whole.name, whole.settings|dict(all_segments=True), 'all')
     return [*recipe, whole, *plain, track, *_climb(track, _LAST_CHANGES)]
 
 LADDER = _make_ladder() # from the recipe of the thesis to ours
@@ -88,7 +90,7 @@ def array_data(
     folder:str|Path, # Where the matrices go
     feats:dict, # {'audio': shape (n, f), 'video': shape (n, g)}, features of segments, those of one video adjacent
     video_ids:list|np.ndarray, # The video of each row, shape (n,)
-    start:np.ndarray, # Start of each segment in its video, seconds, shape (n,)
+    starts:np.ndarray, # Start of each segment in its video, seconds, shape (n,)
     artists:list[str] # Of each video, in order of appearance; empty if unknown
 ) -> TrainingData: # All videos in the training split; `with_test` makes the others
     "Turn arrays into training data. Raises `ValueError` if segments of a video are apart or artists are missing."
@@ -99,7 +101,9 @@ def array_data(
     paths = {modality: str(Path(folder)/f'{modality}.npy') for modality in feats}
     for modality, x in feats.items(): np.save(paths[modality], np.asarray(x, np.float32))
     groups, split = dict(artist=artist_groups(artists)), np.full(len(ids), 'train')
-    return TrainingData(paths, ids, np.arange(len(code)), code, np.asarray(start, float), groups, split, fingerprint='')
+    return TrainingData(
+        columns={}, paths=paths, video_ids=ids, rows=np.arange(len(code)), video_index=code,
+        starts=np.asarray(starts, float), groups=groups, split=split, fingerprint='')
 
 def with_test(
     data:TrainingData, # From `array_data`
@@ -184,16 +188,16 @@ def score(
     task:TrainingModule, # From `fit_in_memory`
     data:TrainingData, # What it was trained on
     segments:str='first', # Which segments represent a video, 'first' or 'all'; a transformer needs 'all'
-    part:str='test' # Split
+    split:str='test' # Split
 ) -> dict: # `loss`, `loss_chance`, `loss_floor`, and as from `measure`
     "Loss and ranks over the gallery of one split."
-    positions = data.first_segments(part) if segments=='first' else data.part(part)
-    videos, start = data.video_index[positions], data.start[positions]
+    positions = data.first_segments(split) if segments=='first' else data.in_split(split)
+    videos, starts = data.video_index[positions], data.starts[positions]
     embs = {}
     for modality in MODALITIES:
-        embs[modality] = task.model.embed_videos(modality, data.load(modality, positions).numpy(), videos, start)
+        embs[modality] = task.model.embed_videos(modality, data.load(modality, positions).numpy(), videos, starts)
     with torch.no_grad(): loss = task.loss(*(torch.from_numpy(embs[o]) for o in MODALITIES)).item()
     config, n = task.config, len(embs['audio'])
-    nonnegative = config.output=='sigmoid' and not config.track and not config.single_sided
+    nonnegative = config.output=='sigmoid' and not config.all_segments and not config.single_sided
     losses = dict(loss=loss, loss_chance=task.loss.chance(n), loss_floor=task.loss.floor(n, nonnegative))
     return losses|measure(embs['audio'], embs['video'])

@@ -36,7 +36,7 @@ from .data import TrainingData, memory_map
 from .distributed import gather_rows, run_processes, world_size
 from .heads import ProjectionHead, autoencoder_init
 from .losses import same_pairs
-from .model import JointModel
+from .model import JointModel, Origin
 from ..metrics.ranking import embedding_ranks
 
 # %% ../../nbs/library/06_learning/70_training.ipynb #e34cb57c
@@ -50,15 +50,16 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.model, self.loss = model, make_loss(config)
         self.config, self.data = config, data
+        self.valid_embeddings = [] # audio and video embeddings of each batch of the validation in progress
 
     def loss_and_embeddings(self,
         batch:dict, # From `Batches`
         gather=lambda x: x # `gather_rows` if processes share the batch
     ) -> tuple: # Loss, audio embeddings and video embeddings, shape (n, d)
         "Embed a batch, collect embeddings and compute the loss. Raises `ValueError` for features of the wrong width."
-        def embed(modality): return self.model(modality, batch[modality], batch.get('mask'), batch.get('start'))
+        def embed(modality): return self.model(modality, batch[modality], batch.get('mask'), batch.get('starts'))
         audio_emb, video_emb = (gather(embed(modality)) for modality in MODALITIES)
-        ignore = same_pairs(gather(batch['ids'])) if self.config.masks else None
+        ignore = same_pairs(gather(batch['ids'])) if self.config.ignore_same else None
         with torch.autocast(audio_emb.device.type, enabled=False):
             loss = self.loss(audio_emb.float(), video_emb.float(), ignore)
         return loss, audio_emb, video_emb
@@ -76,7 +77,7 @@ class TrainingModule(L.LightningModule):
     def configure_optimizers(self) -> tuple: # Optimisers and schedulers, one of each
         "AdamW, which is Adam without weight decay, and a learning rate that falls by a factor per epoch."
         optimizer = torch.optim.AdamW(self.parameters(), self.config.lr, weight_decay=self.config.weight_decay)
-        return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, self.config.decay)]
+        return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, self.config.lr_decay)]
 
 # %% ../../nbs/library/06_learning/70_training.ipynb #391c267b
 @patch
@@ -118,8 +119,8 @@ def on_validation_epoch_end(self:TrainingModule):
 
 # %% ../../nbs/library/06_learning/70_training.ipynb #5978a981
 def run_name(
-    config:TrainConfig, # How is trained
-    data:TrainingData # What is trained on
+    config:TrainConfig, # How to train
+    data:TrainingData # Training data
 ) -> str: # 12 hexadecimal digits
     "Name of a run: equal for the same configuration and data, whatever `max_epochs` is."
     settings = {name: value for name, value in asdict(config).items() if name!='max_epochs'}
@@ -130,8 +131,8 @@ def run_name(
 class Run:
     "One training: what is trained on what, where it is kept, and on which hardware"
     folder:Path # Folder of its checkpoints and logs
-    data:TrainingData # What is trained on
-    config:TrainConfig # How is trained
+    data:TrainingData # Training data
+    config:TrainConfig # How to train
     progress:bool=False # Show a progress bar
     devices:int=1 # Processes, one per GPU where there are GPUs
     accelerator:str='auto' # 'auto', 'cpu' or 'gpu'
@@ -186,18 +187,18 @@ def quiet_lightning(): # Yields nothing
 # %% ../../nbs/library/06_learning/70_training.ipynb #a5d66ea5
 def prepare_model(
     model:JointModel, # Changed in place
-    config:TrainConfig, # `standardise`, `autoencoder` and `seed` are used
+    config:TrainConfig, # `standardise`, `autoencoder_epochs` and `seed` are used
     data:TrainingData # Its training split is used
 ):
     "Set the scales and initialise the heads of a new model. Raises `ValueError` if no row is usable."
-    train = data.part('train')
+    train = data.in_split('train')
     for modality, path in data.paths.items():
         if config.standardise: model.set_scale(modality, fit_scale(memory_map(path), data.rows[train]))
         head = getattr(model.towers, modality)
-        if config.autoencoder and isinstance(head, ProjectionHead):
+        if config.autoencoder_epochs and isinstance(head, ProjectionHead):
             sample = np.sort(np.random.default_rng(config.seed).permutation(train)[:20_000])
             feats = model.apply_scale(modality, data.load(modality, sample))
-            autoencoder_init(head, feats, config.autoencoder, seed=config.seed)
+            autoencoder_init(head, feats, config.autoencoder_epochs, seed=config.seed)
 
 # %% ../../nbs/library/06_learning/70_training.ipynb #a016b5f8
 def _is_finished(run):
@@ -226,9 +227,10 @@ def _load_best(run, model):
     best = torch.load(run.best, weights_only=True, map_location='cpu')
     weights = {name: o for name, o in best['state_dict'].items() if name.startswith('model.')}
     model.load_state_dict({name.removeprefix('model.'): o for name, o in weights.items()})
-    split = dict(zip(run.data.video_ids, run.data.split.tolist()))
-    model.about = dict(config=asdict(run.config), corpus=run.data.fingerprint, run=run.folder.name, epoch=best['epoch'],
-                       epochs=len(log), **log.loc[best['epoch']].to_dict(), split=split)
+    model.origin = Origin(
+        run=run.folder.name, config=asdict(run.config), corpus=run.data.fingerprint, columns=run.data.columns,
+        split=dict(zip(run.data.video_ids, run.data.split.tolist())), epoch=best['epoch'], epochs=len(log),
+        metrics=log.loc[best['epoch']].to_dict())
     return model.cpu().eval()
 
 # %% ../../nbs/library/06_learning/70_training.ipynb #d65cc420
@@ -240,7 +242,7 @@ def train_model(
     devices:int=1, # Processes that share each batch, one per GPU where there are GPUs
     accelerator:str='auto', # 'auto', 'cpu' or 'gpu'
     precision:str='32-true' # '32-true' or 'bf16-mixed'
-) -> JointModel: # The model of the best epoch by validation loss; its `about` records the origin
+) -> JointModel: # The model of the best epoch by validation loss; its `origin` says how it was trained
     "Train a model, or continue a run, or load a finished one. Raises `ValueError` if the loss becomes NaN."
     run = Run(Path(folder)/run_name(config, data), data, config, progress, devices, accelerator, precision)
     model = make_model(config, data.dims)

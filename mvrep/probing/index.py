@@ -96,7 +96,8 @@ def probe_index(
         fused = dict(both=('audio', 'video', 'concatenated'))
     if by=='all' and index.build.model:
         inputs |= _joint_inputs(index)
-        split = index.build.model.about.get('split', {})
+        origin = index.build.model.origin
+        split = origin.split if origin else {}
         n_seen = sum(split.get(o)=='train' for o in video_ids)
         notes.append(f'the joint space was trained, without labels, on {n_seen} of these {len(video_ids)} videos')
     report = cross_validate(inputs, values, list(index.videos.artist), fused, Protocol(kind, folds, seeds))
