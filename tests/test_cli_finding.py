@@ -45,9 +45,9 @@ def test_a_title_with_accents_and_a_video_without_tags(tmp_path):
 
 def test_no_words_and_no_results(index):
     genre = index.videos.genre['v0000']
-    assert mvrep('search', index.folder, 'zzzz').stdout=="no video fits 'zzzz'\n"
+    assert mvrep('search', index.folder, 'zzzz').stdout=="no video matches 'zzzz'\n"
     nothing = mvrep('search', index.folder, genre, '--where', "genre = 'fado'").stdout
-    assert nothing==f"no video fits {genre!r} and genre = 'fado'\n"
+    assert nothing==f"no video matches {genre!r} and genre = 'fado'\n"
     assert 'give a word to search for' in mvrep('search', index.folder, '…', code=1).stderr
 
 # Similar videos
@@ -55,7 +55,7 @@ def test_no_words_and_no_results(index):
 def test_a_condition_that_no_video_meets_is_not_an_error(index):
     assert ask('similar', index.folder, '--video', 'v0000', '--where', "genre = 'fado'")['results']==[]
     nothing = mvrep('similar', index.folder, '--video', 'v0000', '--where', "genre = 'fado'")
-    assert nothing.stdout=="no video fits genre = 'fado'\n"
+    assert nothing.stdout=="no video matches genre = 'fado'\n"
 
 def test_a_video_or_a_condition_that_is_not_known(index):
     assert 'nothing: neither an id in' in mvrep('similar', index.folder, '--video', 'nothing', code=1).stderr
@@ -79,7 +79,7 @@ def test_likes_are_ids_or_files_and_never_recommended(index):
 
 def test_likes_without_results_and_unknown_likes(index):
     nothing = mvrep('recommend', index.folder, '--like', 'v0000', '--where', "genre = 'fado'")
-    assert nothing.stdout=="no video fits genre = 'fado'\n"
+    assert nothing.stdout=="no video matches genre = 'fado'\n"
     refused = mvrep('recommend', index.folder, '--like', 'nothing', code=1).stderr
     assert 'nothing' in refused and refused.count('\n')==1
 
@@ -117,4 +117,4 @@ def test_a_match_that_does_not_exist(trained, tmp_path):
     assert 'neither an id in' in refused
     nothing = mvrep('match', trained.folder, 'v0000', '--length', 6, '--where', "genre = 'fado'",
                     '--preview', tmp_path/'none.mp4')
-    assert nothing.stdout=="no video fits genre = 'fado'\n" and not (tmp_path/'none.mp4').exists()
+    assert nothing.stdout=="no video matches genre = 'fado'\n" and not (tmp_path/'none.mp4').exists()

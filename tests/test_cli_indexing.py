@@ -19,7 +19,7 @@ def videos(clips, tmp_path_factory):
     "Four videos, one of them under two names, an empty file and a text file"
     folder = tmp_path_factory.mktemp('videos')
     for clip in clips[:4]: shutil.copy(clip, folder)
-    shutil.copy(clips[0], folder/'again.mp4')
+    shutil.copy(clips[0], folder/'copy.mp4')
     (folder/'empty.mp4').touch()
     (folder/'notes.mp4').write_text('[bold]to do[/bold]')
     return folder
@@ -36,7 +36,7 @@ def answers(videos):
 def test_bad_files_are_listed_and_the_others_indexed(answers):
     first, strict, _ = answers
     assert (first['done'], first['failed'], first['indexed'])==(5, 2, 5)
-    assert first['duplicates']==[['again', 'v0000']]
+    assert first['duplicates']==[['copy', 'v0000']]
     reasons = {Path(o['path']).name: o['reason'] for o in first['errors']}
     assert reasons.keys()=={'empty.mp4', 'notes.mp4'} and 'empty (0 bytes)' in reasons['empty.mp4']
     assert 'empty.mp4: empty' in strict.stderr and strict.stderr.count('\n')==1

@@ -96,5 +96,5 @@ def test_a_column_without_labels_and_a_column_that_does_not_exist(labelled):
     refused = mvrep('probe', labelled.folder, '--target', 'genre', code=1).stderr
     assert '--label-from-folder genre' in refused and refused.count('\n')==1
     unknown = mvrep('probe', labelled.folder, '--target', 'colour', code=2, width=300).stderr
-    assert "'--target'" in unknown and 'colour' in unknown and 'one of' in unknown
+    assert "'--target'" in unknown and 'colour' in unknown and 'column of the manifest' in unknown
     mvrep('probe', labelled.folder, code=2)

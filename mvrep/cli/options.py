@@ -26,7 +26,7 @@ class Commands(TyperGroup):
     def invoke(self,
         ctx # Typer's context
     ): # What the command returns
-        "Run the command that was asked for. Raises `typer.Exit` for known errors."
+        "Run the given command. Raises `typer.Exit` for known errors."
         with one_line_errors(): return super().invoke(ctx)
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ app = typer.Typer(
 
 # %% ../../nbs/library/12_cli/20_options.ipynb #eded37d5
 def print_version(
-    is_wanted:bool=True # Do nothing if not
+    is_wanted:bool=True # False to do nothing
 ):
     "Print the version and end the command. Raises `typer.Exit`."
     if not is_wanted: return
@@ -88,11 +88,13 @@ def run_command(
 # %% ../../nbs/library/12_cli/20_options.ipynb #5cad8e13
 Folder = Annotated[Path, typer.Argument(metavar='DIR', help='Folder of an index')]
 Json = Annotated[bool, typer.Option('--json', help='Print one JSON object, for programs')]
-Workers = Annotated[Optional[int], typer.Option(min=1, help='Processes; one per core if not given')]
+Workers = Annotated[Optional[int], typer.Option(min=1, help='Number of processes; default: one per core')]
 
 # %% ../../nbs/library/12_cli/20_options.ipynb #5ed0818c
-K = Annotated[int, typer.Option('-k', min=1, help='Number of videos')]
-By = Annotated[Literal['audio', 'video', 'joint'], typer.Option(help='What is compared; joint: both')]
+K = Annotated[int, typer.Option('-k', min=1, help='Number of results')]
+By = Annotated[Literal['audio', 'video', 'joint'], typer.Option(
+    help='What is compared; joint: audio and video together')]
 Where = Annotated[Optional[str], typer.Option(help="SQL condition on the metadata, such as \"genre = 'rock'\"")]
-Diversity = Annotated[float, typer.Option(min=0, max=1, help='0 ranks by similarity only, 1 by difference only')]
-MaxPerArtist = Annotated[Optional[int], typer.Option(min=1, help='At most this many videos of one artist')]
+Diversity = Annotated[float, typer.Option(
+    min=0, max=1, help='0 ranks by similarity only, 1 by difference from the videos already listed')]
+MaxPerArtist = Annotated[Optional[int], typer.Option(min=1, help='Maximum number of videos by one artist')]

@@ -83,7 +83,7 @@ def _recall_interval(found, k):
 
 # %% ../../nbs/library/09_index/20_approximate.ipynb #5035941b
 def _choose(recall_of, n_cells, lengths, target, k):
-    """The first settings `(cells, candidates)` whose recall is above the target beyond doubt; None and the best recall
+    """The first settings `(cells, candidates)` whose confirmed recall is above the target; None and the best recall
     otherwise"""
     cells, best = 1, 0.
     while True:
@@ -112,7 +112,7 @@ def tune_cells(
         return np.array(found)
     settings, best = _choose(lambda *o: recall_of(range(half), *o), n_cells, lengths, target, k)
     if settings is None:
-        raise ValueError(f'recall {target} was not reached beyond doubt, at most {best:.3f} on '
+        raise ValueError(f'could not confirm a recall of {target}; the best was {best:.3f} on '
                          f'{count_of(half, "query", "queries")}: search exactly')
     found = recall_of(range(half, len(queries)), *settings)
     return TunedCells(*settings, float(found.mean()), *_recall_interval(found, k), len(found), k, target, n_cells)

@@ -363,7 +363,7 @@ def make_cell_search(self:Build,
     videos are too few."""
     modalities = list(modality_weights(by))
     rows = np.flatnonzero(np.logical_or.reduce([self.has[m] for m in modalities]))
-    if len(rows)<=k: raise ValueError(f'{count_of(len(rows), "video")} to search: too few to leave any out')
+    if len(rows)<=k: raise ValueError(f'{count_of(len(rows), "video")} to search: too few for approximate search')
     width = sum(self.embeddings[m].shape[1] for m in modalities)
     n_cells = make_cells(folder, by, lambda: self._embedding_blocks(modalities), len(self), width)
     table = lancedb.connect(folder).open_table(by)
