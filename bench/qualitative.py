@@ -1,6 +1,7 @@
 """How much lists of neighbours have in common: `python bench/qualitative.py INDEX` writes results/qualitative.csv
 
-INDEX is an index of the synthetic demo corpus, such as `mvrep demo` makes. One segment of every video is a seed; seed 0.
+INDEX is an index of the synthetic demo corpus, such as `mvrep demo` makes. One segment of every video is a query;
+seed 0.
 `--page FILE.html` writes the page with 25 seed videos and 20 seed segments instead, of any index."""
 import argparse
 from pathlib import Path

@@ -12,8 +12,8 @@ CHECKS = (
     imports.forward_imports, imports.heavy_imports, imports.loader_imports, imports.unused_imports,
     documentation.undocumented, documentation.unmentioned_raises, documentation.unoffered,
     form.wide_lines, form.long_functions, form.packed_code, form.long_tables, form.heavy_outputs,
-    text.foreign_words, text.broken_links, text.unknown_commands, text.unmade_results, text.broken_snippets,
-    text.long_readme)
+    text.foreign_words, text.broken_links, text.lost_studies, text.unknown_commands, text.unmade_results,
+    text.broken_snippets, text.long_readme)
 
 def main(part=''):
     "Print the violations of each rule"

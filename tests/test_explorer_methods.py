@@ -85,7 +85,9 @@ def test_a_shared_view_returns(explorer):
     explorer.restore(shared)
     assert (explorer.share(), explorer.info['level'])==(shared, 'video')
 
-@pytest.mark.parametrize('text', ['[1]', '{broken', '{"lasso": [[1]]}', '{"swap": 3}', '{"level": "track"}', '{"by": []}'])
+WRONG = '[1]', '{broken', '{"lasso": [[1]]}', '{"swap": 3}', '{"level": "track"}', '{"by": []}'
+
+@pytest.mark.parametrize('text', WRONG)
 def test_a_view_that_makes_no_sense(explorer, text):
     before = explorer.share()
     with pytest.raises(ValueError, match='not a view'): explorer.restore(text)

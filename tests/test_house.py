@@ -222,6 +222,10 @@ PLANTED = dict(
     broken_links=[
         ('10_read: 20_gone.ipynb', page(markdown('[gone](20_gone.ipynb)'))),
         ('README.md: nbs/gone.ipynb', readme('[gone](nbs/gone.ipynb#a)'))],
+    lost_studies=[
+        ('02_b: not reached by the links from 01_', {'nbs/02_b.ipynb': notebook('B')}),
+        ("the next study is called 'B', not 'A'",
+            study(markdown('Next: [A](02_b.ipynb)')) | {'nbs/02_b.ipynb': notebook('B')})],
     unknown_commands=[
         ('no command fly in `mvrep fly a`', shell('mvrep fly a # up')),
         ('no option --wings in `mvrep index a --wings`', shell('cd a && mvrep index a --wings')),
@@ -234,6 +238,7 @@ PLANTED = dict(
         ('10_read: no file results/gone.csv', page(code('read("../../results/gone.csv")')))],
     broken_snippets=[
         ('README.md: ImportError', readme('```python\nfrom pathlib import Gone\n```')),
+        ('README.md: NameError: Path', readme('```python\nimport os\nPath(os.curdir)\n```')),
         ('10_read: SyntaxError', page(markdown('```python\na b\n```')))],
     long_readme=[('README.md has 751 words', readme('word '*751))])
 

@@ -48,7 +48,8 @@ def test_sides_are_balanced_for_every_pair(key):
         assert abs(sides.count(pair.first)-sides.count(pair.second))<=1
 
 def test_another_rank(found):
-    more = {name: {seed: [*ids, f'second {name}'] for seed, ids in lists.items()} for name, lists in found.items()}
+    def longer(name, lists): return {seed: [*ids, f'second {name}'] for seed, ids in lists.items()}
+    more = {name: longer(name, lists) for name, lists in found.items()}
     assert {o.A for o in make_sheet(more, rank=1)[0].trials}=={f'second {o}' for o in found}
     with pytest.raises(ValueError, match='nothing to compare'): make_sheet(found, rank=1)
 
@@ -96,8 +97,10 @@ def test_answers_are_not_mixed(found, sheet, tmp_path):
                                   '{"sheet": "x", "listener": "a", "trial": "t001", "choice": "both"}'])
 def test_damaged_lines_are_named(sheet, tmp_path, line):
     path = tmp_path/'torn.jsonl'
-    path.write_text(json.dumps(dict(sheet='x', listener='a', trial='t001', choice='A', note='more is fine'))+f'\n{line}')
-    with pytest.raises(ValueError, match='torn.jsonl, line 2: want sheet, listener, trial and choice'): read_answers(path)
+    first = dict(sheet='x', listener='a', trial='t001', choice='A', note='more is fine')
+    path.write_text(f'{json.dumps(first)}\n{line}')
+    message = 'torn.jsonl, line 2: want sheet, listener, trial and choice'
+    with pytest.raises(ValueError, match=message): read_answers(path)
 
 def test_a_missing_file_has_no_answers(tmp_path): assert read_answers(tmp_path/'missing.jsonl')==[]
 
@@ -110,7 +113,8 @@ def index(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('listenin
 def form(index, tmp_path):
     "A form for seven trials of two systems with conspicuous names"
     ids = list(index.build.video_ids)
-    lists = [{o: [ids[(i+step)%12]] for i, o in enumerate(ids[:7])} for step in (1, 2)]
+    def after(step): return {o: [ids[(i+step)%12]] for i, o in enumerate(ids[:7])}
+    lists = [after(1), after(2)]
     sheet = make_sheet(dict(zip(('SystemOne', 'SystemTwo'), lists)))[0]
     return ListeningForm(Listening(sheet, tmp_path/'bo.jsonl', 'Bo'), clips_of(index, length=1., size=64))
 
@@ -172,7 +176,8 @@ def test_a_preference_for_neither(long_key):
 def test_the_majority_of_listeners_decides():
     key = Key('x', {'t001': dict(A='one', B='two'), 't002': dict(A='two', B='one')}, (Pair('one', 'two', 4),))
     choices = dict(ada=('A', 'A'), bo=('A', 'tie'), cy=('B', 'tie'))
-    given = [[Answer('x', name, f't00{i+1}', o) for i, o in enumerate(chosen)] for name, chosen in choices.items()]
+    def answers(name, chosen): return [Answer('x', name, f't00{i+1}', o) for i, o in enumerate(chosen)]
+    given = [answers(name, chosen) for name, chosen in choices.items()]
     row = score_answers(key, given).iloc[0]
     assert (row.wins, row.losses, row.ties, row.same, row.listeners)==(1, 1, 0, 4, 3)
 
@@ -204,7 +209,8 @@ def test_interval_and_sign_test_against_the_formulas(long_key):
     def choose(i, trial): return 'A' if (long_key.systems[trial]['A']=='good')==(i<8) else 'B'
     given = [Answer(long_key.code, 'one', o, choose(i, o)) for i, o in enumerate(trials)]
     row = score_answers(long_key, [given]).set_index(['first', 'second']).loc['good', 'poor']
-    z, n, p = 1.959964, 10, .8 # 97.5 % quantile of the normal distribution, trials, share of wins
+    z = 1.959964 # 97.5 % quantile of the normal distribution
+    n, p = 10, .8 # Trials, share of wins
     middle = (p+z**2/(2*n))/(1+z**2/n)
     half = z*np.sqrt(p*(1-p)/n+z**2/(4*n**2))/(1+z**2/n)
     assert (row.wins, row.losses)==(8, 2)

@@ -34,7 +34,8 @@ def made(tmp_path_factory, n=48):
     """An index of made-up videos of one to five segments. One more video is in the store but not in the build, as after
     an interrupted run."""
     rng = np.random.default_rng(0)
-    encoders = [Encoder('audio_net', 'audio', SyntheticNetwork(24)), Encoder('video_net', 'video', SyntheticNetwork(16))]
+    widths = dict(audio=24, video=16)
+    encoders = [Encoder(f'{m}_net', m, SyntheticNetwork(width)) for m, width in widths.items()]
     index = create_index(tmp_path_factory.mktemp('made'), ('audio_net', 'video_net'),
                          dict(audio='audio_net', video='video_net'), 'whole')
     for o in encoders: index.store.add_column(o)
@@ -49,7 +50,8 @@ def made(tmp_path_factory, n=48):
 @pytest.fixture(scope='module')
 def maps(made): return {o: Points(made, *o) for o in MAPS}
 
-# The definition, written with loops: the cosine of two points is that of their vectors side by side, over the modalities
+# The definition, written with loops: the cosine of two points is that of their vectors side by side, over the
+# modalities
 # that both have
 
 def mean_vector(unit_vectors):
@@ -71,7 +73,8 @@ class Definition:
 
     def cosine(self, point, other, level, by):
         modalities = MODALITIES if by=='joint' else [by]
-        pairs = [[np.nan_to_num(self.vector(o, level, m)) for o in (point, other)] for m in modalities]
+        def pair(modality): return [np.nan_to_num(self.vector(o, level, modality)) for o in (point, other)]
+        pairs = list(map(pair, modalities))
         if not any(x.any() and y.any() for x, y in pairs): return np.nan
         x, y = (np.concatenate(o) for o in zip(*pairs))
         return x@y/np.linalg.norm(x)/np.linalg.norm(y)
@@ -182,8 +185,9 @@ def test_own_columns_are_in_the_legend(tiny):
     assert legends['playlist']==['rest', 'run'] and len(legends['energy'])==6
 
 def test_clips_of_a_page(tmp_path):
-    """A video whose file is gone has no clip. A video longer than 20 s has a clip for each segment; here two are put into a
-    longer one."""
+    """A video whose file is gone has no clip.
+
+    A video longer than 20 s has a clip for each segment; here two are put into a longer one."""
     index = tiny_index(tmp_path)
     index.videos.loc['v0001', 'path'] = 'gone.mp4'
     index.videos.loc['v0002', 'duration'] = 24.

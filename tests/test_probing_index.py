@@ -51,7 +51,8 @@ def test_one_modality(index):
 
 def test_a_column_of_the_users_own_is_a_target(index):
     videos = index.videos.assign(shelf=[i%2+1 for i in range(12)])
-    report = probe_index(SimpleNamespace(folder='', videos=videos, store=index.store, build=index.build), 'shelf', 'video')
+    changed = SimpleNamespace(folder='', videos=videos, store=index.store, build=index.build)
+    report = probe_index(changed, 'shelf', 'video')
     assert report['classes']==['1', '2'] and report['target']=='shelf'
 
 def test_a_trained_model_adds_inputs(index):
@@ -65,7 +66,8 @@ def test_a_trained_model_adds_inputs(index):
 
 def test_what_cannot_be_probed(index, tmp_path):
     with pytest.raises(ValueError, match='fewer than two classes'): probe_index(index, 'genre')
-    with pytest.raises(ValueError, match="target='colour': want a column of the manifest: "): probe_index(index, 'colour')
+    message = "target='colour': want a column of the manifest: "
+    with pytest.raises(ValueError, match=message): probe_index(index, 'colour')
     with pytest.raises(ValueError, match="by='smell'"): probe_index(index, 'genre', 'smell')
     empty = create_index(tmp_path/'new', (), dict(audio='a', video='b'))
     with pytest.raises(ValueError, match='has no videos yet'): probe_index(empty, 'genre')

@@ -64,7 +64,8 @@ def test_unknown_names(index):
 
 def test_videos_that_were_added_after_the_build_are_not_found(own_index):
     build = own_index.build
-    half = dict(has={m: o[:6] for m, o in build.has.items()}, embeddings={m: o[:6] for m, o in build.embeddings.items()})
+    has = {m: o[:6] for m, o in build.has.items()}
+    half = dict(has=has, embeddings={m: o[:6] for m, o in build.embeddings.items()})
     own_index.build = replace(build, video_ids=build.video_ids[:6], **half)
     assert set(segment_neighbours(own_index, ['v0000_0'], k=99)['v0000_0'].video_id)==set(build.video_ids[1:6])
 

@@ -46,7 +46,8 @@ def test_positions_are_the_same_for_the_same_seed(vectors):
     assert np.array_equal(fit.xy, fit_positions(vectors).xy)
 
 def test_perplexity_is_limited_by_the_number_of_points(vectors):
-    with pytest.raises(ValueError, match='perplexity 800 needs at least 2401 points, and there are 12: choose from 1 to'):
+    message = 'perplexity 800 needs at least 2401 points, and there are 12: choose from 1 to'
+    with pytest.raises(ValueError, match=message):
         fit_positions(vectors, 800)
     with pytest.raises(ValueError, match='at least 13'): fit_positions(vectors, 4)
     with pytest.raises(ValueError, match='perplexity 0.5'): fit_positions(vectors, .5)

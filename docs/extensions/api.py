@@ -118,7 +118,8 @@ def table(rows):
     columns = [0, 1, 2, 3] if any(o[2] for o in rows) else [0, 1, 3]
     lines = [('name', 'type', 'default', 'meaning'), ('---',)*4]
     lines += [(code(name), code(kind), code(default), ' '.join(text.split())) for name, kind, default, text in rows]
-    return '\n'.join(table_row([line[i] for i in columns]) for line in lines)
+    def shown(line): return [line[i] for i in columns]
+    return '\n'.join(table_row(shown(line)) for line in lines)
 
 def table_row(texts):
     cells = [o.replace('|', r'\|') for o in texts]

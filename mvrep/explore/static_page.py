@@ -151,7 +151,8 @@ def render_page(
     about:str='' # A sentence below the title
 ) -> str: # HTML
     "The page, with everything in it but the clips."
-    shown = {o: {k: v for k, v in level.items() if k!='more'} for o, level in levels.items()}
+    def without_more(level): return {k: v for k, v in level.items() if k!='more'}
+    shown = {o: without_more(level) for o, level in levels.items()}
     for level in shown.values(): level['info'] = level['info']|dict(levels=list(levels))
     first = next(iter(levels))
     view = View(level=first, by=by, color=shown[first]['info']['columns'][0]['name'])

@@ -68,7 +68,7 @@ def map_vectors(
     index:Index, # Whose videos
     by:str='joint', # 'audio', 'video', 'joint', or a column of the store
     level:str='video' # 'video': a point per video; 'segment': a point per segment
-) -> tuple[pd.DataFrame, np.ndarray]: # `video_id`, `start`, `length` (seconds) by id; unit-norm vectors, (n, d), float32
+) -> tuple[pd.DataFrame, np.ndarray]: # `video_id`, `start`, `length` (seconds) by id; unit-norm vectors, shape (n, d)
     "What a map is made of: points with a vector. Raises `ValueError` for another `by` or `level`."
     if level not in LEVELS: raise ValueError(f'level={level!r}: want one of {", ".join(LEVELS)}')
     if by in (*MODALITIES, 'joint'):
@@ -211,7 +211,7 @@ def map_quality(
     label:str='genre', # A column of the manifest; videos without it do not count for purity
     k:int=5, # Neighbours; fewer if there are not twice as many points
     seed:int=0 # Seed of the sample, of the bootstrap, and of the random map that gives the chance level
-) -> pd.DataFrame: # Trustworthiness, purity on the map and of the vectors: `value`, `low`, `high`, `chance`, `k`, `pool`
+) -> pd.DataFrame: # Trustworthiness, purity of map and vectors: `value`, `low`, `high`, `chance`, `k`, `pool`
     "How well a map keeps neighbourhoods, beside chance. Raises `ValueError` for an unknown label."
     if label not in index.videos: raise ValueError(f'no column {label!r}: want one of {", ".join(index.videos)}')
     keys, vectors = map_vectors(index, m.by, m.level)

@@ -142,7 +142,8 @@ class MuViRetrieval:
     ) -> np.ndarray: # Unit vectors, shape (n, d), float32
         "All views of one modality as one vector per video."
         views = self.views(feats, modality)
-        return unit_norm(np.concatenate([views[o]*weight**.5 for o,weight in self.weights.items()], 1)).astype(np.float32)
+        weighted = [views[o]*weight**.5 for o, weight in self.weights.items()]
+        return unit_norm(np.concatenate(weighted, axis=1)).astype(np.float32)
 
     def embed_audio(self,
         data:MuViSync # Any videos, of any length

@@ -96,6 +96,10 @@ class Page:
         return found and found[1].removesuffix('.__init__')
 
     @property
+    def title(self): # Its first heading
+        return re.search(r'^# (.+)', '\n'.join(o.source for o in self.markdown), re.M)[1]
+
+    @property
     def exported_body(self): # Top-level statements of the exported cells
         return [o for cell in self.exported for o in cell.tree.body]
 

@@ -1,10 +1,11 @@
 "Rules about text: words, links, and what README.md promises"
 import ast
+import builtins
 import fnmatch
 import importlib
 import re
 import shlex
-from .source_tree import parse
+from .source_tree import FUNCTIONS, parse
 
 WORDS = re.compile(r"""\b(
     nobody|somebody|everybody|whoever|anew|ears|eyes|hears?|heard|hearing|opinions?|deals?|dealt|
@@ -47,6 +48,25 @@ def broken_links(tree):
         links = re.findall(r'\]\(([^)\s]+)\)', without_code(text))
         files = [o for o in links if '://' not in o and o[0]!='#']
         bad += [f'{where}: {o}' for o in files if not (folder/o.split('#')[0]).exists()]
+    return bad
+
+def next_study(page):
+    "Text and target of the link with which a study ends, such as ('Maps', '09_maps'); empty texts without one."
+    found = re.findall(r'^Next: \[(.+?)\]\((\w+)\.ipynb\)', '\n'.join(o.source for o in page.markdown), re.M)
+    return found[-1] if found else ('', '')
+
+def lost_studies(tree):
+    "Studies that a reader who follows the links from the first one does not reach, and links without the title."
+    studies = {o.name: o for o in tree.pages if not o.in_library and o.name!='index'}
+    links = {name: next_study(page) for name, page in studies.items()}
+    name, reached = next(iter(studies), ''), []
+    while name in studies and name not in reached:
+        reached.append(name)
+        name = links[name][1]
+    bad = [f'{o}: not reached by the links from {reached[0]}' for o in studies if o not in reached]
+    for name, (text, target) in links.items():
+        title = studies[target].title if target in studies else text
+        if text!=title: bad.append(f'{name}: the next study is called {title!r}, not {text!r}')
     return bad
 
 def command_lines(text):
@@ -121,7 +141,19 @@ def broken_snippets(tree):
                 compile(block, where, 'exec')
                 for o in imports: exec(ast.unparse(o), {})
             except Exception as e: bad.append(f'{where}: {type(e).__name__}: {e}')
+            else: bad += [f'{where}: NameError: {o}' for o in unbound_names(parse(block))]
     return bad
+
+def unbound_names(block):
+    "Names that a snippet with imports reads and does not bind; a snippet without imports goes on from the cells above."
+    nodes = list(ast.walk(block))
+    if not any(isinstance(o, (ast.Import, ast.ImportFrom)) for o in nodes): return []
+    names = [o for o in nodes if isinstance(o, ast.Name)]
+    bound = {o.id for o in names if isinstance(o.ctx, ast.Store)} | set(dir(builtins))
+    bound |= {o.asname or o.name.split('.')[0] for o in nodes if isinstance(o, ast.alias)}
+    bound |= {o.name for o in nodes if isinstance(o, (*FUNCTIONS, ast.ClassDef))}
+    bound |= {o.arg for o in nodes if isinstance(o, ast.arg)}
+    return sorted({o.id for o in names if isinstance(o.ctx, ast.Load)}-bound)
 
 def long_readme(tree):
     "A README.md that is too long, not counting comments and rows of tables."
