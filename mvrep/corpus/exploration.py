@@ -90,7 +90,7 @@ def plot_densities(
         ax.plot(densities.index, densities[column], style, label=column)
     ax.set(xlabel=densities.index.name, ylabel='density', ylim=(0, None))
     ax.legend(fontsize='small')
-    return figure_image(fig)
+    return figure_image(fig, n_colors=16)
 
 # %% ../../nbs/library/03_corpus/66_exploration.ipynb #0b2d1b81
 def tag_lists(
@@ -211,4 +211,4 @@ def plot_shares(
     ax.set_xticks(range(len(shares)), shares.index, rotation=45, ha='right', fontsize='small')
     ax.set(ylabel='% of rows with a value')
     ax.legend(fontsize='small')
-    return figure_image(fig)
+    return figure_image(fig, n_colors=16)

@@ -211,7 +211,7 @@ def map_quality(
     label:str='genre', # A column of the manifest; videos without it do not count for purity
     k:int=5, # Neighbours; fewer if there are not twice as many points
     seed:int=0 # Seed of the sample, of the bootstrap, and of the random map that gives the chance level
-) -> pd.DataFrame: # Trustworthiness, purity of map and vectors: `value`, `low`, `high`, `chance`, `k`, `pool`
+) -> pd.DataFrame: # Trustworthiness, purity of map and embeddings: `value`, `low`, `high`, `chance`, `k`, `pool`
     "How well a map keeps neighbourhoods, beside chance. Raises `ValueError` for an unknown label."
     if label not in index.videos: raise ValueError(f'no column {label!r}: want one of {", ".join(index.videos)}')
     keys, vectors = map_vectors(index, m.by, m.level)
@@ -225,5 +225,5 @@ def map_quality(
     labels = index.videos[label].reindex(keys.video_id.iloc[rows]).to_numpy(object)
     known = pd.notna(labels)
     table = {'trustworthiness': trust, 'purity on the map': _purity(xy[known], labels[known], k, seed),
-             'purity of the vectors': _purity(x[known], labels[known], k, seed)}
+             'purity of the embeddings': _purity(x[known], labels[known], k, seed)}
     return pd.DataFrame.from_dict(table, orient='index')
