@@ -126,7 +126,7 @@ def agreement_rows(collection):
         one, other = (np.where(is_other_artist | same_artist, o, np.nan)[square] for o in (one, other))
         about = dict(corpus=collection.name, question='agreement', by=by, against=against, same_artist=same_artist,
                      n=len(known), k=K)
-        yield about|rank_agreement(one, other, K, n_boot=100)
+        yield about|rank_agreement(one, other, K, n_boot=100, groups=collection.groups[known])
 
 def standard_scores(similarity):
     "Similarities with mean 0 and variance 1 over the known pairs, 0 for the others"
@@ -139,9 +139,9 @@ def prediction_table(collection, field):
     joint = standard_scores(collection.similarities['joint'])
     ways = collection.similarities | {
         'metadata without it': others, 'joint and metadata': joint+standard_scores(others)}
-    groups = None if field=='artist' else collection.groups
-    found = predict_field(ways, field_similarity(collection.videos, field), groups, K)
-    return found.assign(corpus=collection.name, question=field, same_artist=field=='artist', k=K)
+    truth, is_artist = field_similarity(collection.videos, field), field=='artist'
+    found = predict_field(ways, truth, collection.groups, K, than='metadata without it', same_group=is_artist)
+    return found.assign(corpus=collection.name, question=field, same_artist=is_artist, k=K)
 
 def run_metadata(args):
     collections = [demo_collection(open_index(args.index))]

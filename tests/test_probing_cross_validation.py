@@ -136,6 +136,13 @@ def test_unknown_artists_are_noted(data):
     assert any('artist unknown for 58 videos' in o for o in notes)
     assert any('no two videos are known' in o for o in cross_validate(audio_only(data), data[1], protocol=ONE)['notes'])
 
+def test_an_artist_in_two_spellings_is_one_artist(data):
+    artists = [f'artist {i}' for i in range(120)]
+    artists[7], artists[9] = 'Beyoncé', 'BEYONCE feat. Björk'
+    report = cross_validate(audio_only(data), data[1], artists, protocol=ONE)
+    assert report['grouped_by']=='artist'
+    assert not any('no two videos are known' in o for o in report['notes'])
+
 def test_an_input_that_no_labelled_video_has_is_left_out(data):
     inputs, values = data
     video = np.full((120, 10), np.nan)

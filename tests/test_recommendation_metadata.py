@@ -117,3 +117,25 @@ def test_unknown_similarities_are_behind_all_others():
 
 def test_too_few_videos_to_predict():
     with pytest.raises(ValueError, match='more than 39 others'): predict_field(dict(x=SAME_GROUP), SAME_GROUP, k=39)
+
+def test_intervals_resample_artists_if_they_are_given():
+    group = np.repeat(np.arange(10), 10) # ten videos each, all of an artist with the same answer
+    truth = np.where(group[:, None]%2==0, 1., .2)*np.ones((100, 100))
+    by_video, by_artist = (predict_field(dict(x=truth), truth, o, same_group=True).iloc[0] for o in (None, group))
+    assert by_video.found==pytest.approx(.6) and by_artist.found==pytest.approx(.6)
+    assert by_artist.high-by_artist.low>2*(by_video.high-by_video.low)
+    rng = np.random.default_rng(0)
+    one = truth+rng.normal(size=truth.shape)
+    narrow, wide = (rank_agreement(one, truth, n_boot=50, groups=o) for o in (None, group))
+    assert wide['spearman_high']-wide['spearman_low']>narrow['spearman_high']-narrow['spearman_low']
+
+def test_each_way_is_compared_with_one_of_them_on_the_same_videos():
+    nothing = np.zeros((40, 40))
+    found = predict_field(dict(truth=SAME_GROUP, nothing=nothing), SAME_GROUP, k=5).set_index('by')
+    assert found.difference['nothing']==0
+    assert found.difference['truth']==pytest.approx(found.found['truth']-found.found['nothing'])
+    assert 0<found.difference_low['truth']<=found.difference['truth']<=found.difference_high['truth']
+    other = predict_field(dict(truth=SAME_GROUP, nothing=nothing), SAME_GROUP, k=5, than='truth').set_index('by')
+    assert other.difference['nothing']==pytest.approx(-found.difference['truth'])
+    with pytest.raises(ValueError, match="no similarity 'x' to compare with: want one of truth"):
+        predict_field(dict(truth=SAME_GROUP), SAME_GROUP, k=5, than='x')

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from sklearn.preprocessing import MultiLabelBinarizer
 from ..core import count_of
 from ..corpus.names import artist_key, is_known, plain_text
-from ..metrics.intervals import bootstrap_interval
+from ..metrics.intervals import bootstrap_interval, paired_difference
 
 # %% ../../nbs/library/10_recommendation/55_metadata.ipynb #ca1abd50
 def set_overlap(
@@ -112,8 +112,9 @@ def rank_agreement(
     one:np.ndarray, # Similarities of videos to each other, shape (n, n); NaN where unknown
     other:np.ndarray, # The same by something else, shape (n, n)
     k:int=10, # Neighbours that are compared
-    n_boot:int=200, # Resamples of the videos for the intervals
-    seed:int=0 # Seed of the resamples
+    n_boot:int=200, # Resamples for the intervals
+    seed:int=0, # Seed of the resamples
+    groups:np.ndarray|None=None # Group of each video, from `artist_groups`, which are resampled; videos if None
 ) -> dict: # `spearman`, `overlap`, each with `…_low`, `…_high`; `chance_overlap`, `pairs`, `pool` (mean candidates)
     """How far two similarities agree; chance is 0 for the correlation. Raises `ValueError` for shapes that differ, or a
     `k` outside 1 … n-2."""
@@ -122,7 +123,7 @@ def rank_agreement(
     overlap = _top_overlap(one, other, is_pair, k)
     def measures(rows): return np.array([_pair_correlation(one, other, is_pair, rows), overlap[rows].mean()])
     everything = np.arange(len(one))
-    low, high = bootstrap_interval(everything, measures, n_boot=n_boot, seed=seed)
+    low, high = bootstrap_interval(everything, measures, groups, n_boot, seed=seed)
     values, result = measures(everything), {}
     for i, name in enumerate(('spearman', 'overlap')):
         result |= {name: float(values[i]), f'{name}_low': float(low[i]), f'{name}_high': float(high[i])}
@@ -137,24 +138,41 @@ def _shared_by_nearest(similarity, truth, is_candidate, k):
     shares = _place_shares(np.where(is_candidate, known, np.nan), k)
     return (shares*np.where(is_candidate, truth, 0)).sum(axis=1)/k
 
+def _prediction_rows(found, than, groups, n_boot, seed):
+    "Mean and interval of what each similarity found, and of its difference from one of them"
+    rows = []
+    for name, values in found.items():
+        low, high = bootstrap_interval(values, groups=groups, n_boot=n_boot, seed=seed)
+        more = paired_difference(values, found[than], groups, n_boot, seed=seed)
+        rows.append(dict(by=name, found=values.mean(), low=low, high=high, difference=more.mean,
+                         difference_low=more.low, difference_high=more.high))
+    return pd.DataFrame(rows)
+
+def _candidates(truth, groups):
+    "Which videos each video may find: others with a known truth, of another group; bool, shape (n, n)"
+    is_candidate = ~np.isnan(truth) & ~np.eye(len(truth), dtype=bool)
+    return is_candidate if groups is None else is_candidate & (np.asarray(groups)[:, None]!=groups)
+
 def predict_field(
     similarities:dict, # {name: similarities of videos to each other, shape (n, n)}; NaN sorts behind all others
     truth:np.ndarray, # Similarity in the field that was kept out, 0 to 1, shape (n, n); NaN where unknown
     groups:np.ndarray|None=None, # Group of each video, from `artist_groups`; neighbours of the same group do not count
     k:int=10, # Neighbours that are looked at
-    n_boot:int=1000, # Resamples of the videos for the intervals
-    seed:int=0 # Seed of the resamples
-) -> pd.DataFrame: # `by`, `found` (mean truth of the `k` nearest), `low`, `high`, `chance`, `pool` (mean), `n`
-    "How much of a field the nearest neighbours share. Raises `ValueError` if no video has more than `k` candidates."
-    is_candidate = ~np.isnan(truth) & ~np.eye(len(truth), dtype=bool)
-    if groups is not None: is_candidate &= np.asarray(groups)[:, None]!=groups
+    n_boot:int=1000, # Resamples for the intervals: of groups if given, otherwise of videos
+    seed:int=0, # Seed of the resamples
+    than:str|None=None, # Name of the similarity that the others are compared with; the last if None
+    same_group:bool=False # Let neighbours of the same group count
+) -> pd.DataFrame: # `by`; `found` (truth of the `k` nearest) and `difference` with intervals; `chance`, `pool`, `n`
+    """How much of a field the nearest neighbours share. Raises `ValueError` if no video has more than `k` candidates, or
+    if `than` is not one of the similarities."""
+    if than not in (None, *similarities):
+        raise ValueError(f'no similarity {than!r} to compare with: want one of {", ".join(similarities)}')
+    is_candidate = _candidates(truth, None if same_group else groups)
     is_asked = is_candidate.sum(axis=1)>k
     if not is_asked.any(): raise ValueError(f'no video has more than {count_of(k, "other")} to be compared with')
     pool = is_candidate.sum(axis=1)[is_asked]
     chance = (np.where(is_candidate, truth, 0).sum(axis=1)[is_asked]/pool).mean()
-    rows = []
-    for name, similarity in similarities.items():
-        found = _shared_by_nearest(similarity, truth, is_candidate, k)[is_asked]
-        low, high = bootstrap_interval(found, n_boot=n_boot, seed=seed)
-        rows.append(dict(by=name, found=found.mean(), low=low, high=high, chance=chance, pool=pool.mean(), n=len(pool)))
-    return pd.DataFrame(rows)
+    found = {o: _shared_by_nearest(s, truth, is_candidate, k)[is_asked] for o, s in similarities.items()}
+    resampled = None if groups is None else np.asarray(groups)[is_asked]
+    return _prediction_rows(found, than or list(found)[-1], resampled, n_boot, seed).assign(
+        chance=chance, pool=pool.mean(), n=len(pool))
