@@ -8,8 +8,8 @@ import pytest
 from mvrep.corpus.demo import describe, tiny_corpus
 from mvrep.corpus.exploration import (COUNTRY_TAGS, GENRE_TAGS, check_columns, compare_densities, compare_shares,
                                       density, most_common, nearest_country, plot_densities, plot_shares,
-                                      release_years, tag_counts, tag_lists)
-from mvrep.corpus.manifest import read_manifest
+                                      tag_counts, tag_lists)
+from mvrep.corpus.manifest import read_manifest, release_years
 
 PLACES = {
     'Liverpool': (53.4, -3., 'UK'), 'Omaha': (41.3, -95.9, 'USA'), 'Hamilton, Ontario': (43.26, -79.87, 'Canada'),
@@ -38,12 +38,13 @@ def test_lists_in_an_index_are_values():
     assert check_columns(pd.DataFrame(dict(tags=tags))).loc['tags', ['distinct', 'share']].tolist()==[3, .5]
 
 def test_release_years():
-    df = pd.DataFrame(dict(release_date=['1999-05', None, float('nan'), '2004', 'soon']))
-    assert release_years(df).dropna().tolist()==[1999., 2004.]
-    assert release_years(pd.DataFrame(dict(x=[1, 2]))).isna().all()
+    dates = ['2003', '2008-05-01', '1998', 'long ago', None, '', float('nan'), '12.5.2003', '1e3', ' 2003', '20030512']
+    np.testing.assert_array_equal(release_years(dates), [2003, 2008, 1998, *[np.nan]*8])
+    assert release_years([2003, 2004.]).tolist()==[2003, 2004]
+    assert np.isnan(release_years([None, None])).all() and not len(release_years([]))
 
 def test_densities_integrate_to_one(demo):
-    densities = compare_densities(dict(all=demo, old=demo[release_years(demo)<2000]))
+    densities = compare_densities(dict(all=demo, old=demo[release_years(demo.release_date)<2000]))
     area = np.trapezoid(densities, densities.index, axis=0)
     assert (abs(area-1)<.1).all() and list(densities)==['all (400 known)', 'old (104 known)']
     assert plot_densities(densities).size==(500, 260)
@@ -114,7 +115,7 @@ def test_nearest_country_errs_near_borders_and_knows_what_is_unknown():
     assert nearest_country([float('nan'), 51.5], [0., float('nan')]).tolist()==[None, None]
 
 def test_shares_of_two_corpora(demo):
-    is_old = release_years(demo)<2000
+    is_old = release_years(demo.release_date)<2000
     shares = compare_shares({'old': most_common(demo[is_old], 'origin', COUNTRY_TAGS),
                              'new': most_common(demo[~is_old], 'origin', COUNTRY_TAGS)})
     assert shares.max(axis=1).is_monotonic_decreasing and 10<=len(shares)<=12

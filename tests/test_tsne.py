@@ -194,6 +194,10 @@ def test_colours_of_own_columns():
     assert playlists.names==['run', 'unknown'] and playlists.codes.tolist()==[0, 0, 1, 1]
     assert color_by(own.assign(year=[1, 2, 3, 4]), 'year').names==['1', '2', '3', '4']
 
+def test_ranges_of_numbers_have_as_many_videos_each():
+    energy = color_by(pd.DataFrame(dict(energy=np.arange(12)/10)), 'energy')
+    assert np.bincount(energy.codes).tolist()==[2]*6 and energy.names[0]=='0–0.1' and energy.names[-1]=='1–1.1'
+
 @pytest.mark.parametrize('column', ['price', 'year', 'tag:fast'])
 def test_unknown_columns_are_refused_with_a_list(column):
     with pytest.raises(ValueError, match=f"no column '{column}': want one of label, year, tag:NAME"):

@@ -13,7 +13,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'names': ['plain_text', 'name_key', 'is_known', 'artist_key', 'artist_names', 'linked_groups', 'artist_groups'],
     'manifest': [
         'COLUMNS', 'COLUMN_RULES', 'SPLITS', 'READERS', 'Column', 'CorpusError', 'read_manifest', 'save_manifest',
-        'validate', 'is_missing', 'known_values', 'first_few', 'is_date', 'parse_date'],
+        'validate', 'is_missing', 'known_values', 'first_few', 'is_date', 'parse_date',
+        'release_years'],
     'scan': ['EXTENSIONS', 'FolderContent', 'make_video_ids', 'walk_folder', 'scan_files', 'scan_folder'],
     'duplicates': ['find_duplicates'],
     'folds': ['split_random', 'split_by_artist', 'group_folds', 'stratified_group_folds', 'train_test_pairs'],
@@ -32,7 +33,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'demo': [
         'EMOTIONS', 'video_causes', 'emotion_of', 'describe', 'write_video', 'make_demo', 'demo_corpus', 'tiny_corpus'],
     'exploration': [
-        'COUNTRY_TAGS', 'GENRE_TAGS', 'check_columns', 'release_years', 'density', 'compare_densities',
+        'COUNTRY_TAGS', 'GENRE_TAGS', 'check_columns', 'density', 'compare_densities',
         'plot_densities', 'tag_lists', 'tag_counts', 'most_common', 'nearest_country', 'compare_shares', 'plot_shares'],
     'muvi': [
         'MuViSync', 'make_muvi', 'check_muvi', 'load_muvi', 'save_muvi', 'read_artists', 'to_corpus',

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'REQUIRED', 'COLUMNS', 'COLUMN_RULES', 'READERS', 'CHECKS', 'CorpusError', 'first_few', 'is_missing',
-           'known_values', 'is_date', 'parse_date', 'Column', 'read_manifest', 'save_manifest', 'validate']
+           'known_values', 'is_date', 'parse_date', 'release_years', 'Column', 'read_manifest', 'save_manifest',
+           'validate']
 
 # %% ../../nbs/library/03_corpus/20_manifest.ipynb #13685926
 import json
@@ -87,6 +88,14 @@ def parse_date(
     found = _DATE.fullmatch(text.strip()) if isinstance(text, str) else None
     parsed = '-'.join(filter(None, found.groups())) if found else None
     return parsed if is_date(parsed) else value
+
+# %% ../../nbs/library/03_corpus/20_manifest.ipynb #30b0501e
+def release_years(
+    dates # Release date of each video, such as `2003` or `2003-05-12`; anything else is unknown, shape (n,)
+) -> np.ndarray: # Years, shape (n,), float64; NaN where unknown
+    "The year of each release date."
+    years = pd.Series(dates, dtype=object).astype('string').str.extract(r'^(\d{4})(?!\d)')[0]
+    return pd.to_numeric(years).to_numpy(float, na_value=np.nan)
 
 # %% ../../nbs/library/03_corpus/20_manifest.ipynb #1342611e
 SPLITS = ('train', 'valid', 'test')

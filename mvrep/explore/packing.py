@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pandas as pd
 from ..core import clock
-from ..corpus.exploration import release_years
+from ..corpus.manifest import known_values, release_years
 from .plots import color_by, color_columns
 from .tsne import Map
 
@@ -35,7 +35,7 @@ def _video_fields(videos):
     "For each video what stands before, in and after the field about it"
     title = [text or str(video) for text, video in zip(_clean(videos.title), videos.index)]
     before = [f'{video}\t{t}\t{artist}' for video, t, artist in zip(videos.index, title, _clean(videos.artist))]
-    years = ['' if np.isnan(o) else f'{o:.0f}' for o in release_years(videos)]
+    years = ['' if np.isnan(o) else f'{o:.0f}' for o in release_years(known_values(videos, 'release_date'))]
     about = zip(_clean(videos.genre), years, _clean(videos.mood))
     after = [f'{emotion}\t{tags}' for emotion, tags in zip(_clean(videos.emotion), map(_clean_tags, videos.tags))]
     return before, [' · '.join(filter(None, o)) for o in about], after

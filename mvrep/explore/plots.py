@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from ..core import count_of, figure_image
-from ..corpus.exploration import release_years
+from ..corpus.manifest import release_years
 from .tsne import Map
 from ..index.index import Index
 
@@ -63,7 +63,7 @@ def _color_numbers(values, n_ranges=6):
     known, codes = values[is_known], np.full(len(values), -1)
     if not len(known): return _coloring(codes, [], [])
     cuts = np.unique(known)
-    if len(cuts)>n_ranges: cuts = np.unique(np.quantile(known, np.linspace(0, 1, n_ranges+1)[1:-1], method='lower'))
+    if len(cuts)>n_ranges: cuts = np.unique(np.quantile(known, np.linspace(0, 1, n_ranges+1)[1:-1], method='higher'))
     used, codes[is_known] = np.unique(np.searchsorted(cuts, known, side='right'), return_inverse=True)
     names = [_range_name(known[codes[is_known]==i]) for i in range(len(used))]
     step = (len(RAMP)-1)/max(1, len(used)-1)
@@ -94,7 +94,8 @@ def color_by(
 ) -> Coloring: # A colour for each row
     "Colours for the values of a column. Raises `ValueError` for a column that does not exist."
     if column in videos: values = videos[column]
-    elif column=='year' and 'release_date' in videos: values = release_years(videos)
+    elif column=='year' and 'release_date' in videos:
+        values = pd.Series(release_years(videos['release_date']), videos.index)
     elif column.startswith('tag:') and 'tags' in videos: return _color_tag(videos['tags'], column[4:])
     else: raise ValueError(f'no column {column!r}: want one of {", ".join(map(str, videos))}, year, tag:NAME')
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values): return _color_numbers(values)
@@ -112,7 +113,7 @@ def color_columns(
 ) -> list[str]: # For `color_by`; at least one
     "Columns that a map can be coloured by, in the order of a menu."
     known = {column for column in videos if videos[column].notna().any()}
-    if release_years(videos).notna().any(): known.add('year')
+    if 'release_date' in known and np.isfinite(release_years(videos['release_date'])).any(): known.add('year')
     own = [o for o in videos if o not in (*_FIRST, *_LAST, *_NEVER)]
     columns = [o for o in (*_FIRST, *own, *_LAST) if o in known]
     count = Counter(chain.from_iterable(map(_elements, videos['tags']))) if 'tags' in known else {}

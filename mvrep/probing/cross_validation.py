@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit, logit, softmax
 from ..core import count_of
 from ..corpus.folds import stratified_group_folds
+from ..corpus.names import artist_groups, is_known
 from ..metrics.classification import (CLASS_MEASURES, MEASURES, chance_average_precision, chance_measures,
                                           classifier_measures)
 from ..metrics.intervals import jackknife_interval, jackknife_weights
@@ -201,10 +202,9 @@ def _copy_notes(feats, selection):
 
 def _artist_notes(artists):
     "What folds are grouped by, 'artist' or 'video', and what that means"
-    known = [o for o in artists if isinstance(o, str) and o.strip()]
-    if len(set(known))==len(known):
+    if len(np.unique(artist_groups(artists)))==len(artists):
         return 'video', ['no two videos are known to share an artist: if some do, the measures are too high']
-    n_unknown = len(artists)-len(known)
+    n_unknown = sum(not is_known(o) for o in artists)
     notes = [f'artist unknown for {count_of(n_unknown, "video")}: each counts as its own'] if n_unknown else []
     return 'artist', notes
 

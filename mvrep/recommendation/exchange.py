@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ..core import atomic_write, count_of
-from .metadata import release_years
+from ..corpus.manifest import release_years
 
 # %% ../../nbs/library/10_recommendation/70_exchange.ipynb #26d7e494
 def _check_sizes(items, vectors):
