@@ -2,8 +2,10 @@
 import json
 import math
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,8 @@ import typer
 from commands import mvrep, start
 from mvrep import __version__
 from mvrep.cli import ExitCode
-from mvrep.cli.console import escape, one_line_errors, option_errors, print_json, print_line, records
-from mvrep.cli.console import required_extra, show_errors, show_table
+from mvrep.cli.console import command_line, escape, one_line_errors, option_errors, print_json, print_line
+from mvrep.cli.console import records, required_extra, show_errors, show_table
 from mvrep.cli.options import app
 from mvrep.core import MODALITIES, MediaError, UnknownId
 from mvrep.corpus.manifest import COLUMNS
@@ -104,6 +106,10 @@ def test_wrong_values_that_only_the_library_can_judge():
     with pytest.raises(typer.BadParameter, match="^'smell'"), option_errors('--by', argument='by'):
         raise ValueError("by='smell'")
     with pytest.raises(ValueError, match='k=0'), option_errors('--by', argument='by'): raise ValueError('k=0')
+
+def test_suggested_commands_can_be_pasted():
+    words = shlex.split(command_line('explore', Path('my videos'), '--by', "it's"))
+    assert words[1:]==['explore', 'my videos', '--by', "it's"] and Path(words[0]).name=='mvrep'
 
 def test_extras_of_packages():
     assert (required_extra('openTSNE'), required_extra('uvicorn'), required_extra('numpy'))==('explore', 'app', '')

@@ -29,7 +29,8 @@ class ExitCode(int, Enum):
 # %% ../../nbs/library/12_cli/00_cli.ipynb #3077d370
 __getattr__, __dir__, _offered = public_names(__name__, {
     'console': ['escape', 'print_line', 'print_note', 'show_table', 'show_frame', 'print_json', 'records', 'fail',
-                'show_errors', 'one_line_errors', 'option_errors', 'required_extra', 'command_name', 'is_interactive'],
+                'show_errors', 'one_line_errors', 'option_errors', 'required_extra', 'command_name', 'command_line',
+                'is_interactive'],
     'options': ['Commands', 'app', 'print_version', 'CommandOutput', 'run_command'],
     'demo': ['DemoReport', 'run_demo'],
     'doctor': ['Installation', 'check_installation'],

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['DISK_FULL', 'INTERRUPTED', 'KNOWN_ERRORS', 'escape', 'print_line', 'print_note', 'show_table', 'show_frame',
            'records', 'print_json', 'fail', 'required_extra', 'one_line_errors', 'option_errors', 'command_name',
-           'is_interactive', 'show_errors']
+           'command_line', 'is_interactive', 'show_errors']
 
 # %% ../../nbs/library/12_cli/10_console.ipynb #953acd7f
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from contextlib import contextmanager
@@ -165,6 +166,12 @@ def option_errors(
 def command_name() -> str: # 'mvrep' if it is on the PATH, otherwise where it is
     "How to call mvrep from here."
     return 'mvrep' if shutil.which('mvrep') else os.path.relpath(Path(sys.executable).with_name('mvrep'))
+
+def command_line(
+    *words # Command, arguments and options; each is quoted if it needs to be
+) -> str: # A line for a shell
+    "A command of mvrep that can be pasted."
+    return shlex.join([command_name(), *map(str, words)])
 
 def is_interactive() -> bool: # False in scripts, pipes and tests
     "Is standard error a terminal?"

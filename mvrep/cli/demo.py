@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 import typer
 from . import ExitCode
-from .console import command_name, is_interactive, print_json, print_line, records, show_frame
+from .console import command_line, is_interactive, print_json, print_line, records, show_frame
 from .options import Json, Workers, app
 from ..core import clock
 
@@ -81,6 +81,6 @@ def demo(out:DemoFolder=Path('demo'), n:Size=96, workers:Workers=None, json_:Jso
         show_frame(scores, HEADINGS, '(the corpus is synthetic: this shows that the parts work together)')
         _print_neighbours(indexed.index)
         print_line(f'report:       {made.page}')
-        print_line(f'your videos:  {command_name()} index FOLDER --out INDEX')
-        print_line(f'              {command_name()} similar INDEX --video FILE')
+        print_line(f'your videos:  {command_line("index", "FOLDER", "--out", "INDEX")}')
+        print_line(f'              {command_line("similar", "INDEX", "--video", "FILE")}')
     if indexed.failed: raise typer.Exit(int(ExitCode.SOME_FILES_FAILED))

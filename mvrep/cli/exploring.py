@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
-from .console import command_name, option_errors, print_line
+from .console import command_line, option_errors, print_line
 from .options import Folder, app
 
 # %% ../../nbs/library/12_cli/60_exploring.ipynb #ccb28ce2
@@ -32,7 +32,7 @@ def explore(folder:Folder, html:Html=False, out:PageFolder=None, by:MapBy='joint
         print_line('in a notebook:  from mvrep import Index')
         print_line('                from mvrep.explore.explorer import Explorer')
         print_line(f'                Explorer(Index({str(folder)!r}))')
-        return print_line(f'as a page:      {command_name()} explore {folder} --html --out SITE')
+        return print_line(f'as a page:      {command_line("explore", folder, "--html", "--out", "SITE")}')
     with option_errors('--out'):
         if not out: raise ValueError('--html needs a folder for the page')
     with option_errors('--by', argument='by'):

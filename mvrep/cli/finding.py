@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 import typer
-from .console import command_name, print_json, print_line, print_note, records, show_frame
+from .console import command_line, print_json, print_line, print_note, records, show_frame
 from .options import By, Diversity, Folder, Json, K, MaxPerArtist, Where, app
 from ..core import clock
 
@@ -34,7 +34,7 @@ def _note_if_slow(index, folder, by):
     "Suggest `mvrep tune` for a large index that is searched exactly"
     from mvrep.index.build import LARGE
     if len(index)>LARGE and by not in index.build.cells:
-        print_note(f'the search reads all embeddings; {command_name()} tune {folder} makes it faster')
+        print_note(f'the search reads all embeddings; {command_line("tune", folder)} makes it faster')
 
 def _describe(reasons):
     "The most similar moments, in words: `{video_id: text}`"

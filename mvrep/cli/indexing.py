@@ -7,13 +7,12 @@ __all__ = ['MAX_GROUPS', 'Source', 'Out', 'Manifest', 'Preset', 'Encoders', 'Pla
            'List', 'Recall', 'print_report', 'index_command', 'add', 'info', 'remove', 'rollback', 'tune']
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #d67eb7cb
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 import typer
 from . import ExitCode
-from .console import command_name, is_interactive, option_errors, print_json, print_line, print_note
+from .console import command_line, is_interactive, option_errors, print_json, print_line, print_note
 from .console import records, show_errors, show_table
 from .options import By, Folder, Json, Workers, app
 from ..core import count_of
@@ -36,7 +35,8 @@ def print_report(
         _print_duplicates(report.duplicates)
         print_line(f'{count_of(report.done, "video")} encoded, {report.skipped} already indexed, '
                    f'{report.failed} failed; {count_of(n_videos, "video")} in {folder}')
-        if n_videos: print_line(f'next: {_command("similar", folder, "--video", index.build.video_ids[0])}')
+        shown = report.video_ids or index.build.video_ids
+        if len(shown): print_line(f'next: {command_line("similar", folder, "--video", shown[0])}')
     if report.failed: raise typer.Exit(int(ExitCode.SOME_FILES_FAILED))
 
 def _print_duplicates(groups):
@@ -44,8 +44,6 @@ def _print_duplicates(groups):
         print_line(f'{count_of(len(ids), "copy", "copies")} of one file: {", ".join(ids[:5])}')
     n_more = len(groups)-MAX_GROUPS
     if n_more>0: print_line(f'… and {count_of(n_more, "more group", "more groups")}: --json lists all')
-
-def _command(*words): return f'{command_name()} {shlex.join(map(str, words))}'
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #ccf5afe5
 Source = Annotated[Path, typer.Argument(metavar='SRC', help='Folder of videos, or a manifest (.csv, .parquet, .jsonl)')]
@@ -135,7 +133,7 @@ def remove(folder:Folder, ids:Ids, json_:Json=False):
     index.remove(ids)
     if json_: return print_json(dict(removed=n_removed, indexed=len(index)))
     print_line(f'{count_of(n_removed, "video")} removed, {len(index)} in {folder}; '
-               f'to undo it: {_command("rollback", folder)}')
+               f'to undo it: {command_line("rollback", folder)}')
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #d2ce5579
 To = Annotated[Optional[int], typer.Option(min=1, help='Number of the build to restore; default: one step back')]

@@ -9,7 +9,7 @@ __all__ = ['Recipe', 'Epochs', 'RandomSeed', 'Accelerator', 'Devices', 'Precisio
 # %% ../../nbs/library/12_cli/50_learning.ipynb #69921db8
 from typing import Annotated, Literal, Optional
 import typer
-from .console import command_name, is_interactive, option_errors, print_json, print_line, print_note
+from .console import command_line, is_interactive, option_errors, print_json, print_line, print_note
 from .console import records, show_frame, show_table
 from .options import Folder, Json, app
 from ..core import count_of
@@ -44,7 +44,7 @@ def train(
                                epochs=origin.epochs, **origin.metrics, columns=origin.columns))
     print_line(f'best of epochs 0 to {origin.epochs-1}: epoch {origin.epoch}, '
                f'validation loss {origin.metrics["valid_loss"]:.3f}; logs in {folder/"runs"/origin.run}')
-    print_line(f'next: {command_name()} evaluate {folder}')
+    print_line(f'next: {command_line("evaluate", folder)}')
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #5bc9430f
 RANKING = ['median_rank', 'mean_rank', 'MRR', 'R@1', 'R@5', 'R@10']

@@ -99,6 +99,7 @@ class IndexReport:
     failed:int # Files that could not be used
     errors:pd.DataFrame # These files: `video_id`, `path`, `reason`
     duplicates:list # Groups of ids whose files are identical
+    video_ids:list # The videos of this run that are in the index
 
     def __repr__(self):
         parts = [f'{count_of(self.done, "video")} encoded', f'{self.skipped} already there', f'{self.failed} failed']
@@ -116,8 +117,10 @@ def _encode_and_build(index, corpus, unusable, *, refit, overwrite, workers, pro
     index.make_build(refit)
     return count
 
-def _report(index, count, unusable, errors, duplicates=()):
-    return IndexReport(index, count['done'], count['skipped'], count['failed']+len(unusable), errors, list(duplicates))
+def _report(index, corpus, count, unusable, errors, duplicates=()):
+    video_ids = [o for o in corpus.video_id if o in index.build.rows]
+    n_failed = count['failed']+len(unusable)
+    return IndexReport(index, count['done'], count['skipped'], n_failed, errors, list(duplicates), video_ids)
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #1c903cae
 def _ignore(note): pass
@@ -156,7 +159,7 @@ def index_folder(
         count = _encode_and_build(index, corpus, unusable, refit=True, overwrite=has_table or bool(label_from_folder),
                                   workers=workers, progress=progress, strict=strict)
         groups = find_duplicates(corpus).groupby('sha256').video_id
-        return _report(index, count, unusable, index.store.errors(), [list(ids) for _, ids in groups])
+        return _report(index, corpus, count, unusable, index.store.errors(), [list(ids) for _, ids in groups])
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #31460613
 def add_videos(
@@ -184,4 +187,4 @@ def add_videos(
         count = _encode_and_build(index, corpus, unusable, refit=False, overwrite=bool(tables), workers=workers,
                                   progress=progress)
         errors = index.store.errors()
-        return _report(index, count, unusable, errors[errors.path.isin([*corpus.path, *unusable.path])])
+        return _report(index, corpus, count, unusable, errors[errors.path.isin([*corpus.path, *unusable.path])])

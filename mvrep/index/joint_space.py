@@ -6,6 +6,7 @@
 __all__ = ['train', 'evaluate']
 
 # %% ../../nbs/library/09_index/60_joint_space.ipynb #c65dc4e7
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from .index import Index
@@ -50,7 +51,7 @@ def evaluate(
 
     Raises `ValueError` if the index has no trained model, or too few test videos."""
     if index.build.model is None:
-        raise ValueError(f'{index.folder} has no trained model: train one with `mvrep train {index.folder}`')
+        raise ValueError(f'{index.folder} has no trained model: train one with `mvrep train {shlex.quote(str(index.folder))}`')
     from mvrep.learning.data import training_data
     from mvrep.learning.evaluation import evaluate_model
     data = training_data(index.store, index.build.columns, index.videos)

@@ -6,6 +6,7 @@
 __all__ = ['align', 'Stretch', 'read_stretch', 'match_stretch', 'match', 'preview', 'preview_match']
 
 # %% ../../nbs/library/10_recommendation/40_matching.ipynb #7942601d
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -72,7 +73,7 @@ def read_stretch(
 def _check_model(index):
     if index.build.model is None:
         raise ValueError(f'{index.folder} has no trained model, and without one audio and video share no space: '
-                         f'train one with `mvrep train {index.folder}`')
+                         f'train one with `mvrep train {shlex.quote(str(index.folder))}`')
 
 def _best_lags(index, stretch, video_ids, step):
     "By video id, the lag that fits best: `fit`, `start` in the video, `from_start` in the stretch, and `length`"
