@@ -28,6 +28,7 @@ from mvrep.corpus.names import artist_groups
 from mvrep.encoders.registry import PRESETS
 from mvrep.features.extraction import extract
 from mvrep.features.vectors import fit_scale, pool_segments, standardise
+from mvrep.index.examples import study_index
 from mvrep.index.index import Index, create_index
 from mvrep.learning.config import RECIPES
 from mvrep.learning.data import training_data
@@ -144,7 +145,7 @@ def prediction_table(collection, field):
     return found.assign(corpus=collection.name, question=field, same_artist=is_artist, k=K)
 
 def run_metadata(args):
-    collections = [demo_collection(open_index(args.index))]
+    collections = [demo_collection(Index(args.index) if args.index else study_index())]
     if folder := data_folder('muvi_sync'): collections.append(muvi_collection(folder))
     tables = []
     for collection in collections:
