@@ -163,7 +163,7 @@ def index_folder(
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #31460613
 def add_videos(
-    folder:str|Path, # Folder of the index
+    index:Index|str|Path, # An index, or its folder
     paths:list[str|Path], # Videos, folders of videos, or manifests
     workers:int|None=None, # Processes; the number of cores if None
     progress:bool=True, # Show a progress bar
@@ -173,12 +173,12 @@ def add_videos(
 
     Raises `FileNotFoundError` if there is no index or a path does not exist, `CorpusError` for a folder or manifest
     that cannot be used, `ValueError` if another process writes."""
-    folder, paths = Path(folder), [Path(o) for o in paths]
-    Index(folder) # raises if there is none, before a lock is made
+    if not isinstance(index, Index): index = Index(index) # raises if there is none, before a lock is made
+    paths = [Path(o) for o in paths]
     missing = [str(o) for o in paths if not o.exists()]
     if missing: raise FileNotFoundError(f'{", ".join(missing)}: no such file or folder')
-    with one_writer(folder):
-        index = Index(folder)
+    with one_writer(index.folder):
+        index.reload()
         tables = [o for o in paths if o.is_file() and o.suffix.lower() in READERS]
         videos = [o for o in paths if o.is_file() and o not in tables]
         scans = [_scan(o, None, on_note) for o in paths if not o.is_file()]+[scan_files(videos)]

@@ -12,8 +12,8 @@ from .losses import Memory, PairLoss, same_pairs
 
 # %% ../../nbs/library/06_learning/34_cross_batch_memory.ipynb #1fe071ea
 class CrossBatchMemory(nn.Module):
-    """A contrastive loss with the last `size` clips as further negatives. The memory moves with the module, but is not in
-    its state: a run that continues from a checkpoint starts with an empty memory."""
+    """A contrastive loss with the last `size` clips as further negatives. The memory moves with the module, but is not
+    in its state: a run that continues from a checkpoint starts with an empty memory."""
     def __init__(self,
         loss:PairLoss, # The loss to compute
         size:int=4096 # Clips in the memory

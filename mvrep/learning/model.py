@@ -122,8 +122,8 @@ def embed_videos(self:JointModel,
     video_ids:np.ndarray, # Video of each segment, shape (n,)
     starts:np.ndarray # Start of each segment, seconds, shape (n,)
 ) -> np.ndarray: # Unit-norm embeddings in order of appearance, (n_videos, d), float32; zeros without the modality
-    """Embed videos from their segments, in evaluation mode. Raises `ValueError` for features of the wrong width, or split
-    videos."""
+    """Embed videos from their segments, in evaluation mode. Raises `ValueError` for features of the wrong width, or
+    split videos."""
     self.eval()
     if not self.sequence: return pool_segments(self.embed_segments(modality, feats), video_ids)
     cuts = np.flatnonzero(video_ids[1:]!=video_ids[:-1])+1
