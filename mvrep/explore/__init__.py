@@ -40,7 +40,5 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
         'SEARCHED', 'CARD_COLUMNS', 'catalogue_version', 'Catalogue', 'open_catalogue',
         'find_videos', 'video_card', 'neighbour_cards'],
     'uploads': ['NO_ENCODERS', 'Uploads'],
-    'app': [
-        'POLICY', 'HEADERS', 'N_NEIGHBOURS', 'Guard', 'Answers', 'find_route', 'card_route',
-        'similar_route', 'media_route', 'upload_route', 'make_app', 'serve'],
+    'app': ['POLICY', 'HEADERS', 'N_NEIGHBOURS', 'Guard', 'Answers', 'make_app', 'serve'],
 })
