@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from mvrep.index.examples import tiny_index
-from mvrep.recommendation.evaluation import by_chance, by_content, by_popularity, evaluate_recommenders, item_vectors
+from mvrep.metrics.recommendation import recommendation_metrics, user_ndcg
+from mvrep.recommendation.evaluation import (by_chance, by_content, by_popularity, compare_recommenders,
+                                             evaluate_recommenders, item_vectors)
 from mvrep.recommendation.interactions import cold_items, hold_out, leave_last, read_interactions, simulate_log
 
 # Vectors
@@ -109,3 +111,22 @@ def test_new_videos_are_found_by_content_only(world):
 def test_evaluation_is_repeatable(world):
     train, test = leave_last(world[2])
     pd.testing.assert_frame_equal(evaluate(world, train, test), evaluate(world, train, test))
+
+def test_differences_are_those_of_the_means_on_the_same_users():
+    items = [f'v{i}' for i in range(8)]
+    train = pd.DataFrame(dict(user=[f'u{i}' for i in range(6)], item=['v0']*6))
+    test = pd.DataFrame(dict(user=[f'u{i}' for i in range(6)], item=['v1', 'v2', 'v3', 'v4', 'v5', 'v6']))
+    scores = dict(up=lambda liked: np.arange(8.), down=lambda liked: -np.arange(8.), again=lambda liked: np.arange(8.))
+    means = evaluate_recommenders(scores, train, test, items, np.eye(8), ks=(3,), n_boot=50)['ndcg@3']
+    found = compare_recommenders(scores, 'up', train, test, items, k=3, n_boot=50)
+    assert list(found.index)==['down', 'again'] and (found.n==6).all()
+    assert found.difference['down']==pytest.approx(means['down']-means['up'])
+    assert found.loc['again', ['difference', 'low', 'high']].tolist()==[0, 0, 0] # the same lists, so no interval
+    with pytest.raises(ValueError, match="no recommender 'left' to compare with: want one of up, down, again"):
+        compare_recommenders(scores, 'left', train, test, items)
+
+def test_ndcg_of_each_user_has_the_mean_of_the_table():
+    lists, liked = [['a', 'b'], ['c', 'a'], ['b', 'c']], [['b'], ['a', 'b'], ['a']]
+    each = user_ndcg(lists, liked, 2)
+    assert each.shape==(3,) and each[2]==0
+    assert each.mean()==pytest.approx(recommendation_metrics(lists, liked, 3, (2,), n_boot=10)['ndcg@2'])

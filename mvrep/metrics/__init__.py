@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
         'MEASURES', 'CLASS_MEASURES', 'FoldRanking', 'rank_within_folds', 'ClassifierMeasures', 'classifier_measures',
         'chance_measures', 'chance_average_precision'],
     'tagging': ['TAG_MEASURES', 'tag_chance', 'tag_metrics'],
-    'recommendation': ['recommendation_metrics'],
+    'recommendation': ['recommendation_metrics', 'user_ndcg'],
     'similarity': [
         'segment_cosines', 'compare_videos', 'video_means', 'compare_genres', 'mantel', 'cka', 'cka_interval',
         'plot_means', 'joint_histogram', 'plot_joint'],

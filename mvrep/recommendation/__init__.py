@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                  'predict_field'],
     'interactions': ['InteractionError', 'LogReport', 'read_interactions', 'simulate_log', 'leave_last', 'hold_out',
                      'cold_items'],
-    'evaluation': ['item_vectors', 'by_content', 'by_popularity', 'by_chance', 'evaluate_recommenders'],
+    'evaluation': ['item_vectors', 'by_content', 'by_popularity', 'by_chance', 'evaluate_recommenders',
+                   'compare_recommenders'],
     'exchange': ['write_atomic', 'read_atomic', 'write_recbole', 'write_cornac', 'write_parquet'],
 })
