@@ -410,13 +410,13 @@ class _Grid:
 
     @classmethod
     def arrange(cls, palette, rng):
-        sky = _clipped_image(palette[0]*.5+(palette[2]-palette[0]*.5)*((_Y[..., None]+.5)/.55)**2)
-        sun = (np.hypot(_X, _Y+.08)<.26)&((_Y*40%4<3)|(_Y<-.1))
-        depth = 1/np.maximum(_Y-.05, .004)
-        rails = (np.abs((_X*depth*.55+.5)%1-.5)<.03*np.minimum(depth, 8)**.5)&(_Y>.05)
-        lines = np.tile(np.array([palette[0]*.4]*52+[palette[3]]*12, np.uint8), (4, 1)).tobytes()
-        return cls(sky, _mask(sun), _colour(palette[4]*.5+palette[3]*.5), rng.uniform(.2, 1, 16), _colour(palette[1]),
-                   _index(depth*18), lines, _mask(rails), _colour(palette[2]))
+        depth = 1/np.maximum(_Y-.05, .004) # of each pixel of the ground
+        return cls(
+            sky=_evening_sky(palette[0]*.5, palette[2]),
+            sun=_mask(_striped_disc()), sun_colour=_colour(palette[4]*.5+palette[3]*.5),
+            bars=rng.uniform(.2, 1, 16), bar_colour=_colour(palette[1]),
+            ground=_index(depth*18), ground_colours=_stripe_colours(palette[0]*.4, palette[3]),
+            rails=_mask(_converging_lines(depth)), rail_colour=_colour(palette[2]))
 
     def draw(self, beat, pulse, motion):
         image = self.sky.copy()
@@ -432,6 +432,25 @@ class _Grid:
         return image
 
 def _mask(is_inside): return Image.fromarray(np.uint8(255*is_inside))
+
+def _evening_sky(above, horizon):
+    "An image that turns from one colour to the other"
+    share = ((_Y[..., None]+.5)/.55)**2
+    return _clipped_image(above+(horizon-above)*share)
+
+def _striped_disc():
+    "Which pixels belong to the sun: a disc with stripes in its lower part"
+    disc = np.hypot(_X, _Y+.08)<.26
+    return disc & ((_Y*40%4<3) | (_Y<-.1))
+
+def _converging_lines(depth):
+    "Which pixels belong to lines that meet at the horizon"
+    distance = np.abs((_X*depth*.55+.5)%1-.5)
+    return (distance<.03*np.minimum(depth, 8)**.5) & (_Y>.05)
+
+def _stripe_colours(ground, line):
+    "256 colours: four times 52 of the ground and 12 of a line"
+    return np.tile(np.array([ground]*52+[line]*12, np.uint8), (4, 1)).tobytes()
 
 # %% ../../nbs/library/03_corpus/58_demo_scenes.ipynb #c5a3d8c5
 @dataclass(frozen=True)
