@@ -1,4 +1,4 @@
-"Seeds and their neighbours, and the page that shows them"
+"Query videos and their neighbours, and the page that shows them"
 import html
 import re
 from dataclasses import replace

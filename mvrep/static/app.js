@@ -2,6 +2,7 @@
 const $ = id => document.getElementById(id)
 const player = $('player'), soundtrack = $('soundtrack'), list = $('list')
 const clock = s => `${Math.floor(s/60)}:${String(Math.floor(s%60)).padStart(2, '0')}`
+const neighbourCount = n => n === 1 ? '1 neighbour' : `${n} neighbours`
 const url = o => o.src || `/media?${new URLSearchParams({id: o.id})}`
 const line = o => [o.artist, o.genre, o.mood, o.release_date && o.release_date.slice(0, 4)].filter(Boolean).join(' · ')
 let seed = null      // the video that is shown: one of the index, or an uploaded file
@@ -38,9 +39,9 @@ async function search() {
   try {
     const r = await get('/api/videos', {q})
     if ($('q').value.trim() !== q) return
-    $('found').replaceChildren(...(r.videos.length ? r.videos.map(item) : [make('li', 'No video with these words')]))
+    $('found').replaceChildren(...(r.videos.length ? r.videos.map(item) : [make('li', 'No video matches')]))
     $('found').hidden = false
-    say(r.videos.length ? `${r.n} found` : 'no videos found')
+    say(r.videos.length ? `${r.n} found` : `no video matches '${q}'`)
   } catch (e) { tell(e) }
 }
 document.querySelector('search').addEventListener('keydown', e => {
@@ -52,7 +53,7 @@ document.querySelector('search').addEventListener('keydown', e => {
 })
 document.addEventListener('click', e => { if (!e.target.closest('search')) $('found').hidden = true })
 
-// ---- the seed and its neighbours
+// ---- the selected video and its neighbours
 
 function select(o, play) {
   if (seed && seed.src && seed.src !== o.src) URL.revokeObjectURL(seed.src)
@@ -76,14 +77,14 @@ async function neighbours() {
     const r = await get('/api/similar', {...who, weight: $('weight').value, diversity: $('diversity').value})
     if (n !== asked) return
     list.replaceChildren(...r.results.map(card))
-    say(r.results.length ? `${r.results.length} neighbours` : 'no videos to compare with')
+    say(r.results.length ? neighbourCount(r.results.length) : 'no video matches: no other video of the index can be compared with it')
   } catch (e) { if (n === asked) { list.replaceChildren(); tell(e) } }
   list.classList.remove('old')
 }
 
 async function cause(o, at) { // show why a video does not play
-  const no = 'This browser cannot play it'
-  at.textContent = o.src ? no : await fetch(url(o), {headers: {Range: 'bytes=0-0'}}).then(async r => r.ok ? no : (await r.json()).error).catch(() => 'It cannot be played')
+  const no = 'This browser cannot play the file'
+  at.textContent = o.src ? no : await fetch(url(o), {headers: {Range: 'bytes=0-0'}}).then(async r => r.ok ? no : (await r.json()).error).catch(() => no)
   at.hidden = false
 }
 
@@ -94,7 +95,7 @@ function card(o) {
   v.setAttribute('aria-label', o.title)
   v.addEventListener('error', () => { cause(o, part('.gone')); part('.reasons').hidden = part('.swap').hidden = true })
   part('.name').textContent = o.title
-  part('.name').title = 'More like this one'
+  part('.name').title = 'Find similar videos'
   part('.name').addEventListener('click', () => { select(o, true); scrollTo({top: 0, behavior: 'smooth'}) })
   part('.by').textContent = line(o)
   part('.bar i').style.width = `${100*Math.max(0, o.score)}%`
@@ -102,7 +103,7 @@ function card(o) {
   for (const w of o.reasons) {
     const b = make('button', `${w.modality === 'audio' ? '♪' : '▦'} ${clock(w.seed_start)} ↔ ${clock(w.start)}`)
     b.type = 'button'
-    b.title = `Most similar by ${w.modality} (${w.score.toFixed(2)}): play this moment of both videos, one after the other`
+    b.title = `Most similar by ${w.modality} (${w.score.toFixed(2)}): play this moment of both videos in turn`
     b.addEventListener('click', () => moments(w, v))
     part('.reasons').append(b)
   }
@@ -116,7 +117,7 @@ function card(o) {
 
 const seek = (v, t) => new Promise((done, no) => {
   const go = () => { v.addEventListener('seeked', done, {once: true}); v.currentTime = t }
-  const failed = () => no(new Error('it cannot be played here'))
+  const failed = () => no(new Error('this browser cannot play the file'))
   if (v.error) { failed(); return }
   v.addEventListener('error', failed, {once: true})
   v.readyState ? go() : v.addEventListener('loadedmetadata', go, {once: true})
@@ -223,7 +224,7 @@ addEventListener('keydown', e => {
 async function begin() {
   try {
     const r = await get('/api/videos', {q: ''}), id = new URLSearchParams(location.hash.slice(1)).get('id')
-    $('count').textContent = `${r.n.toLocaleString('en')} videos`
+    $('count').textContent = `${r.n.toLocaleString('en')} ${r.n === 1 ? 'video' : 'videos'}`
     $('examples').replaceChildren(...r.videos.slice(0, 12).map(item))
     if (id) select((await get('/api/video', {id})), false)
   } catch (e) { tell(e) }

@@ -610,7 +610,7 @@ class Player { // a video, and the audio of another one that may play with it
     this.audio = make('audio', { preload: 'auto' });
     this.title = make('h2');
     this.about = make('p', { className: 'mvx-soft' });
-    this.swapBox = make('div', { className: 'mvx-swap', hidden: true, role: 'group', 'aria-label': 'Swapped audio' });
+    this.swapBox = make('div', { className: 'mvx-swap', hidden: true, role: 'group', 'aria-label': 'Replaced audio' });
     this.element = make('div', { className: 'mvx-player' },
       this.video, this.audio, make('div', {}, this.title, this.about), this.swapBox);
     for (const name of VIDEO_EVENTS) this.video.addEventListener(name, () => this.follow());
@@ -688,7 +688,7 @@ class Player { // a video, and the audio of another one that may play with it
       this.audio.muted = !this.audio.muted;
       mute.setAttribute('aria-pressed', String(this.audio.muted));
     };
-    const back = makeButton('Own audio', { onclick: () => { this.onSwap(null); this.video.focus(); } });
+    const back = makeButton('Restore original audio', { onclick: () => { this.onSwap(null); this.video.focus(); } });
     const bold = text => make('b', { textContent: text });
     const text = make('p', {}, 'Video of ', bold(item.title), ', audio of ', bold(other.title));
     this.swapBox.replaceChildren(text, make('div', {}, pick, mute, back));
@@ -705,7 +705,7 @@ class Player { // a video, and the audio of another one that may play with it
   back() { // its own audio again
     ++this.turn;
     this.endSwap();
-    this.onSay('Playing its own audio again');
+    this.onSay('Original audio restored');
   }
 
   clear() {
@@ -796,7 +796,7 @@ class PointList { // the points that are shown, a hundred at a time
         this.append(from + count);
         this.list.children[from + count].firstChild.focus();
       };
-      const text = `${Math.min(count, left)} more of ${left}`;
+      const text = `Show ${Math.min(count, left)} more (${left} left)`;
       this.list.append(make('li', {}, makeButton(text, { onclick: more })));
     }
     this.mark(this.selectedId);
@@ -829,10 +829,10 @@ class PointList { // the points that are shown, a hundred at a time
 class NeighbourList { // neighbours of the selected point, by audio, by video or by both
   constructor({ onBy, onChoose, onSwap }) {
     Object.assign(this, { onBy, onChoose, onSwap });
-    this.tabs = make('div', { className: 'mvx-tabs', role: 'group', 'aria-label': 'Neighbours by' });
+    this.tabs = make('div', { className: 'mvx-tabs', role: 'group', 'aria-label': 'Nearest by' });
     this.list = make('ol', { 'aria-label': 'Neighbours' });
     this.element = make('div', { className: 'mvx-near', hidden: true },
-      make('h3', { textContent: 'Neighbours by' }), this.tabs, this.list);
+      make('h3', { textContent: 'Nearest by' }), this.tabs, this.list);
   }
 
   clear(by, isHidden) {
@@ -856,7 +856,7 @@ class NeighbourList { // neighbours of the selected point, by audio, by video or
       make('div', { title: moments }, make('b', { textContent: title }), score),
       makeButton('▶', { title: 'Play', 'aria-label': `Play ${title}`, onclick: () => this.onChoose(i) }),
       makeButton('⇄', {
-        title: 'Play its audio with this video', 'aria-label': `Play the audio of ${title} with this video`,
+        title: 'Use its audio for the selected video', 'aria-label': `Use the audio of ${title} for the selected video`,
         disabled: !row.has_audio, onclick: () => this.onSwap(swap) }));
   }
 }
@@ -925,7 +925,7 @@ function render({ model, el }) {
     legend.update(column, codes, isOn);
     list.update(points, shown, state.selected);
     root.dataset.shown = shown.length;
-    say(`${shown.length} of ${points.n} shown`);
+    say(`${shown.length} of ${points.n} points shown`);
   }
 
   async function findNeighbours() {
@@ -1184,7 +1184,7 @@ class PageModel { // answers as a kernel does, from what the page holds
     const i = known.rows.get(id);
     if (kind === 'clip') return i === undefined ? NO_CLIP : this.findClip(known, i, moment);
     const rows = i === undefined ? [] : this.findNeighbours(known, i, by);
-    return { rows, note: rows.length ? '' : 'No neighbours: nothing to compare' };
+    return { rows, note: rows.length ? '' : 'No video matches' };
   }
 
   findClip(known, i, moment) { // of the clips that could be cut, the last one that begins before the moment
