@@ -90,7 +90,7 @@ def test_players_link_the_files_where_they_are(index, tmp_path):
     assert len(players)==(3+2)*(1+9) and page.read_text().count('class="row"')==5
     path, moments = players[0].split('#')
     assert moments=='t=0.0,8.0' and (tmp_path/unquote(path)).resolve().is_file()
-    assert 'How much the lists have in common' in page.read_text()
+    assert 'Overlap of the lists' in page.read_text()
 
 def test_excerpts_are_cut_into_a_folder_beside_the_page(own_index, tmp_path):
     content = PageContent(videos=['v0000'], segments=0, k=1)

@@ -66,7 +66,7 @@ def make_sheet(
         trials, n_same = _compare(found, first, second, rank, rng)
         drawn += trials
         pairs.append(Pair(first, second, n_same))
-    if not drawn: raise ValueError('the systems find the same candidates for every seed: nothing to compare')
+    if not drawn: raise ValueError('the systems find the same candidates for every query: nothing to compare')
     code = f'{seed_from("sheet", seed, found, rank):016x}'
     trials, systems = [], {}
     for number, position in enumerate(rng.permutation(len(drawn)), 1):
