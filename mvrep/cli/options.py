@@ -14,7 +14,6 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Optional
-from unittest.mock import patch
 import typer
 from typer.core import TyperGroup
 from . import ExitCode
@@ -76,6 +75,7 @@ def run_command(
     application:typer.Typer=app # Where the commands are
 ) -> CommandOutput: # What it printed
     "Run a command in this process. Raises what the command raises, apart from known errors."
+    from unittest.mock import patch
     from typer.testing import CliRunner
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get('PATH', '')])
     env = dict(COLUMNS=str(width), NO_COLOR='1', TERM='dumb', PATH=path)
