@@ -57,7 +57,7 @@ def test_a_new_file_is_a_query_and_then_a_video(videos, clips, answers):
     neighbours = ask('similar', index, '--video', new, '-k', 9)['results']
     assert new.stem not in [o['video_id'] for o in neighbours] and len(neighbours)==5
     summary = ask('info', index)
-    assert [summary[o] for o in ('videos', 'failed', 'with_audio', 'with_video', 'model')]==[6, 0, 6, 6, 'none']
+    assert [summary[o] for o in ('videos', 'failed', 'with_audio', 'with_video', 'model')]==[6, 0, 6, 6, None]
     assert summary['hubness']==dict(by='joint', seed=0) # six videos have no ten neighbours
 
 def test_what_cannot_be_done_is_one_line(videos, answers, tmp_path):

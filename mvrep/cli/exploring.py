@@ -30,11 +30,10 @@ def explore(folder:Folder, html:Html=False, out:PageFolder=None, by:MapBy='joint
     index = Index(folder)
     if not html:
         print_line('in a notebook:  from mvrep import Index')
-        print_line('                from mvrep.explore.explorer import Explorer')
+        print_line('                from mvrep.explore import Explorer')
         print_line(f'                Explorer(Index({str(folder)!r}))')
         return print_line(f'as a page:      {command_line("explore", folder, "--html", "--out", "SITE")}')
-    with option_errors('--out'):
-        if not out: raise ValueError('--html needs a folder for the page')
+    if not out: raise typer.BadParameter('--html needs a folder for the page', param_hint="'--out'")
     with option_errors('--by', argument='by'):
         from mvrep.explore.static_page import write_page
         page = write_page(index, out, by=by)

@@ -80,8 +80,9 @@ def index_command(
     from mvrep.index.indexing import EncodersError, index_folder
     chosen = encoders.split(',') if encoders else preset
     with option_errors('--encoders', EncodersError):
-        report = index_folder(src, out, manifest, chosen, plan, label_column, workers, strict, is_interactive(),
-                              print_note)
+        report = index_folder(
+            src, out, manifest=manifest, encoders=chosen, plan=plan, label_from_folder=label_column, workers=workers,
+            strict=strict, progress=is_interactive(), on_note=print_note)
     print_report(report, out, json_)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #93dc689b
@@ -95,7 +96,8 @@ def add(folder:Folder, files:Files, workers:Workers=None, json_:Json=False):
 
     Example: `mvrep add ~/videos.mvrep new1.mp4 new2.mp4`"""
     from mvrep.index.indexing import add_videos
-    print_report(add_videos(folder, files, workers, is_interactive(), print_note), folder, json_)
+    report = add_videos(folder, files, workers=workers, progress=is_interactive(), on_note=print_note)
+    print_report(report, folder, json_)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #d7737f16
 def _hub_text(hubness):
@@ -113,9 +115,8 @@ def info(folder:Folder, json_:Json=False):
     from mvrep.index.info import index_info
     index = Index(folder)
     errors, numbers = index.store.errors(), asdict(index_info(index))
-    numbers['model'] = numbers['model'] or 'none'
-    if json_: return print_json(dict(numbers, errors=records(errors)))
-    numbers['hubness'] = _hub_text(numbers['hubness'])
+    if json_: return print_json(dict(numbers, model=numbers['model'] or None, errors=records(errors)))
+    numbers |= dict(model=numbers['model'] or 'none', hubness=_hub_text(numbers['hubness']))
     known = {name.replace('_', ' '): o for name, o in numbers.items() if o not in ('', ())}
     show_table([(name, str(o) if isinstance(o, float) else o) for name, o in known.items()], ['', str(folder)])
     show_errors(errors)

@@ -37,7 +37,8 @@ def train(
     Example: `mvrep train ~/videos.mvrep --recipe track`"""
     from mvrep.index.joint_space import train
     show_progress = is_interactive() and not json_
-    index = train(folder, recipe, epochs, seed, accelerator, devices, precision, show_progress)
+    index = train(folder, recipe, epochs=epochs, seed=seed, accelerator=accelerator, devices=devices,
+                  precision=precision, progress=show_progress)
     origin = index.build.model.origin
     if json_:
         return print_json(dict(recipe=recipe, corpus=origin.corpus, run=origin.run, epoch=origin.epoch,
@@ -142,7 +143,7 @@ def probe(
     from mvrep.index.index import Index
     from mvrep.probing.index import probe_index
     with option_errors('--target', argument='target'):
-        report = probe_index(Index(folder), target, by, kind, folds, seeds)
+        report = probe_index(Index(folder), target, by=by, kind=kind, folds=folds, seeds=seeds)
     for o in report['skipped']: print_note(f'left out {o["label"]} ({count_of(o["n"], "video")}): {o["reason"]}')
     for note in report['notes']: print_note(note)
     if json_: return print_json(report)
