@@ -382,6 +382,28 @@ class _Hills:
         if self.weather: self.weather.paint(image, seconds)
         return image
 
+# %% ../../nbs/library/03_corpus/58_demo_scenes.ipynb #9a1d0001
+def _mask(is_inside): return Image.fromarray(np.uint8(255*is_inside))
+
+def _evening_sky(above, horizon):
+    "An image that turns from one colour to the other"
+    share = ((_Y[..., None]+.5)/.55)**2
+    return _clipped_image(above+(horizon-above)*share)
+
+def _striped_disc():
+    "Which pixels belong to the sun: a disc with stripes in its lower part"
+    disc = np.hypot(_X, _Y+.08)<.26
+    return disc & ((_Y*40%4<3) | (_Y<-.1))
+
+def _converging_lines(depth):
+    "Which pixels belong to lines that meet at the horizon"
+    distance = np.abs((_X*depth*.55+.5)%1-.5)
+    return (distance<.03*np.minimum(depth, 8)**.5) & (_Y>.05)
+
+def _stripe_colours(ground, line):
+    "256 colours: four times 52 of the ground and 12 of a line"
+    return np.tile(np.array([ground]*52+[line]*12, np.uint8), (4, 1)).tobytes()
+
 # %% ../../nbs/library/03_corpus/58_demo_scenes.ipynb #fdb1e151
 def _plasma(rng, is_calm):
     "Two index images whose sum moves like liquid; the second is two frames wide and scrolls over the first"
@@ -430,27 +452,6 @@ class _Grid:
         image.paste(ground.crop((0, horizon, WIDTH, HEIGHT)), (0, horizon))
         image.paste(self.rail_colour, (0, 0), self.rails)
         return image
-
-def _mask(is_inside): return Image.fromarray(np.uint8(255*is_inside))
-
-def _evening_sky(above, horizon):
-    "An image that turns from one colour to the other"
-    share = ((_Y[..., None]+.5)/.55)**2
-    return _clipped_image(above+(horizon-above)*share)
-
-def _striped_disc():
-    "Which pixels belong to the sun: a disc with stripes in its lower part"
-    disc = np.hypot(_X, _Y+.08)<.26
-    return disc & ((_Y*40%4<3) | (_Y<-.1))
-
-def _converging_lines(depth):
-    "Which pixels belong to lines that meet at the horizon"
-    distance = np.abs((_X*depth*.55+.5)%1-.5)
-    return (distance<.03*np.minimum(depth, 8)**.5) & (_Y>.05)
-
-def _stripe_colours(ground, line):
-    "256 colours: four times 52 of the ground and 12 of a line"
-    return np.tile(np.array([ground]*52+[line]*12, np.uint8), (4, 1)).tobytes()
 
 # %% ../../nbs/library/03_corpus/58_demo_scenes.ipynb #c5a3d8c5
 @dataclass(frozen=True)
