@@ -86,13 +86,14 @@ def _best_of_videos(keys, scores, k):
 # %% ../../nbs/library/11_explore/50_qualitative.ipynb #66d5ab42
 def segment_neighbours(
     index:Index, # The index
-    segment_ids:list[str], # The seeds
+    segment_ids:list[str], # The query segments
     by:str='joint', # 'audio', 'video' or 'joint'
     k:int=3, # How many
     block:int=8192 # Segments in memory at a time
-) -> dict[str,pd.DataFrame]: # By seed: columns `video_id`, `start` and `length` in seconds, `score`; the nearest first
-    """The segments nearest to segments, at most one of each other video. Raises `UnknownId` for a segment that is not in
-    the store, `ValueError` for another `by`."""
+) -> dict[str,pd.DataFrame]: # By query: columns `video_id`, `start` and `length` in seconds, `score`; the nearest first
+    """The segments nearest to segments, at most one per video.
+
+    Raises `UnknownId` for a segment that is not in the store, `ValueError` for another `by`."""
     modality_weights(by) # checks it
     keys = index.store.keys()
     rows = pd.Index(keys.segment_id).get_indexer(list(segment_ids))
