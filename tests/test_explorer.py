@@ -112,7 +112,8 @@ def use_filters(page, n):
     page.click('.mvx-bar button:nth-of-type(2)') # show all
     until(page, of_root(f'+r.dataset.shown==={n}'))
     page.fill('.mvx input', 'v0003')
-    until(page, of_root(f"+r.dataset.shown===1 && r.querySelector('.mvx-status').textContent==='1 of {n} points shown'"))
+    status = f'1 of {n} points shown'
+    until(page, of_root(f"+r.dataset.shown===1 && r.querySelector('.mvx-status').textContent==='{status}'"))
     page.fill('.mvx input', '')
     x, y = page.evaluate(of_root("r.mvx.px(r.mvx.at('v0003'))"))
     page.click('.mvx-bar button:nth-of-type(1)') # lasso

@@ -51,7 +51,8 @@ def evaluate(
 
     Raises `ValueError` if the index has no trained model, or too few test videos."""
     if index.build.model is None:
-        raise ValueError(f'{index.folder} has no trained model: train one with `mvrep train {shlex.quote(str(index.folder))}`')
+        folder = shlex.quote(str(index.folder))
+        raise ValueError(f'{index.folder} has no trained model: train one with `mvrep train {folder}`')
     from mvrep.learning.data import training_data
     from mvrep.learning.evaluation import evaluate_model
     data = training_data(index.store, index.build.columns, index.videos)

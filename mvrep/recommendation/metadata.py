@@ -157,8 +157,8 @@ def predict_field(
     than:str|None=None, # Name of the similarity that the others are compared with; the last if None
     same_group:bool=False # Let neighbours of the same group count
 ) -> pd.DataFrame: # `by`; `found` (truth of the `k` nearest) and `difference` with intervals; `chance`, `pool`, `n`
-    """How much of a field the nearest neighbours share. Raises `ValueError` if no video has more than `k` candidates, or
-    if `than` is not one of the similarities."""
+    """How much of a field the nearest neighbours share. Raises `ValueError` if no video has more than `k` candidates,
+    or if `than` is not one of the similarities."""
     if than not in (None, *similarities):
         raise ValueError(f'no similarity {than!r} to compare with: want one of {", ".join(similarities)}')
     is_candidate = _candidates(truth, None if same_group else groups)
