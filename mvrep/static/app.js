@@ -11,7 +11,12 @@ let asked = 0        // number of the last request: older answers are not shown
 let uploaded = 0     // number of the last upload or selection: older uploads are not shown
 
 const say = (text, kind = '') => { $('status').textContent = text; $('status').className = kind }
-const make = (tag, text, cls) => { const e = document.createElement(tag); if (text) e.textContent = text; if (cls) e.className = cls; return e }
+const make = (tag, text, cls) => {
+  const e = document.createElement(tag)
+  if (text) e.textContent = text
+  if (cls) e.className = cls
+  return e
+}
 
 async function get(path, params, options) {
   const r = await fetch(params ? `${path}?${new URLSearchParams(params)}` : path, options)
@@ -19,7 +24,8 @@ async function get(path, params, options) {
   if (!r.ok) throw new Error(o.error)
   return o
 }
-const tell = e => say(e.message === 'Failed to fetch' ? 'mvrep does not answer: is it still running?' : e.message, 'wrong')
+const noAnswer = e => e.message === 'Failed to fetch'
+const tell = e => say(noAnswer(e) ? 'mvrep does not answer: is it still running?' : e.message, 'wrong')
 
 // ---- text search
 
@@ -77,14 +83,16 @@ async function neighbours() {
     const r = await get('/api/similar', {...who, weight: $('weight').value, diversity: $('diversity').value})
     if (n !== asked) return
     list.replaceChildren(...r.results.map(card))
-    say(r.results.length ? neighbourCount(r.results.length) : 'no video matches: no other video of the index can be compared with it')
+    const none = 'no video matches: no other video of the index can be compared with it'
+    say(r.results.length ? neighbourCount(r.results.length) : none)
   } catch (e) { if (n === asked) { list.replaceChildren(); tell(e) } }
   list.classList.remove('old')
 }
 
 async function cause(o, at) { // show why a video does not play
   const no = 'This browser cannot play the file'
-  at.textContent = o.src ? no : await fetch(url(o), {headers: {Range: 'bytes=0-0'}}).then(async r => r.ok ? no : (await r.json()).error).catch(() => no)
+  const reason = async r => r.ok ? no : (await r.json()).error
+  at.textContent = o.src ? no : await fetch(url(o), {headers: {Range: 'bytes=0-0'}}).then(reason).catch(() => no)
   at.hidden = false
 }
 
@@ -99,7 +107,8 @@ function card(o) {
   part('.name').addEventListener('click', () => { select(o, true); scrollTo({top: 0, behavior: 'smooth'}) })
   part('.by').textContent = line(o)
   part('.bar i').style.width = `${100*Math.max(0, o.score)}%`
-  part('.scores').textContent = [o.audio !== null && `♪ ${o.audio.toFixed(2)}`, o.video !== null && `▦ ${o.video.toFixed(2)}`].filter(Boolean).join('  ')
+  const scores = [['♪', o.audio], ['▦', o.video]].filter(([, score]) => score !== null)
+  part('.scores').textContent = scores.map(([sign, score]) => `${sign} ${score.toFixed(2)}`).join('  ')
   for (const w of o.reasons) {
     const b = make('button', `${w.modality === 'audio' ? '♪' : '▦'} ${clock(w.seed_start)} ↔ ${clock(w.start)}`)
     b.type = 'button'
@@ -133,22 +142,32 @@ function part(v, from, length, mine) { // play it; true at its end, false if it 
       if (mine === turn) v.pause()
       done(mine === turn && over)
     }
-    v.play().then(() => { for (const e of ['timeupdate', 'pause', 'ended']) v.addEventListener(e, check) }, () => done(false))
+    const watch = () => { for (const e of ['timeupdate', 'pause', 'ended']) v.addEventListener(e, check) }
+    v.play().then(watch, () => done(false))
   })
 }
 async function moments(w, v) {
   own(false)
   const mine = turn
   player.pause()
-  try { await Promise.all([seek(v, w.start), seek(player, w.seed_start)]) } catch (e) { if (mine === turn) tell(e); return }
+  try { await Promise.all([seek(v, w.start), seek(player, w.seed_start)]) }
+  catch (e) { if (mine === turn) tell(e); return }
   if (mine === turn && await part(player, w.seed_start, w.length, mine)) part(v, w.start, w.length, mine)
 }
 
-for (const o of ['weight', 'diversity']) $(o).addEventListener('input', () => { clearTimeout(typed); typed = setTimeout(() => seed && neighbours(), 150) })
+for (const o of ['weight', 'diversity']) $(o).addEventListener('input', () => {
+  clearTimeout(typed)
+  typed = setTimeout(() => seed && neighbours(), 150)
+})
 
 // ---- the video of one with the audio of another
 
-function load(v, o) { const u = new URL(url(o), location).href; if (v.src === u) return; v.src = u; if (v === player) $('unplayed').hidden = true }
+function load(v, o) {
+  const u = new URL(url(o), location).href
+  if (v.src === u) return
+  v.src = u
+  if (v === player) $('unplayed').hidden = true
+}
 player.addEventListener('error', () => cause(swap ? swap.video : seed, $('unplayed')))
 
 function own(play) {
@@ -183,14 +202,21 @@ function sync() {
   const t = wanted(), there = t >= 0 && !(t >= soundtrack.duration)
   if (!there || player.paused) { soundtrack.pause(); return }
   if (Math.abs(soundtrack.currentTime-t) > .12) soundtrack.currentTime = t
-  if (soundtrack.paused && soundtrack.readyState > 1) soundtrack.play().catch(e => { if (e.name !== 'AbortError') tell(e) })
+  if (soundtrack.paused && soundtrack.readyState > 1)
+    soundtrack.play().catch(e => { if (e.name !== 'AbortError') tell(e) })
 }
-for (const e of ['play', 'playing', 'pause', 'seeked', 'timeupdate', 'waiting', 'ended']) player.addEventListener(e, sync)
+for (const e of ['play', 'playing', 'pause', 'seeked', 'timeupdate', 'waiting', 'ended'])
+  player.addEventListener(e, sync)
 soundtrack.addEventListener('canplay', sync)
 player.addEventListener('ratechange', () => { soundtrack.playbackRate = player.playbackRate })
-player.addEventListener('volumechange', () => { if (swap) { soundtrack.volume = player.volume; if (!player.muted) player.muted = true } })
+player.addEventListener('volumechange', () => {
+  if (!swap) return
+  soundtrack.volume = player.volume
+  if (!player.muted) player.muted = true
+})
 $('back').addEventListener('click', () => own(true))
-$('turn').addEventListener('click', () => swap && exchange({video: swap.audio, audio: swap.video, at: swap.from, from: swap.at}))
+$('turn').addEventListener('click', () =>
+  swap && exchange({video: swap.audio, audio: swap.video, at: swap.from, from: swap.at}))
 document.addEventListener('play', e => { // one at a time; the soundtrack belongs to the player
   if (e.target !== soundtrack) for (const v of document.querySelectorAll('video')) if (v !== e.target) v.pause()
 }, true)
@@ -203,7 +229,9 @@ async function upload(file) {
   try {
     const r = await get('/api/upload', null, {method: 'POST', body: file})
     if (n === uploaded) select({title: file.name, src: URL.createObjectURL(file), ...r}, true)
-  } catch (e) { if (n === uploaded) tell(e.message === 'Failed to fetch' ? new Error(`${file.name} could not be sent: it may be too large`) : e) }
+  } catch (e) {
+    if (n === uploaded) tell(noAnswer(e) ? new Error(`${file.name} could not be sent: it may be too large`) : e)
+  }
 }
 $('open').addEventListener('click', () => $('file').click())
 $('file').addEventListener('change', () => { if ($('file').files[0]) upload($('file').files[0]); $('file').value = '' })
@@ -211,7 +239,12 @@ let over = 0
 addEventListener('dragenter', e => { e.preventDefault(); over++; $('drop').hidden = false })
 addEventListener('dragleave', () => { if (--over <= 0) { over = 0; $('drop').hidden = true } })
 addEventListener('dragover', e => e.preventDefault())
-addEventListener('drop', e => { e.preventDefault(); over = 0; $('drop').hidden = true; if (e.dataTransfer.files[0]) upload(e.dataTransfer.files[0]) })
+addEventListener('drop', e => {
+  e.preventDefault()
+  over = 0
+  $('drop').hidden = true
+  if (e.dataTransfer.files[0]) upload(e.dataTransfer.files[0])
+})
 
 // ---- keys, and the first request
 
