@@ -1,6 +1,9 @@
 """Print where the repository breaks the house rules, which are in tests/rules.
 
 python tests/house.py [PART]     a few violations of each rule, or all of those in places whose path contains PART
+
+To add a rule: a function in tests/rules, its name in CHECKS, and violations that it must find in PLANTED of
+test_house.py.
 """
 import sys
 from pathlib import Path

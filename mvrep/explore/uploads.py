@@ -16,8 +16,7 @@ from fastcore.basics import patch
 from ..features.extraction import encode_in_worker, load_worker
 from ..index.index import Index
 from ..media.workers import Failure, outcome, worker_pool
-from ..recommendation.lists import ListRules, arrange
-from ..recommendation.neighbours import Seed, explain, similarities
+from ..recommendation.neighbours import Seed, similar as similar_videos
 
 # %% ../../nbs/library/11_explore/68_uploads.ipynb #8dfbf105
 NO_ENCODERS = 'the encoders cannot be loaded here: `mvrep doctor` tells which weights are missing'
@@ -94,11 +93,8 @@ def similar(self:Uploads,
     index:Index, # The index that is searched
     name:str, # Name that the file was kept under
     weight:float=.5, # Weight of the audio, 0 to 1
-    **kwargs # Fields of `ListRules`; `where` and `max_per_artist` are not applied
-) -> tuple[pd.DataFrame, pd.DataFrame]: # Neighbours by `video_id`, with scores; reasons, see `explain`
+    **kwargs # Fields of `ListRules`
+) -> tuple[pd.DataFrame, pd.DataFrame]: # Neighbours by `video_id`, with scores and metadata; reasons, see `explain`
     """The videos most similar to an uploaded file. Raises `KeyError` if it is not kept any more, `ValueError` for rules
     or a weight that cannot be applied."""
-    rules, seed = ListRules(**kwargs), self.seed(index, name)
-    ranked = index.search(seed.query, 10*rules.k if rules.diversity else rules.k, weight=weight)
-    found = arrange(ranked, index.videos.artist, rules, lambda ids: similarities(index, ids, 'joint', weight))
-    return found, explain(index, seed.segments, list(found.index))
+    return similar_videos(index, self.seed(index, name), weight=weight, **kwargs)

@@ -127,7 +127,7 @@ def similarities(
 @takes_list_rules
 def similar(
     index:Index, # The index
-    video:str|Path, # The seed: an id of the index, or a file
+    video:str|Path|Seed, # An id of the index, a file, or a seed from `find_seed`
     by:str='joint', # What is compared: 'audio', 'video' or 'joint'
     weight:float=.5, # Weight of the audio in 'joint', 0 to 1
     **kwargs # Fields of `ListRules`
@@ -136,8 +136,11 @@ def similar(
 
     Raises `UnknownId` if the seed is neither an id nor a file, `MediaError` if the file cannot be used, `ValueError`
     for rules that cannot be applied, an empty index, or a seed without the modality that is compared."""
-    rules, seed = ListRules(**kwargs), find_seed(index, video)
-    if by!='joint' and by in MODALITIES and seed.query[by] is None: raise ValueError(f'{video} has no {by} to compare')
+    rules = ListRules(**kwargs)
+    seed = video if isinstance(video, Seed) else find_seed(index, video)
+    if by!='joint' and by in MODALITIES and seed.query[by] is None:
+        name = seed.video_id or ('the file' if isinstance(video, Seed) else video)
+        raise ValueError(f'{name} has no {by} to compare')
     n_candidates = 10*rules.k if rules.diversity else rules.k
     if rules.max_per_artist: n_candidates = len(index)
     ranked = index.search(seed.query, n_candidates, by, where=rules.where, exclude=seed.own, weight=weight)
