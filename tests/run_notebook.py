@@ -45,16 +45,21 @@ def _run_captured(path, log, environment):
     os.environ.update(environment)
     with open(log, 'wb') as file:
         for stream in (1, 2): os.dup2(file.fileno(), stream)
-    main(path)
+    try: main(path)
+    except SystemExit as e: # a failed notebook may have left workers, which an orderly end would wait for
+        print(e.code, file=sys.stderr, flush=True)
+        os._exit(1)
 
 def run_in_fork(path, log, environment, seconds):
-    "Run a notebook in a new process that has the slow imports already. Returns the exit code, None after `seconds`."
+    "Run a notebook in a new process that has the slow imports already. Returns the exit code; it is killed after `seconds`."
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(list(WARM))
     process = context.Process(target=_run_captured, args=(path, log, environment))
     process.start()
     process.join(seconds)
-    if process.is_alive(): process.kill()
+    if process.is_alive():
+        process.kill()
+        process.join()
     return process.exitcode
 
 if __name__=='__main__': main(Path(sys.argv[1]).resolve())

@@ -104,6 +104,7 @@ def test_readers_see_complete_builds_while_a_writer_replaces_them(index, tmp_pat
 
 def test_a_second_writer_is_refused(index, tmp_path):
     code = f'''
+from pathlib import Path
 from mvrep.index.storage import one_writer
 with one_writer(Path({str(index.folder)!r})):
     print("held", flush=True)
@@ -482,7 +483,7 @@ def real(tmp_path): return tiny_index(tmp_path)
 
 def test_metadata_is_filled_or_renewed(real, corpus):
     scan = corpus[['video_id', 'path']].assign(genre='polka', origin=None, tags=[[]]*len(corpus))
-    real.put_videos(scan, renew=False)
+    real.put_videos(scan, overwrite=False)
     real.reload()
     assert list(real.videos.genre)==list(corpus.genre)
     real.put_videos(scan.head(1))
@@ -501,7 +502,7 @@ def test_columns_of_the_users_own(changing):
     assert videos.label[['a', 'c']].tolist()==['x', '3'] and videos.label.isna()['b']
     assert list(videos.playlists['a'])==['a', 'b'] and np.isnan(videos.energy['silent'])
     assert list(index.build.video_ids[index.filter("energy >= 0 AND my_mood IS NULL")])==['b']
-    index.put_videos(pd.DataFrame([dict(video_id='a', path='a.mp4', energy=.9)]), renew=False)
+    index.put_videos(pd.DataFrame([dict(video_id='a', path='a.mp4', energy=.9)]), overwrite=False)
     index.reload()
     assert index.videos.energy['a']==.5 # only gaps are filled
     index.rollback(1)
