@@ -51,7 +51,7 @@ def _run_captured(path, log, environment):
         os._exit(1)
 
 def run_in_fork(path, log, environment, seconds):
-    "Run a notebook in a new process that has the slow imports already. Returns the exit code; it is killed after `seconds`."
+    "Run a notebook in a process that has the slow imports already, at most for `seconds`. Returns the exit code."
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(list(WARM))
     process = context.Process(target=_run_captured, args=(path, log, environment))
