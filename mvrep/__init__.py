@@ -1,4 +1,4 @@
-"""Representations of music videos from audio, video and text: recommend, search, tag and explore from the minute a video is published"""
+"Search, recommend, tag and explore music videos by their audio and video."
 
 __version__ = "0.1.0"
 

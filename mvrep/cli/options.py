@@ -31,7 +31,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
     rich_markup_mode='markdown',
-    help='Index music videos by audio, video and text; find, recommend, match and explore them.',
+    help='Index music videos by audio and video; find, recommend, match and explore them.',
     epilog='Exit codes: '+'; '.join(f'{code.value} {code.meaning}' for code in ExitCode))
 
 # %% ../../nbs/library/12_cli/20_options.ipynb #eded37d5
