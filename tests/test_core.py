@@ -41,6 +41,25 @@ def test_a_cache_whose_making_fails_is_made_again(tmp_path, monkeypatch):
     made = core.cached(lambda folder: (folder/'a').write_text('a'), 'x')
     assert [o.name for o in made.iterdir()]==['a']
 
+def test_a_file_is_flushed_before_it_gets_its_name_and_the_folder_afterwards(tmp_path, monkeypatch):
+    calls, target = [], tmp_path/'notes.txt'
+    def note(name, function):
+        def noted(*args):
+            calls.append((name, os.readlink(f'/proc/self/fd/{args[0]}') if name=='fsync' else str(args[1])))
+            return function(*args)
+        monkeypatch.setattr(os, name, noted)
+    for name in ('fsync', 'replace'): note(name, getattr(os, name))
+    with core.atomic_write(target) as tmp: tmp.write_text('complete')
+    assert calls==[('fsync', str(tmp)), ('replace', str(target)), ('fsync', str(tmp_path))]
+
+@pytest.mark.parametrize('content, reason', [
+    (b'{"a": 1', 'line 1, column 8'), (b'', 'line 1, column 1'), (bytes(8), 'line 1, column 1'),
+    (b'"\xff"', 'byte 1 is not text'), (b'['*100_000, 'brackets are nested too deep')],
+    ids=['truncated', 'empty', 'zeros', 'bytes', 'nested'])
+def test_a_file_that_is_not_json(tmp_path, content, reason):
+    (tmp_path/'a.json').write_bytes(content)
+    with pytest.raises(ValueError, match=rf'a.json is not JSON \({reason}'): core.read_json(tmp_path/'a.json')
+
 def test_names_of_the_package_are_imported_when_used():
     code = '''
 import sys, mvrep
