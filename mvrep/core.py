@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['MODALITIES', 'other_modality', 'data_home', 'data_folder', 'n_cores', 'MediaError', 'UnknownId', 'seed_from', 'flush',
-           'flush_tree', 'atomic_write', 'read_json', 'cached', 'sha256', 'count_of', 'clock', 'figure_image',
-           'parameter_text', 'add_parameters', 'public_names', 'import_torchvision']
+           'flush_tree', 'atomic_write', 'read_json', 'cached', 'sha256', 'count_of', 'clock', 'closest', 'or_close',
+           'figure_image', 'parameter_text', 'add_parameters', 'public_names', 'import_torchvision']
 
 # %% ../nbs/library/00_core/00_core.ipynb #f98c3223
+import difflib
 import fcntl
 import hashlib
 import importlib
@@ -171,6 +172,25 @@ def clock(
 ) -> str: # Such as '1:05'
     "A moment as minutes and seconds."
     return f'{int(seconds)//60}:{int(seconds)%60:02d}'
+
+# %% ../nbs/library/00_core/00_core.ipynb #57a5c8cb
+def closest(
+    name:str, # A name that is not known
+    names, # Known names
+    n:int=3 # How many at most
+) -> list[str]: # Names that differ little from it, the closest first; case is ignored
+    "Known names that a mistyped one may stand for."
+    by_folded = {str(o).casefold(): o for o in reversed(list(names))}
+    found = difflib.get_close_matches(str(name).casefold(), by_folded, n)
+    return [by_folded[o] for o in found]
+
+def or_close(
+    name:str, # A name that is not known
+    names # Known names
+) -> str: # Such as '; did you mean v0003 or v0013?'; empty if no name is close
+    "The end of an error about an unknown name."
+    found = closest(name, names)
+    return f'; did you mean {" or ".join(found)}?' if found else ''
 
 # %% ../nbs/library/00_core/00_core.ipynb #32045a3b
 def figure_image(

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['VIDEOS', 'put_metadata', 'ids_where']
 
-# %% ../../nbs/library/09_index/32_metadata.ipynb #eb44a486
+# %% ../../nbs/library/09_index/32_metadata.ipynb #0a33830d
 import re
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from .conditions import ConditionError, parse_condition
 
 # %% ../../nbs/library/09_index/32_metadata.ipynb #05463d05
 _TEXTS = ['video_id', 'path', 'artist', 'title', 'genre', 'mood', 'emotion', 'release_date', 'origin', 'split',
@@ -81,14 +82,27 @@ def put_metadata(
     merge = table.merge_insert('video_id').when_matched_update_all().when_not_matched_insert_all()
     merge.execute(pa.Table.from_pylist(rows, table.schema))
 
-# %% ../../nbs/library/09_index/32_metadata.ipynb #391da274
+# %% ../../nbs/library/09_index/32_metadata.ipynb #e5ef7e3a
+def _engine_reason(error):
+    "What the engine says about a condition, without its prefixes and without the condition"
+    first_line = str(error).splitlines()[0]
+    mismatch = re.search(r'Received literal \w+\((.*)\) and could not convert to literal of type .(\w+)', first_line)
+    if mismatch: return f'{mismatch[1]} does not fit its column, which holds {_KINDS.get(mismatch[2], mismatch[2])}'
+    if 'not return a boolean' in first_line: return "it is a value, not a condition: compare it, as in genre = 'rock'"
+    reason = re.sub(r'^(Invalid input, )+|LanceError\(\w+\): |, \S*\.rs:\d+.*$', '', first_line)
+    return re.sub(r'Error (parsing|resolving|optimizing)[^:(]*[:(] *', '', reason)[:200]
+
+_KINDS = dict(Utf8='texts', Float64='numbers', Int64='numbers', List='lists: write array_has(tags, …)')
+
 def ids_where(
     table, # LanceDB table of the videos
     where:str # SQL on its columns, such as `genre = 'rock' AND release_date >= '2000'`
 ) -> list[str]: # Ids of the videos that meet it
     "Videos that meet a condition. Raises `ValueError` if the condition cannot be read."
-    try: return table.search().where(where).select(['video_id']).to_arrow()['video_id'].to_pylist()
-    except Exception as e: # of several kinds, all from the engine's parser
-        reason = str(e).splitlines()[0][:200]
-        columns = ', '.join(table.schema.names)
-        raise ValueError(f'cannot filter by {where!r}: columns are {columns}. {reason}') from None
+    shown = where if len(where)<=200 else where[:200]+'…'
+    try:
+        condition = parse_condition(where, table.schema.names)
+        return table.search().where(condition).select(['video_id']).to_arrow()['video_id'].to_pylist()
+    except ConditionError as e: raise ValueError(f'cannot filter by {shown!r}: {e}') from None
+    except (ValueError, RuntimeError) as e: # from the engine: values that do not fit their column, unknown functions
+        raise ValueError(f'cannot filter by {shown!r}: {_engine_reason(e)}') from None
