@@ -93,7 +93,7 @@ def test_the_preview_of_a_match(trained, want, start, tmp_path):
     file, preview = trained.videos.path['v0000'], tmp_path/'preview.mp4'
     answer = ask('match', trained.folder, file, '--want', want, '--start', start, '--length', 6, '-k', 2,
                  '--preview', preview)
-    assert answer['file']==file and answer['want']==want and len(answer['results'])==2
+    assert answer['video']==file and answer['want']==want and len(answer['results'])==2
     for result in answer['results']: assert {'video_id', 'score', 'start', 'length'}<=result.keys()
     info = probe(preview)
     assert info.has_audio and info.has_video and abs(info.duration-6)<.3
@@ -109,7 +109,7 @@ def test_an_id_stands_for_its_file_and_is_not_its_own_match(trained):
     file = trained.videos.path['v0000']
     options = '--length', 6, '-k', 12, '--where', where
     by_id, by_file = [ask('match', trained.folder, o, *options) for o in ('v0000', file)]
-    assert by_id==by_file and by_id['file']==file
+    assert by_id['results']==by_file['results'] and (by_id['video'], by_file['video'])==('v0000', file)
     assert set(ids_of(by_id))==set(trained.build.video_ids)-{'v0000', 'v0001'}
 
 def test_a_match_that_does_not_exist(trained, tmp_path):

@@ -50,7 +50,7 @@ def test_a_second_run_encodes_nothing(answers):
 def test_a_new_file_is_a_query_and_then_a_video(videos, clips, answers):
     index, new = videos/'ix', clips[5]
     found = ask('similar', index, '--video', new, '-k', 2)['results']
-    assert len(found)==2 and {o['modality'] for o in found[0]['why']}=={'audio', 'video'}
+    assert len(found)==2 and {o['modality'] for o in found[0]['reasons']}=={'audio', 'video'}
     added = mvrep('add', index, new, '--workers', 1).stdout
     assert '6 in ' in added or '6 videos in' in added
     assert added.strip().endswith(f'similar {index} --video {new.stem}') # the video that was added, not the first one
@@ -123,8 +123,8 @@ def test_a_large_index_is_prepared_for_approximate_search(tmp_path):
     index.put_embeddings([f'v{i:04}' for i in range(2000)], dict(audio=clustered(24), video=clustered(16)))
     answer = ask('tune', index.folder, '--recall', .9)
     assert answer['recall']>.8 and answer['low']<answer['recall']<=answer['high']
-    assert [answer[o] for o in ('by', 'target', 'k', 'questions', 'weight')]==['joint', .9, 10, 100, .5]
-    assert answer['cells']<=answer['of'] and list(Index(index.folder).build.cells)==['joint']
+    assert [answer[o] for o in ('by', 'target', 'k', 'n_queries', 'weight')]==['joint', .9, 10, 100, .5]
+    assert answer['cells']<=answer['n_cells'] and list(Index(index.folder).build.cells)==['joint']
     assert 'cells read' in mvrep('tune', index.folder, '--recall', .9, '--by', 'audio').stdout
     assert ask('info', index.folder)['approximate']==['audio', 'joint']
 

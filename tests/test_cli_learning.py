@@ -22,6 +22,8 @@ def test_train_again_repeats_the_result(tmp_path):
     index.put_videos(index.videos.reset_index().assign(split=parts))
     answer = ask('train', index.folder, *FEW_EPOCHS)
     assert (answer['recipe'], answer['epochs'])==('aligned', 3)
+    names = 'recipe corpus run epoch epochs train_loss valid_loss valid_median_rank valid_R@10 columns'
+    assert list(answer)==names.split() and answer['valid_median_rank']>=1
     assert f'best of epochs 0 to 2: epoch {answer["epoch"]},' in mvrep('train', index.folder, *FEW_EPOCHS).stdout
     assert 'audio → video' in mvrep('evaluate', index.folder).stdout
     assert ask('evaluate', index.folder)['retrieval']['pool_size']==3

@@ -17,7 +17,8 @@ from mvrep.media.segments import Segment
 from mvrep.recommendation.likes import combine, freshness, recommend
 from mvrep.recommendation.lists import ListRules, limit_per_artist, mmr
 from mvrep.recommendation.matching import Stretch, align, match, match_stretch, preview
-from mvrep.recommendation.neighbours import explain, find_seed, segment_embeddings, similar, similarities
+from mvrep.recommendation.neighbours import REASONS, describe_reasons, explain, find_seed, segment_embeddings, similar
+from mvrep.recommendation.neighbours import similarities
 
 @pytest.fixture(scope='module')
 def index(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('lists'))
@@ -74,6 +75,12 @@ def test_reasons_are_the_best_pairs_of_segments(index):
         assert np.isclose(cosines.loc[reason.seed_start, reason.start], reason.score, atol=1e-5)
         assert np.isclose(cosines.to_numpy().max(), reason.score, atol=1e-5)
     assert len(explain(index, find_seed(index, 'v0000').segments, []))==0
+
+def test_reasons_in_words():
+    rows = [('b', 'audio', 3.4, 80., 5., .93), ('b', 'video', 8., 85.2, 5., .714), ('a', 'audio', 0., 3725., 5., -.2)]
+    texts = describe_reasons(pd.DataFrame(rows, columns=REASONS))
+    assert list(texts.items())==[('b', 'audio 0:03↔1:20 0.93; video 0:08↔1:25 0.71'), ('a', 'audio 0:00↔62:05 -0.20')]
+    assert not len(describe_reasons(pd.DataFrame(columns=REASONS)))
 
 def test_diversity_lowers_the_similarity_within_a_list(index):
     def within(ids): return similarities(index, list(ids))[np.triu_indices(len(ids), 1)].mean()

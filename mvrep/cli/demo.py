@@ -13,7 +13,6 @@ import typer
 from . import ExitCode
 from .console import command_line, is_interactive, print_json, print_line, records, show_frame
 from .options import Json, Workers, app
-from ..core import clock
 
 # %% ../../nbs/library/12_cli/70_demo.ipynb #3ed58702
 @dataclass(frozen=True)
@@ -53,14 +52,12 @@ HEADINGS = dict(by='by', precision='precision', low='low', high='high', chance='
 def _print_neighbours(index):
     "The neighbours of a few videos, with their most similar moments"
     from mvrep.explore.report import pick_seeds
-    from mvrep.recommendation.neighbours import similar
+    from mvrep.recommendation.neighbours import describe_reasons, similar
     for seed in pick_seeds(index):
         found, reasons = similar(index, seed, k=3)
-        texts = [f'{o.modality} {clock(o.seed_start)}↔{clock(o.start)}' for o in reasons.itertuples()]
-        of_video = reasons.assign(text=texts).groupby('video_id').text.agg(' · '.join)
-        headings = {name: name for name in ('title', 'artist', 'genre', 'score')}|dict(why='most similar moments')
-        video = index.videos.loc[seed]
-        show_frame(found.assign(why=of_video), headings, f'more like “{video.title}” by {video.artist} ({video.genre})')
+        headings = {name: name for name in ('title', 'artist', 'genre', 'score')}|dict(reasons='most similar moments')
+        video, found = index.videos.loc[seed], found.assign(reasons=describe_reasons(reasons))
+        show_frame(found, headings, f'more like “{video.title}” by {video.artist} ({video.genre})')
 
 DemoFolder = Annotated[Path, typer.Option('--out', '-o', help='Folder for the corpus, the index and the report')]
 Size = Annotated[int, typer.Option('-n', '--n', min=12, help='Number of videos')]

@@ -36,18 +36,10 @@ def _note_if_slow(index, folder, by):
     if len(index)>LARGE and by not in index.build.cells:
         print_note(f'the search reads all embeddings; {command_line("tune", folder)} makes it faster')
 
-def _describe(reasons):
-    "The most similar moments, in words: `{video_id: text}`"
-    texts = {}
-    for o in reasons.itertuples():
-        text = f'{o.modality} {clock(o.seed_start)}↔{clock(o.start)} {o.score:.2f}'
-        texts.setdefault(o.video_id, []).append(text)
-    return {video_id: '; '.join(parts) for video_id, parts in texts.items()}
-
 def _with_reasons(found, reasons):
-    "Rows of a result with the reasons of each video as `why`"
+    "Rows of a result, each with its `reasons`"
     of_video = {video_id: records(o.drop(columns='video_id')) for video_id, o in reasons.groupby('video_id')}
-    return [dict(row, why=of_video.get(row['video_id'], [])) for row in records(found.reset_index())]
+    return [dict(row, reasons=of_video.get(row['video_id'], [])) for row in records(found.reset_index())]
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #27df9428
 Seed = Annotated[str, typer.Option('--video', metavar='VIDEO', help='Query video: id in the index, or any video file')]
@@ -61,13 +53,13 @@ def similar(
 
     Example: `mvrep similar ~/videos.mvrep --video new.mp4 -k 5 --by audio`"""
     from mvrep.index.index import Index
-    from mvrep.recommendation.neighbours import similar
+    from mvrep.recommendation.neighbours import describe_reasons, similar
     index = Index(folder)
     _note_if_slow(index, folder, by)
     found, reasons = similar(index, video, by, k=k, where=where, diversity=diversity, max_per_artist=max_per_artist)
     if json_: return print_json(dict(video=video, by=by, results=_with_reasons(found, reasons)))
-    found = found.assign(why=found.index.map(_describe(reasons)))
-    show_videos(found, dict(score='score', audio='audio', video='video', why='most similar moments'), where)
+    found = found.assign(reasons=describe_reasons(reasons))
+    show_videos(found, dict(score='score', audio='audio', video='video', reasons='most similar moments'), where)
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #25844b4c
 Like = Annotated[list[str], typer.Option(metavar='VIDEO', help='Liked video: id in the index or file; can be repeated')]
@@ -141,9 +133,8 @@ def match(
     from mvrep.recommendation.neighbours import locate
     index = Index(folder)
     found = match(index, video, want, start, length, k=k, where=where, max_per_artist=max_per_artist)
-    file = locate(index, video).path
-    if preview and len(found): preview_match(file, found.iloc[0], preview, want, start)
-    if json_: return print_json(dict(file=file, want=want, results=records(found.reset_index())))
+    if preview and len(found): preview_match(locate(index, video).path, found.iloc[0], preview, want, start)
+    if json_: return print_json(dict(video=video, want=want, results=records(found.reset_index())))
     if len(found): found['from'] = [f'{clock(o.start)} for {o.length:.0f} s' for o in found.itertuples()]
     show_videos(found, {'score': 'score', 'from': 'from'}, where)
     if preview and len(found): print_line(f'preview: {preview}')

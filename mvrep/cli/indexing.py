@@ -172,13 +172,9 @@ def tune(folder:Folder, by:By='joint', recall:Recall=.95, json_:Json=False):
     Example: `mvrep tune ~/videos.mvrep --recall .98`"""
     from mvrep.index.index import Index
     cells = Index(folder).prepare_approximate(by, recall)
-    weight = dict(weight=.5) if by=='joint' else {} # Of audio
-    if json_:
-        numbers = asdict(cells)
-        numbers |= dict(of=numbers.pop('n_cells'), questions=numbers.pop('n_queries'))
-        return print_json(dict(by=by, **numbers, **weight))
+    if json_: return print_json(dict(by=by, **asdict(cells)))
     reached = f'{cells.recall:.3f} ({cells.low:.3f}–{cells.high:.3f}) of the {cells.k} nearest'
     rows = [('recall', f'{reached}, on {count_of(cells.n_queries, "video")}'),
             ('cells read', f'{cells.cells} of {cells.n_cells}'), ('candidates', cells.candidates)]
-    if weight: rows.append(('weight of audio', str(weight['weight'])))
+    if cells.weight is not None: rows.append(('weight of audio', str(cells.weight)))
     show_table(rows, ['by', by])

@@ -26,10 +26,10 @@ def clips_of(
     return clip
 
 # %% ../../nbs/library/11_explore/65_listening_form.ipynb #280047a4
-_PLAYERS = dict(seed='Seed', A='A', B='B') # {field of a trial: heading}
+_PLAYERS = dict(seed='Query video', A='A', B='B') # {field of a trial: heading}
 _BUTTONS = dict( # {choice: text and tooltip}
-    A=('A fits better', 'A goes better with the seed'),
-    B=('B fits better', 'B goes better with the seed'),
+    A=('A fits better', 'A goes better with the query video'),
+    B=('B fits better', 'B goes better with the query video'),
     tie=('No difference', 'Both fit equally well, or equally badly'),
     undo=('Back', 'Take the last answer back'))
 
@@ -70,7 +70,7 @@ class ListeningForm(VBox):
     def _show(self):
         trial, n = self.listening.trial, len(self.listening.sheet.trials)
         number = n-len(self.listening.remaining)+1
-        question = f'{number} of {n}: which of A and B goes better with the seed?'
+        question = f'{number} of {n}: which of A and B goes better with the query video?'
         self.message.value = f'<p>{question if trial else f"All {n} trials are answered. Thank you."}</p>'
         for name, player in self.players.items():
             player.value = _player(_PLAYERS[name], self.clip(getattr(trial, name))) if trial else ''

@@ -16,12 +16,12 @@ import jinja2
 import numpy as np
 import pandas as pd
 from .. import __version__
-from ..core import MODALITIES, UnknownId, atomic_write, clock, count_of
+from ..core import MODALITIES, UnknownId, atomic_write, count_of
 from ..corpus.names import artist_groups
 from ..index.index import Index
 from ..media.images import contact_sheet
 from ..metrics.ranking import precision_at_k
-from ..recommendation.neighbours import similar
+from ..recommendation.neighbours import describe_moments, similar
 
 # %% ../../nbs/library/11_explore/40_report.ipynb #02dfa562
 def label_column(
@@ -113,7 +113,7 @@ class _Moments:
     length:float # Of both, seconds
 
     @property
-    def text(self): return f'{clock(self.seed_start)} ↔ {clock(self.start)}'
+    def text(self): return describe_moments(self.seed_start, self.start)
 
 @dataclass(frozen=True)
 class _Card:

@@ -73,6 +73,7 @@ class TunedCells:
     k:int # Neighbours of each query
     target:float # Recall that was asked for
     n_cells:int # Cells of the table
+    weight:float|None = None # Weight of the audio in a joint search; None in a search by one modality
 
 def _recall_interval(found, k):
     "95 % interval of a mean recall, from the share of `k` neighbours found for each query"

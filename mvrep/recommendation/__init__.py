@@ -11,7 +11,7 @@ from ..core import public_names
 # %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #4f4f11b8
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'lists': ['ListRules', 'takes_list_rules', 'limit_per_artist', 'mmr', 'arrange'],
-    'neighbours': ['Located', 'locate', 'Seed', 'segment_embeddings', 'find_seed', 'explain', 'similarities',
+    'neighbours': ['Located', 'locate', 'Seed', 'segment_embeddings', 'find_seed', 'explain', 'describe_reasons', 'describe_moments', 'similarities',
                    'similar'],
     'likes': ['combine', 'freshness', 'recommend'],
     'matching': ['align', 'Stretch', 'read_stretch', 'match_stretch', 'match', 'preview',
