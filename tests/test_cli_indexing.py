@@ -41,6 +41,16 @@ def test_bad_files_are_listed_and_the_others_indexed(answers):
     assert reasons.keys()=={'empty.mp4', 'notes.mp4'} and 'empty (0 bytes)' in reasons['empty.mp4']
     assert 'empty.mp4: empty' in strict.stderr and strict.stderr.count('\n')==1
 
+def test_bad_rows_of_a_manifest_are_listed_like_bad_files(clips, tmp_path):
+    table = tmp_path/'m.csv'
+    table.write_text(f'video_id,path,title\na,{clips[0]},one\nb,b.mp4,two,\nc,https://example.org/c.mp4,three\n')
+    strict = mvrep('index', table, '--out', tmp_path/'ix', '--strict', code=1)
+    assert 'm.csv line 3: has 4 fields, the header 3' in strict.stderr and strict.stderr.count('\n')==1
+    answer = ask('index', table, '--out', tmp_path/'ix', '--workers', 1, code=3)
+    assert (answer['done'], answer['failed'], answer['indexed'])==(1, 2, 1)
+    assert [Path(o['path']).name for o in answer['errors']]==['m.csv line 3', 'm.csv line 4']
+    assert 'URLs are not supported' in answer['errors'][1]['reason']
+
 def test_a_second_run_encodes_nothing(answers):
     second = answers[2]
     answer = second.json

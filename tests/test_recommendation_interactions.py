@@ -59,7 +59,7 @@ HEADER = 'user,item,time\n'
     ('user,item,when\n', 'no column time; it has user, item, when'),
     (HEADER, 'no rows'),
     (HEADER+'a,v1,5\nb,v1,2024-01-01\n', 'both numbers and dates'),
-    ('', 'cannot be read')])
+    ('', 'no column user, item, time; it has no columns')])
 def test_a_fault_is_named(path, text, expected): assert expected in refusal(path, text)
 
 def test_unknown_items_are_named(path):

@@ -8,13 +8,15 @@ __all__ = []
 # %% ../../nbs/library/03_corpus/00_corpus.ipynb #1d8d4a77
 from ..core import public_names
 
-# %% ../../nbs/library/03_corpus/00_corpus.ipynb #85879ec7
+# %% ../../nbs/library/03_corpus/00_corpus.ipynb #1ca3ba15
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'names': ['plain_text', 'name_key', 'is_known', 'artist_key', 'artist_names', 'linked_groups', 'artist_groups'],
+    'tables': [
+        'READERS', 'CorpusError', 'first_few', 'read_text', 'read_rows', 'read_table', 'row_problems', 'column_names',
+        'parse_json', 'text_fault'],
     'manifest': [
-        'COLUMNS', 'COLUMN_RULES', 'SPLITS', 'READERS', 'Column', 'CorpusError', 'read_manifest', 'save_manifest',
-        'validate', 'is_missing', 'known_values', 'first_few', 'is_date', 'parse_date',
-        'release_years'],
+        'COLUMNS', 'COLUMN_RULES', 'SPLITS', 'Column', 'read_manifest', 'scan_manifest', 'save_manifest', 'validate',
+        'is_missing', 'known_values', 'is_date', 'parse_date', 'release_years'],
     'scan': ['EXTENSIONS', 'FolderContent', 'make_video_ids', 'walk_folder', 'scan_files', 'scan_folder'],
     'duplicates': ['find_duplicates'],
     'folds': ['split_random', 'split_by_artist', 'group_folds', 'stratified_group_folds', 'train_test_pairs'],

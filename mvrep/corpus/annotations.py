@@ -6,17 +6,22 @@
 __all__ = ['read_lines', 'require_columns', 'to_numbers', 'as_corpus']
 
 # %% ../../nbs/library/03_corpus/45_annotations.ipynb #af3f33d6
+import re
 from pathlib import Path
 import pandas as pd
-from .manifest import COLUMNS, CorpusError, first_few
+from .manifest import COLUMNS
+from .tables import CorpusError, first_few, read_text, text_fault
 
 # %% ../../nbs/library/03_corpus/45_annotations.ipynb #7c6d021f
 def read_lines(
     path:str|Path # A text file, UTF-8
 ) -> list[str]: # Its lines, without line ends; at least one
-    "Lines of a text file. Raises `CorpusError` if it cannot be read."
-    try: return Path(path).read_text('utf-8-sig').rstrip('\n').split('\n')
-    except (OSError, UnicodeDecodeError) as e: raise CorpusError(path, f'cannot be read ({e})') from None
+    "Lines of a text file. Raises `CorpusError` if it cannot be read, or with the lines that are not text."
+    lines = re.split('\r\n|\r|\n', read_text(path).rstrip('\r\n'))
+    faults = {number: text_fault(line) for number, line in enumerate(lines, 1)}
+    problems = [f'line {number} {fault}' for number, fault in faults.items() if fault]
+    if problems: raise CorpusError(path, problems[:20])
+    return lines
 
 def require_columns(
     path:str|Path, # Where the table comes from, for the message

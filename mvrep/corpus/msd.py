@@ -13,8 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 import pandas as pd
 from .annotations import as_corpus, read_lines, require_columns, to_numbers
-from .manifest import CorpusError, first_few, is_missing, known_values
+from .manifest import is_missing, known_values
 from .names import name_key
+from .tables import CorpusError, first_few, read_table
 
 # %% ../../nbs/library/03_corpus/51_msd.ipynb #c3cfe27b
 def _is_track(cells): return len(cells) in (1, 4) and bool(re.fullmatch('TR[A-Z]{5}[0-9A-F]{11}', cells[0]))
@@ -147,8 +148,7 @@ def read_msd_csv(
     """Read the 10,000-song subset of the Million Song Dataset from CSV. Metadata for research; no audio.
 
     Raises `CorpusError` if the file cannot be read or lacks a column."""
-    try: table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as e: raise CorpusError(path, f'not a CSV that can be read ({e})') from None
+    table = read_table(path).fillna('').reset_index(drop=True)
     table = require_columns(path, table, (*_CSV_COLUMNS, 'artist.terms')).rename(columns=_CSV_COLUMNS)
     df = _songs(path, table.assign(title=table['title'].where(table['title']!='0', '')))
     tags = [[o] if o.strip(' 0.') else [] for o in table['artist.terms']]

@@ -16,6 +16,7 @@ import pandas as pd
 from ..core import UnknownId, atomic_write, count_of
 from .folds import group_folds
 from .names import artist_groups
+from .tables import read_table
 
 # %% ../../nbs/library/03_corpus/70_muvi.ipynb #b2ce1c9f
 AUDIO_SERIES = ('loudness', 'note_density', 'chord')
@@ -197,7 +198,7 @@ def read_artists(
 ) -> list[str]: # Artist of each video, '' if unknown
     "Artists in the order of `video_ids`. Raises `ValueError` if a column is missing or no id occurs in the table."
     if artists is None: return ['']*len(video_ids)
-    if not isinstance(artists, pd.DataFrame): artists = pd.read_csv(artists, dtype=str, keep_default_na=False)
+    if not isinstance(artists, pd.DataFrame): artists = read_table(artists, ('id', 'artist')).fillna('')
     missing = sorted({'id', 'artist'}-set(artists.columns))
     if missing: raise ValueError(f'the table of artists has no column {" and ".join(missing)}')
     artist_of = dict(zip(artists['id'].astype(str), artists['artist'].fillna('')))

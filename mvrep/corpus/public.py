@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from ..core import count_of
 from .annotations import as_corpus, read_lines, require_columns, to_numbers
-from .manifest import CorpusError, first_few, known_values
+from .manifest import known_values
+from .tables import CorpusError, first_few, read_table
 
 # %% ../../nbs/library/03_corpus/50_public.ipynb #717ec8eb
 TAG_KINDS = {'genre': 'genres', 'instrument': 'instruments', 'mood/theme': 'moods'} # {kind: column of the corpus}
@@ -70,8 +71,7 @@ def read_jamendo(
 # %% ../../nbs/library/03_corpus/50_public.ipynb #45af842e
 def _read_tabs(path, columns):
     "A table separated by tabs, all text, with at least these columns"
-    try: table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as e: raise CorpusError(path, f'not a table that can be read ({e})') from None
+    table = read_table(path, sep='\t').fillna('').reset_index(drop=True)
     return require_columns(path, table, columns)
 
 def _clip_tags(path, table):

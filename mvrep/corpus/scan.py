@@ -18,7 +18,8 @@ from tqdm import tqdm
 from ..core import n_cores, sha256
 from ..media.read import probe
 from ..media.workers import Failure, in_workers
-from .manifest import COLUMNS, CorpusError, is_date, parse_date
+from .manifest import COLUMNS, is_date, parse_date
+from .tables import CorpusError
 
 # %% ../../nbs/library/03_corpus/25_scan.ipynb #312db30e
 def _slug(path):

@@ -306,6 +306,7 @@ def restore(self:Explorer,
     "Show a shared view. Raises `ValueError` for text that is not a view, and for points that are not on the map."
     try: view = read_view(json.loads(text))
     except (TypeError, json.JSONDecodeError) as e: raise ValueError(f'not a view of this explorer: {e}') from None
+    except RecursionError: raise ValueError('not a view of this explorer: nested too deeply') from None
     points = self._points.get(view.level) or Points(self.index, self.by, view.level)
     for point in filter(None, [view.selected, (view.swap or {}).get('id')]):
         if point not in points.keys.index: raise ValueError(f'no point {point!r} on this map')

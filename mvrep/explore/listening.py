@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 import numpy as np
 from ..core import atomic_write, count_of, seed_from
+from ..corpus.tables import parse_json, read_text, text_fault
 
 # %% ../../nbs/library/11_explore/60_listening.ipynb #1dc84818
 @dataclass(frozen=True)
@@ -89,20 +90,23 @@ def save_sheet(
 
 def _read(path, make):
     "A record from a JSON file"
-    try: return make(json.loads(Path(path).read_text(encoding='utf-8')))
-    except (ValueError, KeyError, TypeError) as e:
-        raise ValueError(f'{path} is not a file that `save_sheet` wrote ({e})') from None
+    text = read_text(path)
+    try: return make(parse_json(text))
+    except KeyError as e: reason = f'it has no {e}'
+    except TypeError: reason = 'other fields than a sheet or a key has'
+    except ValueError as e: reason = f'it {e}'
+    raise ValueError(f'{path} is not a file that `save_sheet` wrote ({reason})')
 
 def read_sheet(
     path:str|Path # `sheet.json`
 ) -> Sheet: # As it was saved
-    "Read a sheet. Raises `ValueError` if the file is not a sheet."
+    "Read a sheet. Raises `ValueError` if the file is not a sheet or cannot be read."
     return _read(path, lambda o: Sheet(o['code'], tuple(Trial(**trial) for trial in o['trials'])))
 
 def read_key(
     path:str|Path # `key.json`
 ) -> Key: # As it was saved
-    "Read a key. Raises `ValueError` if the file is not a key."
+    "Read a key. Raises `ValueError` if the file is not a key or cannot be read."
     return _read(path, lambda o: Key(o['code'], o['systems'], tuple(Pair(**pair) for pair in o['pairs'])))
 
 # %% ../../nbs/library/11_explore/60_listening.ipynb #05435bf3
@@ -118,10 +122,11 @@ class Answer:
 
 def _parse_answer(line):
     "An answer from a line; None if it is damaged"
-    try: stored = json.loads(line)
+    try: stored = parse_json(line)
     except ValueError: return None
     names = [o.name for o in fields(Answer)]
-    if not isinstance(stored, dict) or not set(names)<=stored.keys() or stored['choice'] not in CHOICES: return None
+    if text_fault(line) or not isinstance(stored, dict) or not set(names)<=stored.keys(): return None
+    if not all(isinstance(stored[o], str) for o in names) or stored['choice'] not in CHOICES: return None
     return Answer(**{name: stored[name] for name in names})
 
 def read_answers(
@@ -130,7 +135,9 @@ def read_answers(
     "The answers of one listener. Raises `ValueError` that names the first damaged line."
     if not Path(path).exists(): return []
     answers = []
-    for number, line in enumerate(Path(path).read_text(encoding='utf-8').splitlines(), 1):
+    lines = read_text(path).split('\n')
+    if not lines[-1]: lines.pop() # what follows the last line end
+    for number, line in enumerate(lines, 1):
         answer = _parse_answer(line)
         if answer is None:
             raise ValueError(f'{path}, line {number}: want sheet, listener, trial and choice (one of '

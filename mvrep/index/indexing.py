@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 from ..core import MODALITIES, MediaError, count_of, seed_from
 from ..corpus.duplicates import find_duplicates
-from ..corpus.manifest import READERS, read_manifest, validate
+from ..corpus.manifest import scan_manifest, validate
 from ..corpus.scan import scan_files, scan_folder, walk_folder
+from ..corpus.tables import READERS
 from ..encoders.registry import PRESETS, load_encoder
 from ..features.extraction import extract
 from .index import Index, create_index
@@ -70,8 +71,7 @@ def _scan(folder, label_from_folder, on_note):
 def _read_corpus(src, manifest, label_from_folder, on_note):
     "A checked corpus from a folder or a manifest, and the files that cannot be used"
     if manifest or src.is_file():
-        corpus = read_manifest(manifest or src, root=src if manifest else None)
-        unusable = pd.DataFrame(columns=['path', 'reason'])
+        corpus, unusable = scan_manifest(manifest or src, root=src if manifest else None)
     else: corpus, unusable = _scan(src, label_from_folder, on_note)
     for note in validate(corpus, check_files=False): on_note(note)
     return corpus, unusable
@@ -182,8 +182,11 @@ def add_videos(
         tables = [o for o in paths if o.is_file() and o.suffix.lower() in READERS]
         videos = [o for o in paths if o.is_file() and o not in tables]
         scans = [_scan(o, None, on_note) for o in paths if not o.is_file()]+[scan_files(videos)]
-        corpus, unusable = (pd.concat(o, ignore_index=True) for o in zip(*scans))
-        corpus = pd.concat([_with_known_ids(index, corpus), *(read_manifest(o) for o in tables)], ignore_index=True)
+        corpora, errors = zip(*scans)
+        listed, bad_rows = zip(*map(scan_manifest, tables)) if tables else ((), ())
+        corpus = _with_known_ids(index, pd.concat(corpora, ignore_index=True))
+        corpus = pd.concat([corpus, *listed], ignore_index=True)
+        unusable = pd.concat([*errors, *bad_rows], ignore_index=True)
         count = _encode_and_build(index, corpus, unusable, refit=False, overwrite=bool(tables), workers=workers,
                                   progress=progress)
         errors = index.store.errors()

@@ -14,7 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ..core import atomic_write, count_of
+from ..corpus.annotations import to_numbers
 from ..corpus.manifest import release_years
+from ..corpus.tables import read_table, read_text
 
 # %% ../../nbs/library/10_recommendation/70_exchange.ipynb #26d7e494
 def _check_sizes(items, vectors):
@@ -60,8 +62,7 @@ def write_atomic(
 # %% ../../nbs/library/10_recommendation/70_exchange.ipynb #1f2514a3
 def _read_types(path):
     "{column: type} from the first line of an atomic file"
-    try: names = list(pd.read_csv(path, sep='\t', nrows=0).columns)
-    except pd.errors.EmptyDataError: names = ['']
+    names = read_text(path).split('\n')[0].rstrip('\r').split('\t')
     odd = [o for o in names if not re.fullmatch('.+:(token|float)(_seq)?', o)]
     if odd: raise ValueError(f'{path}: want name:type in the first line, got {", ".join(map(repr, odd[:3]))}')
     return dict(o.rsplit(':', 1) for o in names)
@@ -70,10 +71,13 @@ def read_atomic(
     path:str|Path # A .inter, .item or .user file
 ) -> pd.DataFrame: # Columns without their types: texts, floats, lists of texts, float64 arrays
     """Read one of RecBole's atomic files. Raises `FileNotFoundError` if it does not exist, `ValueError` if its first
-    line does not name types."""
+    line does not name types or rows do not fit it."""
+    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such file')
     types = _read_types(path)
-    dtypes = {name: float if kind=='float' else str for name, kind in types.items()}
-    table = pd.read_csv(path, sep='\t', header=0, names=list(types), dtype=dtypes)
+    table = read_table(path, sep='\t').reset_index(drop=True)
+    table.columns = list(types)
+    for name in [name for name, kind in types.items() if kind=='float']:
+        table[name] = to_numbers(path, table[name], name)
     for name, kind in types.items():
         if not kind.endswith('_seq'): continue
         parts = table[name].fillna('').str.split()

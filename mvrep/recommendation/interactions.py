@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import count_of
+from ..corpus.tables import CorpusError, read_table
 
 # %% ../../nbs/library/10_recommendation/60_interactions.ipynb #88cfdf7e
 class InteractionError(ValueError):
@@ -18,9 +19,6 @@ class InteractionError(ValueError):
 
 _COLUMNS = ('user', 'item', 'time')
 
-def _read_file(path):
-    if path.suffix.lower()=='.csv': return pd.read_csv(path, dtype=str, keep_default_na=False)
-    return pd.read_parquet(path)
 
 def _read_table(src):
     "The table of a log, and its name in messages"
@@ -28,9 +26,8 @@ def _read_table(src):
     path = Path(src)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     if path.suffix.lower() not in ('.csv', '.parquet'): raise InteractionError(f'{path}: want a .csv or .parquet file')
-    try: return _read_file(path), str(path)
-    except Exception as e: # of several kinds, from both readers
-        raise InteractionError(f'{path}: cannot be read, {str(e).splitlines()[0][:200]}') from None
+    try: return read_table(path, _COLUMNS).reset_index(drop=True), str(path)
+    except CorpusError as e: raise InteractionError(f'{path}: {"; ".join(e.problems)}') from None
 
 # %% ../../nbs/library/10_recommendation/60_interactions.ipynb #aa34ef54
 def _seconds_of(dates): return (dates-pd.Timestamp(0, tz='UTC')).dt.total_seconds()
@@ -88,7 +85,8 @@ def _parse(src):
     table, name = _read_table(src)
     missing = [o for o in _COLUMNS if o not in table]
     if missing:
-        raise InteractionError(f'{name}: no column {", ".join(missing)}; it has {", ".join(map(str, table.columns))}')
+        found = ', '.join(map(str, table.columns)) or 'no columns'
+        raise InteractionError(f'{name}: no column {", ".join(missing)}; it has {found}')
     log = pd.DataFrame({o: table[o].astype('string').str.strip() for o in ('user', 'item')})
     numbers, dates = _read_times(table.time)
     faults = list(_faults(log, numbers, dates))
