@@ -3,10 +3,10 @@
 python tests/run_notebook.py nbs/library/00_core/00_core.ipynb
 """
 import importlib
-import multiprocessing
 import os
 import sys
 from pathlib import Path
+import forks
 from execnb.shell import CaptureShell
 from nbdev.config import get_config
 from nbdev.process import NBProcessor
@@ -36,26 +36,16 @@ def main(path):
     try: shell.run_all(notebook, exc_stop=True, preproc=is_left_out)
     except Exception: sys.exit(shell.prettytb(fname=path))
 
-WARM = ('execnb.shell', 'nbdev.process', 'fastcore.test', 'pandas', 'torch', 'scipy.stats', 'sklearn.linear_model',
-        'matplotlib.figure', 'librosa') # Modules that `run_in_fork` imports once for all notebooks
-
-def _run_captured(path, log, environment):
-    "In a process of its own: run a notebook with its output in a file."
-    os.environ.clear()
-    os.environ.update(environment)
-    with open(log, 'wb') as file:
-        for stream in (1, 2): os.dup2(file.fileno(), stream)
+def _main_or_exit(path):
+    "Run a notebook; if it fails, end the process at once: an orderly end would wait for workers that it left."
     try: main(path)
-    except SystemExit as e: # a failed notebook may have left workers, which an orderly end would wait for
+    except SystemExit as e:
         print(e.code, file=sys.stderr, flush=True)
         os._exit(1)
 
 def run_in_fork(path, log, environment, seconds):
     "Run a notebook in a process that has the slow imports already, at most for `seconds`. Returns the exit code."
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(list(WARM))
-    process = context.Process(target=_run_captured, args=(path, log, environment))
-    process.start()
+    process = forks.start(_main_or_exit, (path,), environment, log)
     process.join(seconds)
     if process.is_alive():
         process.kill()

@@ -3,10 +3,13 @@
 Once whole, in a Jupyter kernel: all cells from top to bottom, as JupyterLab's Run All does, flagged cells and the
 export at the end included, with no data and no environment variable of mvrep set. This tests what `nbdev_test` does
 (exported cells and examples share one namespace) and more: that flagged cells do nothing without their data, and that
-a run leaves no trace in the repository. It costs about a second more per notebook than `nbdev_test`.
+a run leaves no trace in the repository.
 
-Once more without its exported cells, with the names of the exported module in their place: see run_notebook.py. These
-processes are forked from one that has imported torch and its kind already, which saves seconds for each of them.
+Once more without its exported cells, with the names of the exported module in their place: see run_notebook.py.
+
+These processes are forked from one that has imported other libraries already (see forks.py), which saves seconds for
+each of them. They import mvrep themselves, from the folder of their page. One page is also run in a kernel that starts
+as JupyterLab starts it.
 """
 import os
 import re
@@ -14,9 +17,11 @@ import sys
 from pathlib import Path
 import nbformat
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from conftest import copy_tree, root, sh
+from forks import ForkedKernelManager
 from run_notebook import run_in_fork
 
 SECONDS = 600 # For a cell, or for a notebook against its module
@@ -49,15 +54,37 @@ def changes(repository):
     lines = sh('git', 'status', '--porcelain', '--ignored', cwd=repository).splitlines()
     return [o for o in lines if '__pycache__' not in o]
 
+def run_all_cells(notebook, repository, folder, kernel=ForkedKernelManager):
+    "Run a notebook of a repository, whose paths are relative to `folder`, in a kernel; its outputs are replaced."
+    where = dict(metadata=dict(path=str(folder)))
+    client = NotebookClient(notebook, timeout=SECONDS, kernel_name='python3', resources=where,
+                            kernel_manager_class=kernel)
+    try: client.execute(env=environment(repository))
+    except CellExecutionError as e: pytest.fail(re.sub(r'\x1b\[[\d;]*m', '', str(e)), pytrace=False)
+
 @pytest.mark.parametrize('notebook', notebooks, ids=name_of)
 def test_jupyter(notebook, clean_repository):
     path = clean_repository/notebook
-    cells = nbformat.read(path, as_version=4)
-    where = dict(metadata=dict(path=str(path.parent)))
-    client = NotebookClient(cells, timeout=SECONDS, kernel_name='python3', resources=where)
-    try: client.execute(env=environment(clean_repository))
-    except CellExecutionError as e: pytest.fail(re.sub(r'\x1b\[[\d;]*m', '', str(e)), pytrace=False)
+    run_all_cells(nbformat.read(path, as_version=4), clean_repository, path.parent)
     assert changes(clean_repository)==[]
+
+def test_kernel_of_its_own(clean_repository):
+    "A page in a kernel that is not forked"
+    path = clean_repository/'nbs/library/00_core/00_core.ipynb'
+    run_all_cells(nbformat.read(path, as_version=4), clean_repository, path.parent, AsyncKernelManager)
+    assert changes(clean_repository)==[]
+
+WHAT_A_KERNEL_HAS = """
+import sys
+before = [o for o in sys.modules if o.split('.')[0]=='mvrep']
+import mvrep.core
+print(before, mvrep.core.__file__, 'torch' in globals())
+"""
+
+def test_forked_kernels_import_mvrep_themselves(clean_repository):
+    cell = nbformat.v4.new_code_cell(WHAT_A_KERNEL_HAS)
+    run_all_cells(nbformat.v4.new_notebook(cells=[cell]), clean_repository, clean_repository/'nbs')
+    assert cell.outputs[0].text==f'[] {clean_repository}/mvrep/core.py False\n'
 
 @pytest.mark.parametrize('notebook', exporting, ids=name_of)
 def test_library(notebook, tmp_path):
