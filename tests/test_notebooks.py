@@ -3,7 +3,7 @@
 Once whole, in a Jupyter kernel: all cells from top to bottom, as JupyterLab's Run All does, flagged cells and the
 export at the end included, with no data and no environment variable of mvrep set. This tests what `nbdev_test` does
 (exported cells and examples share one namespace) and more: that flagged cells do nothing without their data, and that
-a run leaves no trace in the repository.
+a run leaves no trace in the repository. The export at the end is that of the page; one page exports all of them.
 
 Once more without its exported cells, with the names of the exported module in their place: see run_notebook.py.
 
@@ -62,14 +62,20 @@ def run_all_cells(notebook, repository, folder, kernel=ForkedKernelManager):
     try: client.execute(env=environment(repository))
     except CellExecutionError as e: pytest.fail(re.sub(r'\x1b\[[\d;]*m', '', str(e)), pytrace=False)
 
+def export_only(notebook, name):
+    "Let the last cell of a page export that page, not all pages."
+    for cell in notebook.cells: cell.source = cell.source.replace('nbdev_export()', f'nbdev_export({name!r})')
+
 @pytest.mark.parametrize('notebook', notebooks, ids=name_of)
 def test_jupyter(notebook, clean_repository):
     path = clean_repository/notebook
-    run_all_cells(nbformat.read(path, as_version=4), clean_repository, path.parent)
+    page = nbformat.read(path, as_version=4)
+    export_only(page, path.name)
+    run_all_cells(page, clean_repository, path.parent)
     assert changes(clean_repository)==[]
 
 def test_kernel_of_its_own(clean_repository):
-    "A page in a kernel that is not forked"
+    "A page in a kernel that is not forked, and that exports all pages"
     path = clean_repository/'nbs/library/00_core/00_core.ipynb'
     run_all_cells(nbformat.read(path, as_version=4), clean_repository, path.parent, AsyncKernelManager)
     assert changes(clean_repository)==[]
