@@ -12,5 +12,6 @@ from ..core import public_names
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'store': ['FeatureStore', 'KEY_SCHEMA', 'KEY_COLUMNS', 'open_table', 'sql_quote', 'sql_in', 'table_errors'],
     'vectors': ['Scale', 'fit_scale', 'unit_norm', 'standardise', 'pool_segments'],
+    'fingerprints': ['Fingerprints', 'FINGERPRINT_SCHEMA'],
     'extraction': ['read_segment', 'encode_video', 'Job', 'missing_jobs', 'load_worker', 'encode_in_worker', 'extract'],
 })
