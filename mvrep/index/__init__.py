@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'build': ['Query', 'CellSearch', 'Build', 'empty_build', 'write_build', 'read_build', 'LARGE'],
     'conditions': ['ConditionError', 'parse_condition'],
     'metadata': ['VIDEOS', 'put_metadata', 'ids_where'],
+    'removed': ['REMOVED', 'removed_videos', 'put_removed', 'forget_removed', 'stays_away'],
     'making': ['IndexConfig', 'read_config', 'write_config', 'encoded_sources', 'load_fitting_model', 'next_build'],
     'index': ['Index', 'read_model_name', 'create_index'],
     'indexing': ['EncodersError', 'encoder_names', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder',

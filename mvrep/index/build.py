@@ -58,6 +58,7 @@ class Build:
     columns:dict # {modality: column of the feature store}
     encoded_by:dict = field(default_factory=dict) # {column: provenance of its features}
     model:object = None # The `JointModel` it was made with; None without a trained model
+    fitted_on:dict = field(default_factory=dict) # {modality: number of videos that the scale was fitted on}
     model_hash:str = '' # SHA-256 of the model's file; empty without a model
     cells:dict = field(default_factory=dict) # {by: `CellSearch`}: approximate searches that are ready
     _comparable:dict = field(default_factory=dict, init=False, repr=False) # Cache of `_comparable_rows`
@@ -93,7 +94,8 @@ def write_build(
 ):
     "Write the files of a build. Raises `OSError` if the disk is full."
     header = dict(ids=list(build.video_ids), sources=list(build.sources), made_by=build.model_hash,
-                  encoded_by=build.encoded_by, specs=list(build.specs), columns=build.columns)
+                  encoded_by=build.encoded_by, specs=list(build.specs), columns=build.columns,
+                  fitted_on=build.fitted_on)
     (folder/'ids.json').write_text(json.dumps(header))
     np.save(folder/'has.npy', np.stack([build.has[m] for m in MODALITIES], axis=1))
     for modality in MODALITIES:
@@ -120,6 +122,9 @@ def _read_settings(path):
     stored = {renamed.get(k, k): v for k, v in stored.items()}|dict(weight=_cell_weight(path.stem))
     return TunedCells(**{o.name: stored[o.name] for o in fields(TunedCells)}), stored['seed']
 
+def _fitted_on(header, has):
+    "How many videos the scale was fitted on; earlier versions did not write it: all videos"
+    return header.get('fitted_on') or {m: int(o.sum()) for m, o in zip(MODALITIES, has.T)}
 
 def read_build(
     folder:Path # Folder of the build; its name is the number
@@ -137,6 +142,7 @@ def read_build(
         folder=folder, number=int(folder.name), video_ids=np.array(header['ids'], object), sources=header['sources'],
         has=dict(zip(MODALITIES, has.T)), embeddings=embeddings, scale=scale,
         specs=tuple(header['specs']), columns=header['columns'], encoded_by=header.get('encoded_by', {}),
+        fitted_on=_fitted_on(header, has),
         model=model, model_hash=header.get('made_by', ''), cells=_read_cells(folder/'cells'))
 
 # %% ../../nbs/library/09_index/30_build.ipynb #942f0a13

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from safetensors import safe_open
-from ..core import MODALITIES, UnknownId, atomic_write, count_of, sha256
+from ..core import MODALITIES, UnknownId, atomic_write, count_of, or_close, sha256
 from ..features.store import FeatureStore, open_table, sql_in
 from .build import Build, Query, empty_build, read_build, write_build
 from .making import IndexConfig, next_build, read_config, write_config
 from .metadata import VIDEOS, ids_where, put_metadata
+from .removed import forget_removed, put_removed, removed_videos
 from .storage import build_folder, build_numbers, current_number, previous_number, use_build
 from .storage import is_unchanged, new_build, one_writer, restore_table
 
@@ -142,15 +143,17 @@ def put_videos(self:Index,
 
 @patch
 def make_build(self:Index,
-    refit:bool=True # Fit the scale and embed all videos; otherwise only those that are new or changed
-):
-    """Make a build from the stored features, by the trained model if there is one, and use it. Without `refit`, nothing
-    is done if nothing changed. Raises `ValueError` if videos have not been encoded yet, or if the model was trained
-    on other features."""
+    refit:bool=True # Fit the scale on all videos; otherwise only if it was fitted on less than half of them
+) -> bool: # Was one made? Not if nothing changed
+    """Make a build from the stored features, by the trained model if there is one, and use it. With `refit`, new
+    metadata alone make one, too, so that they can be undone. Raises `ValueError` if videos have not been encoded yet,
+    or if the model was trained on other features."""
     self.store.merge_recent()
     paths = self.metadata_table.search().select(['video_id', 'path']).to_pandas().set_index('video_id').path
     build = next_build(self.store, self.config, self.build, paths, self.model_file, refit)
+    if build is None and refit and self._is_changed(): build = self.build
     if build is not None: self._save(build, self.model_file)
+    return build is not None
 
 @patch
 def _save(self:Index, build, model_file):
@@ -160,7 +163,8 @@ def _save(self:Index, build, model_file):
         for by, cells in self.build.cells.items(): # ready before any reader sees the build
             try: build.make_cell_search(folder/'cells', by, cells.settings.target, cells.settings.k, seed=cells.seed)
             except ValueError as e: warnings.warn(f'search by {by} is exact from now on: {e}')
-    kept = {f'{name}.lance': self.folder/'store'/f'{name}.lance' for name in ('segments', 'videos')}
+    kept = {f'{name}.lance': self.folder/'store'/f'{name}.lance' for name in ('segments', 'videos', 'removed')}
+    kept = {name: path for name, path in kept.items() if path.is_dir()} # nothing may have been removed yet
     if build.model_hash: kept['model.safetensors'] = model_file
     new_build(self.builds_folder, fill, kept)
     self.reload()
@@ -254,6 +258,7 @@ def rollback(self:Index,
 def _restore(self:Index, folder):
     "Put back the tables, the model and the configuration that are kept with a build"
     for table in folder.glob('*.lance'): restore_table(self.store.db, table)
+    if not (folder/'removed.lance').is_dir(): forget_removed(self.store.db, removed_videos(self.store.db).video_id)
     if (folder/'model.safetensors').is_file():
         with atomic_write(self.model_file) as tmp: shutil.copy2(folder/'model.safetensors', tmp)
     else: self.model_file.unlink(missing_ok=True)
@@ -263,8 +268,15 @@ def _restore(self:Index, folder):
 
 # %% ../../nbs/library/09_index/40_index.ipynb #0157e5b2
 @patch
+def _keep_away(self:Index, video_ids):
+    "Record a removal before anything is removed, so that an interrupted one can be repeated"
+    stored = self.metadata_table.search().select(['video_id', 'path', 'sha256']).where(sql_in('video_id', video_ids))
+    put_removed(self.store.db, stored.to_pandas())
+
+@patch
 def remove(self:Index,
-    video_ids:list[str] # Ids of videos in the index
+    video_ids:list[str], # Ids of videos in the index
+    keep_away:bool=True # Do their files stay away from later runs?
 ):
     """Remove videos. Raises `UnknownId` if one is not in the index, and then removes none; `ValueError` if another
     process writes."""
@@ -273,8 +285,9 @@ def remove(self:Index,
         stored = self.metadata_table.search().select(['video_id']).to_arrow()['video_id'].to_pylist()
         known = {*self.build.video_ids, *stored}
         unknown = [o for o in video_ids if o not in known]
-        if unknown: raise UnknownId(f'no video {unknown[0]!r} in {self.folder}')
+        if unknown: raise UnknownId(f'no video {unknown[0]!r} in {self.folder}{or_close(unknown[0], known)}')
         if not len(video_ids): return
+        if keep_away: self._keep_away(video_ids)
         self.store.remove(video_ids)
         self.metadata_table.delete(sql_in('video_id', video_ids))
         stays, old = ~self.build.rows.isin(video_ids), self.build

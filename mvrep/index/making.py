@@ -94,10 +94,6 @@ def _features(store, column, video_ids, read_all):
     wanted = keys.video_id.isin(video_ids).to_numpy()
     return (keys, feats) if wanted.all() else (keys[wanted], feats[wanted])
 
-def _fit_scale(feats):
-    "The scale of the features; one that changes nothing where no video has the modality"
-    return fit_scale(feats) if np.isfinite(feats[:, 0]).any() else Scale.identity(feats.shape[1])
-
 def _embed_in_blocks(build, modality, keys, feats, block=1024):
     "Embeddings of the videos whose segments are the rows of `feats`"
     ids, starts = keys.video_id.to_numpy(), keys.start.to_numpy()
@@ -106,41 +102,85 @@ def _embed_in_blocks(build, modality, keys, feats, block=1024):
     parts = [build.embed_videos(modality, feats[a:b], ids[a:b], starts[a:b]) for a, b in zip(edges[:-1], edges[1:])]
     return np.concatenate(parts)
 
-def _embed(store, build, old, kept, new_ids):
-    "`(embeddings, scale)`: those of the `kept` videos of the old build, and of `new_ids` from their features"
-    embeddings, scale = {}, dict(old.scale)
+def _n_with_features(keys, feats):
+    "Number of videos whose features are finite"
+    return keys.video_id[np.isfinite(feats[:, 0])].nunique()
+
+def _embed_new(store, old, build, new_ids):
+    "Embeddings of `new_ids` on the scale of the old build; None if a video would become a zero vector"
+    embeddings = {}
     for m in MODALITIES:
-        embeddings[m] = old.embeddings[m][kept]
-        if not new_ids: continue
-        keys, feats = _features(store, build.columns[m], new_ids, read_all=not kept.any())
-        if not kept.any(): scale[m] = _fit_scale(feats)
-        new = _embed_in_blocks(replace(build, scale=scale), m, keys, feats)
-        embeddings[m] = np.concatenate([embeddings[m], new]) if kept.any() else new
-    return embeddings, scale
+        keys, feats = _features(store, build.columns[m], new_ids, read_all=False)
+        embeddings[m] = _embed_in_blocks(replace(build, scale=old.scale), m, keys, feats)
+        if embeddings[m].any(axis=1).sum()<_n_with_features(keys, feats): return None
+    return embeddings
+
+# %% ../../nbs/library/09_index/35_making.ipynb #5a2c0c3c
+def _fit_and_embed(store, build, modality, video_ids):
+    "Scale and embeddings of one modality, fitted on all videos, and the number of videos that have it"
+    keys, feats = _features(store, build.columns[modality], video_ids, read_all=True)
+    n_videos = _n_with_features(keys, feats)
+    scales = [fit_scale(feats)] if n_videos>1 else []
+    for scale in [*scales, Scale.identity(feats.shape[1])]:
+        embeddings = _embed_in_blocks(replace(build, scale={modality: scale}), modality, keys, feats)
+        if embeddings.any(axis=1).sum()>=n_videos: break
+    return scale, embeddings, n_videos
+
+def _embed_all(store, build, video_ids):
+    "`build` with the embeddings of all videos, on a scale that is fitted on them"
+    scale, fitted_on = {}, {}
+    embeddings = dict(build.embeddings)
+    for m in MODALITIES if video_ids else ():
+        scale[m], embeddings[m], fitted_on[m] = _fit_and_embed(store, build, m, video_ids)
+    return replace(build, scale=scale, embeddings=embeddings, fitted_on=fitted_on)
 
 # %% ../../nbs/library/09_index/35_making.ipynb #daaf08ca
+def _is_fitted_on(old, has, share):
+    "Was the scale fitted on at least this share of the videos that have a modality? A trained model needs no scale"
+    if old.model_hash: return True
+    return all(old.fitted_on.get(m, 0)>=share*has[m].sum() for m in MODALITIES)
+
+def _extend(store, old, build, kept, new_ids):
+    "The `kept` videos of the old build, then the new ones on its scale; None if its scale does not do for them"
+    if not kept.any(): return None
+    embeddings = {m: old.embeddings[m][kept] for m in MODALITIES}
+    if new_ids:
+        new = _embed_new(store, old, build, new_ids)
+        if new is None: return None
+        embeddings = {m: np.concatenate([e, new[m]]) for m, e in embeddings.items()}
+    if not _is_fitted_on(old, {m: e.any(axis=1) for m, e in embeddings.items()}, share=.5): return None
+    return replace(build, embeddings=embeddings, scale=old.scale, fitted_on=old.fitted_on)
+
+def _prepare(store, config, old, model_file, encoded_by):
+    "A build without videos, with the model if there is one"
+    build = replace(empty_build(config.specs, config.columns), encoded_by=encoded_by)
+    if not model_file.is_file(): return build
+    model_hash = sha256(model_file)
+    model = load_fitting_model(model_file, model_hash, store, config.columns, old)
+    return replace(build, model=model, model_hash=model_hash)
+
+def _made_of(build): return build.model_hash, build.columns, build.encoded_by
+
 def next_build(
     store:FeatureStore, # The features
     config:IndexConfig, # What the build is made of
     old:Build, # The build in use
     paths, # Path of each video, a Series by video id
     model_file:Path, # A trained model; may not exist
-    refit:bool=True # Fit the scale and embed all videos; otherwise only those that are new or changed
-) -> Build|None: # Not written yet; None without `refit` if nothing changed
+    refit:bool=True # Fit the scale on all videos; otherwise only if it was fitted on less than half of them
+) -> Build|None: # Not written yet; None if nothing changed
     """Make the next build from the stored features. Raises `ValueError` if videos have not been encoded yet, or if the
     model was trained on other features."""
     sources, encoded_by = encoded_sources(store, list(config.columns.values()), paths)
-    model, model_hash = None, ''
-    if model_file.is_file():
-        model_hash = sha256(model_file)
-        model = load_fitting_model(model_file, model_hash, store, config.columns, old)
-    refit = refit or (model_hash, config.columns, encoded_by)!=(old.model_hash, old.columns, old.encoded_by)
-    kept = np.array([not refit and sources.get(o)==source for o, source in zip(old.video_ids, old.sources)], bool)
+    build = _prepare(store, config, old, model_file, encoded_by)
+    is_same_kind = _made_of(build)==_made_of(old)
+    kept = np.array([is_same_kind and sources.get(o)==source for o, source in zip(old.video_ids, old.sources)], bool)
     new_ids = sorted(set(sources.index)-set(old.video_ids[kept]))
-    if not refit and not new_ids and kept.all(): return None
-    empty = empty_build(config.specs, config.columns)
-    build = replace(empty, encoded_by=encoded_by, model=model, model_hash=model_hash)
-    embeddings, scale = _embed(store, build, old, kept, new_ids)
+    is_same = is_same_kind and kept.all() and not new_ids and old.number>0
+    if is_same and (not refit or _is_fitted_on(old, old.has, share=1)): return None
+    extended = None if refit or not is_same_kind else _extend(store, old, build, kept, new_ids)
+    if extended is None: new_ids, kept = sorted(sources.index), np.zeros_like(kept)
+    build = _embed_all(store, build, new_ids) if extended is None else extended
     ids = np.r_[old.video_ids[kept], np.array(new_ids, object)]
-    has = {m: e.any(axis=1) for m, e in embeddings.items()}
-    return replace(build, video_ids=ids, sources=[sources[o] for o in ids], has=has, embeddings=embeddings, scale=scale)
+    has = {m: e.any(axis=1) for m, e in build.embeddings.items()}
+    return replace(build, video_ids=ids, sources=[sources[o] for o in ids], has=has)

@@ -64,7 +64,7 @@ def _merged(row, known, overwrite):
     for column in row:
         value = first.get(column)
         merged[column] = second.get(column) if value is None or value in ('', []) else value
-    always = {column: row[column] for column in ('video_id', 'path', 'duration') if row[column]}
+    always = {column: row[column] for column in ('video_id', 'path', 'duration', 'sha256') if row[column]}
     return merged|always
 
 def put_metadata(
@@ -72,13 +72,15 @@ def put_metadata(
     corpus:pd.DataFrame, # Manifest, checked by `validate`
     overwrite:bool=True # Replace what is known; otherwise only fill what is missing
 ):
-    """Add or update the metadata of videos, with columns of your own.
+    """Add or update the metadata of videos, with columns of your own. Without a change, nothing is written.
 
     Raises `ValueError` if two columns get the same name, or a value does not fit the column it is stored in."""
     corpus = _add_columns(table, corpus)
     known = {o['video_id']: o for o in table.to_arrow().to_pylist()}
     rows = [_row(o, table.schema) for o in corpus.reindex(columns=table.schema.names).to_dict('records')]
     rows = [_merged(o, known.get(o['video_id'], {}), overwrite) for o in rows]
+    rows = [o for o in rows if o!=known.get(o['video_id'])]
+    if not rows: return
     merge = table.merge_insert('video_id').when_matched_update_all().when_not_matched_insert_all()
     merge.execute(pa.Table.from_pylist(rows, table.schema))
 
