@@ -146,3 +146,13 @@ def test_train_test_pairs(groups):
     check_folds([test for _, test in pairs], known)
     for train, test in pairs:
         assert sorted([*train, *test])==list(range(40)) and (labels[test]=='sad').mean()==.5
+
+def test_copies_stay_together_without_a_hash(tmp_path):
+    "Equal files whose hashes are not known, and videos of one recording"
+    for name, content in (('a', b'one'), ('b', b'two'), ('c', b'one'), ('d', b'six'), ('e', b'ten'), ('f', b'zoo')):
+        (tmp_path/name).write_bytes(content)
+    df = pd.DataFrame(dict(video_id=list('abcdef'), path=[str(tmp_path/o) for o in 'abcdef'], artist=list('ABCDEF'),
+                           recording=[None, None, None, 'd', None, 'd']))
+    for seed in range(20):
+        for split in (split_random(df, (.4, .3, .3), seed), split_by_artist(df, (.4, .3, .3), seed)):
+            assert split[0]==split[2] and split[3]==split[5]

@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
         'COLUMNS', 'COLUMN_RULES', 'SPLITS', 'Column', 'read_manifest', 'scan_manifest', 'save_manifest', 'validate',
         'is_missing', 'known_values', 'is_date', 'parse_date', 'release_years'],
     'scan': ['EXTENSIONS', 'FolderContent', 'make_video_ids', 'walk_folder', 'scan_files', 'scan_folder'],
-    'duplicates': ['find_duplicates'],
+    'duplicates': ['find_duplicates', 'first_copies', 'recordings'],
     'folds': ['split_random', 'split_by_artist', 'group_folds', 'stratified_group_folds', 'train_test_pairs'],
     'annotations': ['read_lines', 'require_columns', 'to_numbers', 'as_corpus'],
     'public': ['read_jamendo', 'read_magnatagatune'],

@@ -11,14 +11,17 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from ..core import count_of, seed_from
+from .duplicates import find_duplicates, recordings
 from .names import artist_key, artist_names, linked_groups
 from .manifest import SPLITS, known_values
 
 # %% ../../nbs/library/03_corpus/40_folds.ipynb #121ec857
 def _keep_together(df, by):
-    "Group number of each video: equal for the same content and, if `by` is 'artist', for videos that share an artist"
-    content = known_values(df, 'sha256')
-    keys = [[] if pd.isna(o) else [('sha256', o)] for o in content]
+    "Group number of each video: equal for one recording and, if `by` is 'artist', for videos that share an artist"
+    copies = find_duplicates(df) if 'path' in df else df[['video_id']].assign(sha256=known_values(df, 'sha256'))
+    content = df.video_id.map(copies.set_index('video_id').sha256)
+    keys = [[('recording', o)] for o in recordings(df.set_index('video_id'))]
+    for row_keys, o in zip(keys, content): row_keys += [] if pd.isna(o) else [('sha256', o)]
     if by=='artist':
         for row_keys, artist in zip(keys, known_values(df, 'artist')):
             row_keys += [('artist', o) for o in artist_names(artist)]
@@ -55,19 +58,21 @@ def _split(df, by, shares, seed):
 
 # %% ../../nbs/library/03_corpus/40_folds.ipynb #f5a6fa80
 def split_random(
-    df:pd.DataFrame, # A corpus with `video_id`; `sha256` is used where known
+    df:pd.DataFrame, # A corpus with `video_id`; `path`, `sha256` and `recording` are used where known
     shares:tuple=(.78, .11, .11), # Of train, valid and test; above 0, sum 1
     seed:int=0 # Another seed gives another split
 ) -> pd.Series: # 'train', 'valid' or 'test' for each row
-    "Split by video, identical files together. Raises `ValueError` if `shares` are not three shares of one."
+    """Split by video, copies together. Raises `ValueError` if `shares` are not three shares of one, `OSError` if a file
+    cannot be read."""
     return _split(df, 'video_id', shares, seed)
 
 def split_by_artist(
-    df:pd.DataFrame, # A corpus with `video_id` and `artist`; `sha256` is used where known
+    df:pd.DataFrame, # A corpus with `video_id` and `artist`; `path`, `sha256` and `recording` are used where known
     shares:tuple=(.78, .11, .11), # Of train, valid and test; above 0, sum 1
     seed:int=0 # Another seed gives another split
 ) -> pd.Series: # 'train', 'valid' or 'test' for each row
-    "Split so that no artist is in two splits. Raises `ValueError` if `shares` are not three shares of one."
+    """Split so that no artist and no recording is in two splits. Raises `ValueError` if `shares` are not three shares
+    of one, `OSError` if a file cannot be read."""
     return _split(df, 'artist', shares, seed)
 
 # %% ../../nbs/library/03_corpus/40_folds.ipynb #4acf2a47
