@@ -1,4 +1,5 @@
 "Feature store, vectors and extraction"
+import os
 import random
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from mvrep.encoders.registry import load_encoder
 from mvrep.encoders.weights import WeightsError
 from mvrep.features.extraction import encode_video, extract, missing_jobs, read_segment
 from mvrep.features.store import FeatureStore, sql_in, sql_quote, table_errors
+from mvrep.features.table_records import RECORD
 from mvrep.features.vectors import Scale, fit_scale, pool_segments, standardise, unit_norm
 from mvrep.media.read import probe
 from mvrep.media.segments import Segment
@@ -219,6 +221,7 @@ def test_many_rows_are_merged_on_the_way(store, monkeypatch):
 
 def test_a_table_whose_making_was_interrupted_is_made_again(store):
     store.merge_recent()
+    (store.folder/'store'/RECORD).unlink() # of a table that was complete
     shutil.rmtree(store.folder/'store'/'recent.lance'/'_versions') # killed before its first version was complete
     store = FeatureStore(store.folder)
     store.merge_recent()
@@ -248,7 +251,7 @@ def test_a_column_belongs_to_one_version_of_an_encoder(store):
     with pytest.raises(ValueError, match='width 5, not 6'): store.add_column(wider)
 
 def test_a_matrix_is_written_once_for_each_state(store):
-    def files(): return [o.name for o in (store.folder/'cache').iterdir()]
+    def files(): return [o.name for o in (store.folder/'cache').glob('*.npy')]
     store.matrix('audio')
     before = files()
     store.matrix('audio')
@@ -296,21 +299,97 @@ def test_another_process_sees_all_of_a_video_or_nothing(store):
 def test_a_damaged_table_is_named_with_a_remedy(store):
     store.merge_recent()
     for o in (store.folder/'store'/'segments.lance'/'data').iterdir(): o.write_bytes(b'')
+    with pytest.raises(OSError, match="table 'segments' .*has 0 bytes instead of .*: restore it"):
+        FeatureStore(store.folder)
+    (store.folder/'store'/RECORD).unlink() # as in an index of an earlier version
     again = FeatureStore(store.folder)
     for use in (again.keys, again.done, lambda: again.read('audio', ['a']), lambda: again.matrix('audio')):
         with pytest.raises(OSError, match="table 'segments' of .*: restore it from a copy, or index"): use()
     for o in (store.folder/'store'/'segments.lance'/'_versions').glob('*.manifest'): o.write_bytes(b'xx')
     with pytest.raises(OSError, match="table 'segments'"): FeatureStore(store.folder)
 
+def overwrite(path, start=None):
+    "8 KB of zeros in the middle of a file, as a failed disk leaves them"
+    content = bytearray(path.read_bytes())
+    start = len(content)//3 if start is None else start
+    content[start:start+8192] = bytes(min(8192, len(content)-start))
+    path.write_bytes(content)
+
+def test_zeros_in_the_data_are_found_before_they_are_read(store):
+    store.merge_recent()
+    data, = (store.folder/'store'/'segments.lance'/'data').iterdir()
+    overwrite(data)
+    again = FeatureStore(store.folder)
+    for use in (again.keys, again.done, lambda: again.read('audio', ['a']), lambda: again.matrix('audio')):
+        with pytest.raises(OSError, match="table 'segments' .*was changed between byte 0 and"): use()
+        again = FeatureStore(store.folder)
+
+def test_a_table_is_not_older_than_it_was(store):
+    "As after an interrupted copy; the engine would open the version before"
+    store.merge_recent()
+    manifests = sorted((store.folder/'store'/'segments.lance'/'_versions').glob('*.manifest'))
+    manifests[0].unlink()
+    with pytest.raises(OSError, match='its newest manifest is missing'): FeatureStore(store.folder)
+    shutil.rmtree(store.folder/'store'/'segments.lance')
+    with pytest.raises(OSError, match='is missing or has no manifest'): FeatureStore(store.folder)
+    assert not (store.folder/'store'/'segments.lance').exists() # not made again
+
+def test_a_manifest_of_zeros_is_damage_even_if_it_was_not_recorded(store):
+    store.set_splits(dict(a='test')) # a commit after the last record
+    manifest = min((store.folder/'store'/'segments.lance'/'_versions').glob('*.manifest'))
+    overwrite(manifest, 0)
+    with pytest.raises(OSError, match='manifest of version . is damaged'): FeatureStore(store.folder)
+
+def test_a_damaged_matrix_is_written_again(store):
+    before = np.array(store.matrix('audio'))
+    for damage in (overwrite, lambda path: path.write_bytes(path.read_bytes()[:-3]), lambda path: path.unlink()):
+        for suffix in ('.npy', '.json'):
+            path, = (store.folder/'cache').glob(f'audio-*{suffix}')
+            damage(path)
+            np.testing.assert_array_equal(FeatureStore(store.folder).matrix('audio'), before)
+
+def test_a_store_in_a_read_only_folder(store, monkeypatch, tmp_path):
+    "Its matrices go to the data home"
+    before = np.array(store.matrix('audio'))
+    shutil.rmtree(store.folder/'cache')
+    monkeypatch.setenv('MVREP_HOME', str(tmp_path/'home'))
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    np.testing.assert_array_equal(FeatureStore(store.folder).matrix('audio'), before)
+    assert not (store.folder/'cache').exists()
+    assert list((tmp_path/'home'/'cache').glob('features-*/audio-*.npy'))
+
+def test_recent_work_is_on_the_disk_before_its_other_copy_goes(store, monkeypatch):
+    flushed, folder = [], store.folder/'store'
+    fsync = os.fsync
+    def noted(handle):
+        flushed.append(os.readlink(f'/proc/self/fd/{handle}'))
+        fsync(handle)
+    monkeypatch.setattr(os, 'fsync', noted)
+    create = store.db.create_table
+    def emptied(*args, **kwargs):
+        written = [o for o in (folder/'segments.lance').rglob('*') if o.suffix in ('.lance', '.manifest')]
+        newest = {str(min(o for o in written if o.suffix=='.manifest'))}
+        data = {str(o) for o in written if o.suffix=='.lance'}
+        assert data | newest | {str(folder/'segments.lance'/'_versions'), str(folder)}<=set(flushed)
+        return create(*args, **kwargs)
+    monkeypatch.setattr(store.db, 'create_table', emptied)
+    store.put('c', TWO, 'file-1', {AUDIO: A1, VIDEO: V1})
+    store.merge_recent()
+    assert flushed
+
 def test_engine_errors_become_errors_of_python():
     def refused(error):
         with table_errors("table 'x'", 'do this'): raise error
-    with pytest.raises(OSError, match="^table 'x': Not found: 1.lance: do this$"):
+    with pytest.raises(OSError, match=r"^table 'x': a file is missing \(Not found: 1.lance\): do this$"):
         refused(RuntimeError('lance error: LanceError(IO): Not found: 1.lance, /core/src/result.rs:1896:29\nmore'))
     with pytest.raises(ValueError, match="^table 'x': No field named nope: do this$"):
         refused(ValueError('No field named nope'))
     with pytest.raises(OSError, match='No space left on device: make room'): refused(OSError('No space left on device'))
     with pytest.raises(OSError, match="^table 'x': : do this$"): refused(RuntimeError())
+    with pytest.raises(OSError, match='may not be read or written here .*copy the index to a folder'):
+        refused(RuntimeError('lance error: Unable to open file /data/x.lance: Permission denied (os error 13)'))
+    with pytest.raises(OSError, match='a file is truncated .*: do this$'):
+        refused(RuntimeError('Invalid range 0..0 for object of size 0 bytes, /root/.cargo/dataset.rs:775:26'))
     with pytest.raises(ZeroDivisionError): refused(ZeroDivisionError())
 
 WRITER = """

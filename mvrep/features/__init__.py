@@ -10,6 +10,10 @@ from ..core import public_names
 
 # %% ../../nbs/library/04_features/00_features.ipynb #0174ea9e
 __getattr__, __dir__, __all__ = public_names(__name__, {
+    'checksums': ['BLOCK', 'Checksum', 'checksum', 'find_change', 'write_record', 'read_record', 'record_files',
+                  'to_json', 'from_json', 'CheckedArrays'],
+    'table_records': ['RECORD', 'TableRecord', 'Damage', 'newest_version', 'read_tables', 'record_tables',
+                      'compare_table'],
     'store': ['FeatureStore', 'KEY_SCHEMA', 'KEY_COLUMNS', 'open_table', 'sql_quote', 'sql_in', 'table_errors'],
     'vectors': ['Scale', 'fit_scale', 'unit_norm', 'standardise', 'pool_segments'],
     'fingerprints': ['Fingerprints', 'FINGERPRINT_SCHEMA'],
