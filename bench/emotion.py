@@ -19,6 +19,7 @@ from mvrep.core import atomic_write
 from mvrep.corpus.demo import demo_corpus
 from mvrep.corpus.folds import train_test_pairs
 from mvrep.corpus.manifest import read_manifest
+from mvrep.corpus.names import artist_groups
 from mvrep.encoders.classifier import classify, fit_classifier
 from mvrep.encoders.mel_cnn import MelCNN, mel_patches
 from mvrep.encoders.registry import PRESETS
@@ -33,7 +34,7 @@ from mvrep.metrics.ranking import ranks
 from mvrep.probing.emotion import late_fusion, train_emotion
 from mvrep.probing.emotion_matching import best_shares, nearest_music, right_share
 from mvrep.probing.emotion_pairs import PairNet, PairSpace, PairTraining, distances, fit_pairs
-from mvrep.probing.labels import usable_labels
+from mvrep.probing.labels import label_table
 
 torch.set_num_threads(1)
 RESULTS = Path(__file__).parents[1]/'results'
@@ -63,9 +64,8 @@ def demo_index(folder):
 def labelled(corpus):
     "The emotion of each video"
     emotions = corpus.emotion.to_numpy(object)
-    usable, notes = usable_labels(emotions, corpus.artist)
-    print(*notes, sep='\n')
-    assert usable.all() # every demo video has a label, and every label several artists
+    table = label_table(emotions, artist_groups(corpus.artist))
+    assert table.known.all() and not table.skipped # every demo video has a label, and every label several artists
     return emotions
 
 def video_features(store, column, train):

@@ -7,7 +7,7 @@ from pytorch_metric_learning import distances, losses as pml, miners, reducers
 from mvrep.core import import_torchvision
 from mvrep.learning.cross_batch_memory import CrossBatchMemory
 from mvrep.learning.losses import Candidates, ClipLoss, NTXentLoss, SigmoidLoss, VeldkampLoss, info_nce, same_pairs
-from mvrep.learning.margin_losses import ContrastiveLoss, TripletMarginLoss
+from mvrep.learning.margin_losses import ContrastiveLoss, TripletMarginLoss, contrastive_cost
 from mvrep.learning.structure import structure_loss
 
 import_torchvision() # open_clip imports it
@@ -174,6 +174,12 @@ def test_contrastive_loss_is_that_of_pytorch_metric_learning(kind):
     theirs = pml.ContrastiveLoss(*similarity_margins, distance=distance, reducer=reducers.MeanReducer())
     ours = ContrastiveLoss(*margins, kind, power=1)
     assert_same(lambda x, y: ours(x, y, positive=same_pairs(GENRE)), both_ways(theirs, GENRE))
+
+def test_contrastive_cost_of_given_pairs():
+    same = torch.tensor([True, False, False])
+    assert contrastive_cost(torch.tensor([.5, .5, 2.]), same).tolist()==[.25, .25, 0]
+    assert contrastive_cost(torch.tensor([0., 1.]), same[:2]).tolist()==[0, 0]
+    assert contrastive_cost(torch.tensor([.5, .5, .5]), same, .25, 1.5, power=1).tolist()==[.25, 1, 1]
 
 def test_contrastive_loss_is_that_of_hadsell():
     distance = 1-AUDIO@VIDEO.T

@@ -14,7 +14,7 @@ from mvrep.learning.samplers import sample_pairs
 from mvrep.probing.emotion import EmotionNet, late_fusion, train_emotion
 from mvrep.probing.emotion_matching import best_shares, confusion_figure, draw_confusions
 from mvrep.probing.emotion_matching import emotion_report, nearest_music, nearest_report
-from mvrep.probing.emotion_pairs import (PairNet, PairSpace, PairTraining, distances, fit_pairs, load_pairs, pair_loss,
+from mvrep.probing.emotion_pairs import (PairNet, PairSpace, PairTraining, distances, fit_pairs, load_pairs,
                                          save_pairs)
 
 # Folds of the demo corpus
@@ -176,11 +176,6 @@ def test_half_of_the_pairs_share_an_emotion():
     video, song, same = sample_pairs(emotions, 1000, seed=0)
     assert (emotions[video]==emotions[song]).tolist()==same.tolist()
     assert (same.sum(), (video==song).sum())==(500, 0)
-
-def test_pair_loss():
-    same = torch.tensor([True, False, False])
-    assert torch.isclose(pair_loss(torch.tensor([.5, .5, 2.]), same), torch.tensor((.25+.25+0)/3))
-    assert pair_loss(torch.tensor([0., 1.]), same[:2])==0
 
 def test_the_published_network_has_its_size_and_is_no_distance():
     assert sum(o.numel() for o in PairNet(512, 912).parameters())==365_313

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from mvrep.probing.label_errors import doubtful_labels
-from mvrep.probing.labels import artist_and_copy_groups, clean_labels, copy_groups, is_label, label_table, usable_labels
+from mvrep.probing.labels import artist_and_copy_groups, clean_labels, copy_groups, is_label, label_table
 
 # Cleaning
 
@@ -63,19 +63,6 @@ def test_videos_without_features_are_not_copies():
     feats = np.array([[1.], [np.nan], [2], [np.nan], [3]])
     assert artist_and_copy_groups(['A', 'A', 'B', 'B', None], feats).tolist()==[0, 0, 1, 1, 2]
     assert len(np.unique(copy_groups(feats)))==5
-
-def test_usable_labels():
-    labels = ['Sad', 'Sad', None, 'Fear', 'Tension', 'Tension', 'Tension', np.nan, 'Sad']
-    usable, notes = usable_labels(labels, ['Ada', 'Bo', 'Bo', 'Cleo', 'Dia', 'Dia', 'Dia', 'Eli', None])
-    assert np.flatnonzero(usable).tolist()==[0, 1, 8]
-    assert [o.split(':')[0] for o in notes]==['2 of 9 videos without a label', 'Fear', 'Tension']
-    assert '1 video of one artist' in notes[1] and '3 videos of one artist' in notes[2]
-
-def test_without_artists_every_video_has_its_own():
-    assert usable_labels(['Sad', 'Sad', 'Fear'])[0].tolist()==[True, True, False]
-
-def test_one_artist_per_label():
-    with pytest.raises(ValueError, match='1 artists for 2 labels'): usable_labels(['Sad', 'Fear'], ['Ada'])
 
 # Label errors
 
