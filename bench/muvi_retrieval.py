@@ -17,7 +17,7 @@ from mvrep.corpus.muvi import MuViSync, load_muvi, read_artists
 from mvrep.corpus.names import artist_groups
 from mvrep.learning.heads import TwoTowers
 from mvrep.learning.losses import ClipLoss, same_pairs
-from mvrep.learning.muvi_retrieval import all_views, apply_view, fit_retrieval, fit_view
+from mvrep.learning.muvi_retrieval import TrainingCuts, all_views, apply_view, fit_retrieval, fit_view
 from mvrep.learning.muvi_views import audio_views
 from mvrep.metrics.ranking import retrieval_metrics
 
@@ -80,8 +80,8 @@ class Material:
     data:MuViSync # All videos
     artists:list # One a video
     groups:np.ndarray # Number of the artist of each video, shape (n,)
-    cuts:list # From `all_views`
-    cuts_with_length:list # The same and one more view, which knows how long the uncut video is
+    cuts:TrainingCuts # From `all_views`
+    cuts_with_length:TrainingCuts # The same and one more view, which holds the length of the uncut video
     delayed:dict # {seconds: audio views of songs that start so much later}
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def load_material(shared):
     artists = read_artists(home/'labels'/'meta_harmonix.csv', data.video_ids)
     cuts = all_views(data)
     delayed = {seconds: audio_views(delay(data.cut(150), seconds)) for seconds in DELAYS}
-    cuts_with_length = [with_length(o, data.n_seconds) for o in cuts]
+    cuts_with_length = replace(cuts, views=[with_length(o, data.n_seconds) for o in cuts.views])
     return Material(data, artists, artist_groups(artists), cuts, cuts_with_length, delayed)
 
 def splits(groups, kind, n_folds, seed):
@@ -127,8 +127,7 @@ def train_views(material, rows, artists, cuts):
     "The model of the library, trained on the videos at positions `rows`"
     ids = [material.data.video_ids[i] for i in rows]
     table = pd.DataFrame(dict(id=ids, artist=[artists[i] for i in rows]))
-    cuts = [dict(audio=take(o['audio'], rows), video=take(o['video'], rows)) for o in cuts]
-    return fit_retrieval(material.data.subset(ids), table, cuts=cuts)
+    return fit_retrieval(material.data.subset(ids), table, cuts=cuts.subset(ids))
 
 def embeddings(model, cut, rows): return [model.embed(take(cut[modality], rows), modality) for modality in MODALITIES]
 
@@ -137,11 +136,11 @@ def embeddings(model, cut, rows): return [model.embed(take(cut[modality], rows),
 def all_six_views(material, split):
     "The model of the library"
     model = train_views(material, split.train, material.artists, material.cuts)
-    yield 'all six views', *embeddings(model, material.cuts[0], split.test)
+    yield 'all six views', *embeddings(model, material.cuts.views[0], split.test)
 
 def other_ways(material, split):
     "The model, the same statistics pooled, each view alone, delayed songs, and the leak of the length"
-    cut = material.cuts[0]
+    cut = material.cuts.views[0]
     model = train_views(material, split.train, material.artists, material.cuts)
     audio_emb, video_emb = embeddings(model, cut, split.test)
     yield 'all six views', audio_emb, video_emb
@@ -154,14 +153,14 @@ def other_ways(material, split):
     for seconds, views in material.delayed.items():
         yield f'all six views, songs {seconds} s late', model.embed(take(views, split.test), 'audio'), video_emb
     leaky = train_views(material, split.train, material.artists, material.cuts_with_length)
-    yield 'LEAK: length of the uncut video', *embeddings(leaky, material.cuts_with_length[0], split.test)
+    yield 'LEAK: length of the uncut video', *embeddings(leaky, material.cuts_with_length.views[0], split.test)
 
 def same_artists(material, split):
     "The leak of artists in both parts"
     own_artist = [str(i) for i in range(len(material.data))]
     model = train_views(material, split.train, own_artist, material.cuts)
-    yield 'LEAK: artists on both sides', *embeddings(model, material.cuts[0], split.test)
-    audio, video = (model.views(take(material.cuts[0][modality], split.test), modality) for modality in MODALITIES)
+    yield 'LEAK: artists on both sides', *embeddings(model, material.cuts.views[0], split.test)
+    audio, video = (model.views(take(material.cuts.views[0][modality], split.test), modality) for modality in MODALITIES)
     yield 'LEAK: artists on both sides, view: style', audio['style'], video['style']
 
 def measure(material, split, ways):

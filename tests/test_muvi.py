@@ -10,8 +10,8 @@ import pytest
 from mvrep.corpus.folds import group_folds
 from mvrep.corpus.muvi import load_muvi, make_muvi, read_artists, save_muvi
 from mvrep.corpus.names import artist_groups
-from mvrep.learning.muvi_retrieval import (MuViRetrieval, apply_view, cca, evaluate_files, fit_retrieval, fit_view,
-                                            fit_weights)
+from mvrep.learning.muvi_retrieval import (MuViRetrieval, all_views, apply_view, cca, evaluate_files, fit_retrieval,
+                                            fit_view, fit_weights)
 from mvrep.metrics.ranking import retrieval_metrics
 
 def fit_and_measure(train, test):
@@ -101,6 +101,26 @@ def test_a_folder_of_another_model_is_refused(tmp_path):
     (tmp_path/'config.json').write_text(json.dumps(dict(kind='JointModel')))
     with pytest.raises(ValueError, match='not of a MuViRetrieval'): MuViRetrieval.load(tmp_path)
     with pytest.raises(OSError): MuViRetrieval.load(tmp_path/'nothing')
+
+def test_the_length_compared_is_that_of_the_cuts(data, tmp_path):
+    cuts = all_views(data, 100)
+    model, same = fit_retrieval(data, cuts=cuts), fit_retrieval(data, seconds=100)
+    model.save(tmp_path/'model')
+    emb = model.embed_audio(data)
+    assert (model.seconds, MuViRetrieval.load(tmp_path/'model').seconds)==(100, 100)
+    np.testing.assert_array_equal(emb, same.embed_audio(data))
+    np.testing.assert_array_equal(emb, model.embed(cuts.views[0]['audio'], 'audio'))
+    with pytest.raises(ValueError, match='seconds=150, but the cuts are 100 s long'):
+        fit_retrieval(data, seconds=150, cuts=cuts)
+
+def test_cuts_of_other_videos_are_refused(data):
+    ids = list(data.video_ids)
+    cuts, some = all_views(data, 50), data.subset(ids[:25])
+    with pytest.raises(ValueError, match='those of 40 videos, not of the 25 videos'): fit_retrieval(some, cuts=cuts)
+    with pytest.raises(ValueError, match='in their order'): fit_retrieval(data.subset(ids[::-1]), cuts=cuts)
+    with pytest.raises(ValueError, match="no cuts of 'other'"): cuts.subset([ids[0], 'other'])
+    found, expected = fit_retrieval(some, cuts=cuts.subset(ids[:25])), fit_retrieval(some, seconds=50)
+    np.testing.assert_array_equal(found.embed_video(data), expected.embed_video(data))
 
 def test_too_few_videos_are_refused():
     with pytest.raises(ValueError, match='at least 20 videos'): fit_retrieval(make_muvi(4))
