@@ -129,9 +129,9 @@ def table1(sets, options):
     for videos in sets:
         for row in THESIS_TABLE:
             for seed, data in videos.folds(options.rounds):
-                task = fit_in_memory(data, replace(BASE, **row.change, seed=seed))
-                about = dict(data=videos.name, coupling=videos.coupling, row=row.name, epochs=task.best.n_epochs)
-                rows.append(about|score(task, data))
+                fitted = fit_in_memory(data, replace(BASE, **row.change, seed=seed))
+                about = dict(data=videos.name, coupling=videos.coupling, row=row.name, epochs=fitted.best.n_epochs)
+                rows.append(about|score(fitted, data))
             print(videos.name, videos.coupling, row.name, flush=True)
     made = summary(rows, ['data', 'coupling', 'row'])
     thesis = pd.DataFrame([quoted(o) for o in THESIS_TABLE]).round(3)
@@ -155,16 +155,16 @@ def can_stand(rung, job):
 def climb_one(job):
     "All rungs on one fold"
     torch.set_num_threads(1)
-    tasks, medians = {}, {}
+    fitted, medians = {}, {}
     rows = []
     for rung in LADDER:
         if not can_stand(rung, job): continue
         config = replace(BASE, **rung.settings, seed=job.seed)
-        if config not in tasks: tasks[config] = fit_in_memory(job.data, config)
-        scores = score(tasks[config], job.data, rung.segments)
+        if config not in fitted: fitted[config] = fit_in_memory(job.data, config)
+        scores = score(fitted[config], job.data, rung.segments)
         medians[rung.name] = np.mean([scores[o] for o in RANKS])
         about = dict(data=job.name, coupling=job.coupling, rung=rung.name, after=rung.after,
-                     epochs=tasks[config].best.n_epochs)
+                     epochs=fitted[config].best.n_epochs)
         rows.append(about|scores|dict(change=medians[rung.name]-medians.get(rung.after, np.nan)))
         print(job.name, job.seed, rung.name, medians[rung.name], flush=True)
     return rows

@@ -89,11 +89,11 @@ def test_arrays_that_do_not_fit(tmp_path):
 @pytest.mark.parametrize('recipe', ['thesis', 'aligned'])
 def test_training_in_memory_is_training(data, recipe, tmp_path):
     config = replace(RECIPES[recipe], max_epochs=3, **SMALL)
-    task, model = fit_in_memory(data, config), train_model(data, config, tmp_path)
-    assert (task.best.epoch, task.best.n_epochs)==(model.origin.epoch, model.origin.epochs)
-    assert abs(task.best.loss-model.origin.metrics['valid_loss'])<1e-5
+    fitted, model = fit_in_memory(data, config), train_model(data, config, tmp_path)
+    assert (fitted.best.epoch, fitted.best.n_epochs)==(model.origin.epoch, model.origin.epochs)
+    assert abs(fitted.best.loss-model.origin.metrics['valid_loss'])<1e-5
     x = data.load('audio', data.in_split('test')).numpy()
-    np.testing.assert_allclose(task.model.embed_segments('audio', x), model.embed_segments('audio', x), atol=1e-4)
+    np.testing.assert_allclose(fitted.model.embed_segments('audio', x), model.embed_segments('audio', x), atol=1e-4)
 
 def test_a_loss_that_is_not_a_number(data):
     with pytest.raises(ValueError, match='a lower lr'):
