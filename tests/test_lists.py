@@ -1,7 +1,8 @@
 "Lists for people: rules, neighbours with reasons, likes, and music for a clip"
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,6 +98,13 @@ def test_similarities_agree_with_a_search(index):
         found = index.build.scores(index.build.query(ids[0]), by, weight).score[ids]
         assert np.allclose(similarities(index, ids, by, weight)[0], found, atol=1e-5)
     with pytest.raises(ValueError, match='between 0 and 1'): similarities(index, ids, weight=2)
+
+def test_similarities_of_videos_without_a_modality_in_common(index):
+    has = {modality: np.ones(len(index), bool) for modality in ('audio', 'video')}
+    has['audio'][0] = has['video'][1] = False
+    lacking, ids = SimpleNamespace(build=replace(index.build, has=has)), index.build.video_ids[:3]
+    assert np.argwhere(np.isnan(similarities(lacking, ids))).tolist()==[[0, 1], [1, 0]]
+    assert np.isnan(similarities(lacking, ids, 'audio')).tolist()==[[True]*3, [True, False, False], [True, False, False]]
 
 def test_a_seed_without_the_modality(index, tmp_path):
     write_mp4_and_wav(index.videos.path['v0000'], tmp_path/'silent', 0., 3., size=(90, 160))
