@@ -1,12 +1,12 @@
-"""What audio, video and both know about genre, tags, emotion, mood and year: `python bench/probes.py demo|muvi|noise`
+"""How well audio, video and both predict genre, tags, emotion, mood and year: `python bench/probes.py demo|muvi|noise`
 
 All folds share no artist; three seeds. Tables go into the folder `--out`, results/ by default.
 
 demo   192 synthetic videos, indexed with musicnn and EfficientNet-Lite0, and a joint space trained on the training
-       part: probe_demo.csv, probe_demo_classes.csv; musicnn's own tags against labels of the same name:
-       zero_shot_tags.csv
+       part: probe_demo.csv, probe_demo_classes.csv, probe_demo_differences.csv; musicnn's own tags against labels of
+       the same name: zero_shot_tags.csv
 muvi   features of real music videos, MVREP_SHARED=DIR holds `muvi_sync/`: probe_muvi.csv, probe_muvi_classes.csv,
-       probe_muvi_year.csv
+       probe_muvi_differences.csv, probe_muvi_year.csv
 noise  a share of the videos of both gets a wrong genre; what that does, and whether it is found: label_noise.csv
 
 `--index DIR` continues with the index that an earlier run of `demo` or `noise` left in DIR, or creates it there."""
@@ -57,6 +57,11 @@ def report_rows(report, target):
                  folds=report['folds'], seeds=report['seeds'])
     return [about|o for o in report['results']], [about|o for o in report['per_class']]
 
+def difference_rows(report, target):
+    "Rows of paired differences between inputs"
+    about = dict(target=target, kind=report['kind'], groups=report['groups'])
+    return [about|o for o in report['differences']]
+
 # Synthetic videos
 
 def demo_index(folder):
@@ -100,14 +105,18 @@ def demo(folder, out):
     write(out, 'zero_shot_tags', zero_shot(index))
     runs = [('linear', 'all', target) for target in ('genre', 'tags', 'emotion', 'mood')]
     runs += [(kind, 'both', target) for kind in ('knn', 'mlp') for target in ('genre', 'tags')]
-    means, classes = [], []
+    means, classes, differences = [], [], []
     for kind, by, target in runs:
-        mean_rows, class_rows = report_rows(probe_index(index, target, by, kind), target)
+        report = probe_index(index, target, by, Protocol(kind))
+        mean_rows, class_rows = report_rows(report, target)
         means += mean_rows
-        if kind=='linear': classes += class_rows
+        if kind=='linear':
+            classes += class_rows
+            differences += difference_rows(report, target)
         print(target, kind, flush=True)
     write(out, 'probe_demo', means) # both of one run
     write(out, 'probe_demo_classes', classes)
+    write(out, 'probe_demo_differences', differences)
 
 # Real music videos
 
@@ -202,16 +211,19 @@ def muvi(out):
     groups = artist_groups(real.artists)
     write(out, 'probe_muvi_year', year_rows(real, groups))
     tags = tag_lists(real.labels/'lastfm_hetrec_artist_tags.csv', real.video_ids, dict(zip(real.video_ids, groups)))
-    means, classes = [], []
+    means, classes, differences = [], [], []
     for target, values in dict(genre=real.genres, tags=tags).items():
         for kind in ('linear', 'mlp', 'knn'):
             report = cross_validate(real.inputs, values, real.artists, BOTH, Protocol(kind))
             mean_rows, class_rows = report_rows(report, target)
             means += mean_rows
-            if kind=='linear': classes += class_rows
+            if kind=='linear':
+                classes += class_rows
+                differences += difference_rows(report, target)
             print(target, kind, flush=True)
     write(out, 'probe_muvi', means)
     write(out, 'probe_muvi_classes', classes)
+    write(out, 'probe_muvi_differences', differences)
 
 # Wrong labels
 

@@ -78,6 +78,13 @@ def test_the_report_of_a_probe(labelled):
 def test_the_table_of_a_probe_has_chance_and_the_most_frequent_label(labelled):
     printed = probe(labelled, '--by', 'audio', '--kind', 'knn').stdout
     assert 'most frequent' in printed and 'chance' in printed
+    assert 'difference of AUC' not in printed # one input has nothing to be compared with
+
+def test_inputs_are_compared_on_the_same_videos(labelled):
+    printed = probe(labelled).stdout
+    compared = printed[printed.index('difference of AUC'):printed.index('per class, by both')]
+    assert [first_cells(o)[:2] for o in compared.splitlines() if o.startswith('│')]==[
+        ['audio', '24'], ['video', '24'], ['concatenated', '24']]
 
 def test_a_wrong_label_is_among_those_to_check(labelled):
     wrong = list(EMOTIONS)

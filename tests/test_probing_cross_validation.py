@@ -2,10 +2,12 @@
 import json
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.metrics import average_precision_score, roc_auc_score
 from mvrep.metrics.classification import MEASURES, chance_average_precision, rank_within_folds
 from mvrep.metrics.intervals import jackknife_interval
-from mvrep.probing.cross_validation import Labels, Protocol, cross_validate, fuse_probabilities, predict_folds
+from mvrep.probing.cross_validation import (FoldPredictions, Labels, Protocol, compare_inputs, cross_validate,
+                                            evaluate_predictions, fuse_probabilities, predict_folds)
 
 ONE = Protocol(n_seeds=1)
 BOTH = dict(both=('audio', 'video'))
@@ -104,6 +106,50 @@ def test_what_is_left_out_is_noted(report):
 def test_the_wrong_label_of_a_copy_is_doubtful(report, data):
     assert 5 in [o['position'] for o in report['doubtful']]
     for o in report['doubtful']: assert o['by']=='both' and data[1][o['position']]==o['label']!=o['looks_like']
+
+def differences_of(report, by, than):
+    return {o['measure']: o for o in report['differences'] if (o['by'], o['than'])==(by, than)}
+
+def test_each_input_is_compared_with_those_before_it(report):
+    pairs = [(o['by'], o['than'], o['n']) for o in report['differences'] if o['measure']=='auc']
+    assert pairs==[('video', 'audio', 113), ('both', 'audio', 113), ('both', 'video', 118)]
+    assert [o['measure'] for o in report['differences'][:5]]==list(MEASURES)
+    for o in report['differences']: assert o['low']<=o['difference']<=o['high']
+    rows = rows_by_input(report)
+    for name, o in differences_of(report, 'both', 'video').items(): # both have all videos
+        assert o['difference']==pytest.approx(rows['both'][name]-rows['video'][name])
+    assert differences_of(report, 'video', 'audio')['accuracy']['high']<0
+
+def test_errors_that_move_together_are_told_apart():
+    "Inputs with the same noise, of which one has a little less: intervals overlap, that of the difference excludes 0"
+    rng = np.random.default_rng(0)
+    truth = np.eye(2, dtype=bool)[np.arange(200)%2]
+    shared = rng.normal(size=200)
+    scores = {name: shared+signal*truth[:, 1] for name, signal in dict(one=1., other=1.4).items()}
+    probs = {name: expit(np.c_[-o, o])[None] for name, o in scores.items()}
+    decided = {name: o>.5 for name, o in probs.items()}
+    predictions = FoldPredictions(probs, decided, np.zeros((1, 200), int), [])
+    labels = Labels(truth, ['a', 'b'], np.arange(200)//10)
+    one, other = (evaluate_predictions(o, predictions, labels)[0] for o in ('one', 'other'))
+    gain = next(o for o in compare_inputs(predictions, labels) if o['measure']=='auc')
+    assert (gain['by'], gain['than'], gain['n'])==('other', 'one', 200)
+    assert one['auc_high']>other['auc_low'] and gain['low']>0
+    assert gain['difference']==pytest.approx(other['auc']-one['auc'])
+
+def test_inputs_without_a_video_in_common_are_not_compared():
+    probs = dict(one=np.full((1, 4, 2), .5), other=np.full((1, 4, 2), .5))
+    probs['one'][:, :2], probs['other'][:, 2:] = np.nan, np.nan
+    decided = {name: o>.5 for name, o in probs.items()}
+    predictions = FoldPredictions(probs, decided, np.zeros((1, 4), int), [])
+    labels = Labels(np.eye(2, dtype=bool)[[0, 1, 0, 1]], ['a', 'b'], np.arange(4))
+    assert compare_inputs(predictions, labels)==[]
+    assert list(predictions.only(('one', 'missing')).probs)==['one']
+
+def test_only_some_inputs_are_measured(data):
+    inputs, values = data
+    report = cross_validate(inputs, values, fused=BOTH, protocol=ONE, measured=('both',))
+    assert list(rows_by_input(report))==['both'] and report['differences']==[]
+    assert report['doubtful_by']=='both' and 'audio: missing in 5 videos' in report['notes']
 
 def test_a_report_is_json(report): assert json.loads(json.dumps(report))['classes']==['calm', 'loud', 'sad']
 

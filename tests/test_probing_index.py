@@ -9,8 +9,11 @@ from mvrep.encoders.musicnn import Musicnn
 from mvrep.index.index import create_index
 from mvrep.index.examples import tiny_index
 from mvrep.media.read import read_audio
-from mvrep.probing.index import probe_index, video_features
+from mvrep.probing.cross_validation import Protocol
+from mvrep.probing.index import NoLabels, probe_index, video_features
 from mvrep.probing.tags import tag_catalogue
+
+QUICK = Protocol(n_seeds=1)
 
 @pytest.fixture(scope='module')
 def index(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('index')/'tiny')
@@ -38,16 +41,41 @@ def test_features_of_an_index_are_means_and_standard_deviations(index):
 # Probing
 
 def test_tags_of_the_demo_videos(index):
-    report = probe_index(index, 'tags', 'both', seeds=1)
+    report = probe_index(index, 'tags', 'both', QUICK)
     assert [o['by'] for o in report['results']]==['concatenated', 'both']
     assert [o['input'] for o in report['results']]==['B3', 'B1 + B2 + B3']
     assert {o['by'] for o in report['per_class']}=={'concatenated', 'both'}
+    assert {(o['by'], o['than'], o['n']) for o in report['differences']}=={('both', 'concatenated', 12)}
+    assert (report['doubtful_by'], report['doubtful'])==('both', None)
     assert not np.isnan([o['auc'] for o in report['results']]).any()
     assert json.loads(json.dumps(report))['target']=='tags'
     assert dict(label='bass', n=2, reason='fewer than 3 videos') in report['skipped']
 
 def test_one_modality(index):
-    assert [o['by'] for o in probe_index(index, 'tags', 'audio', seeds=1)['results']]==['audio']
+    report = probe_index(index, 'tags', 'audio', QUICK)
+    assert ([o['by'] for o in report['results']], report['differences'])==(['audio'], [])
+
+def with_features(index, **matrices):
+    "The index with other features"
+    stored = {o: index.store.matrix(o) for o in index.build.columns.values()}
+    changed = {column: matrices.get(modality, stored[column]) for modality, column in index.build.columns.items()}
+    store = SimpleNamespace(keys=index.store.keys, matrix=changed.get)
+    return SimpleNamespace(folder='', videos=index.videos, store=store, build=index.build)
+
+def test_a_modality_that_no_video_has(index):
+    lacking = with_features(index, audio=np.full((len(index.store.keys()), 8), np.nan))
+    report = probe_index(lacking, 'tags', 'both', QUICK)
+    assert [o['by'] for o in report['results']]==['video']
+    assert report['notes'][0]=='no video of this index has audio: left out'
+    with pytest.raises(ValueError, match="by='audio': no video of this index has features of audio"):
+        probe_index(lacking, 'tags', 'audio', QUICK)
+
+def test_missing_parts_of_both_are_noted(index):
+    audio = np.array(index.store.matrix(index.build.columns['audio']))
+    audio[index.store.keys().video_id==index.build.video_ids[3]] = np.nan
+    report = probe_index(with_features(index, audio=audio), 'tags', 'both', QUICK)
+    assert [o['by'] for o in report['results']]==['concatenated', 'both']
+    assert 'audio: missing in 1 video' in report['notes']
 
 def test_a_column_of_the_users_own_is_a_target(index):
     videos = index.videos.assign(shelf=[i%2+1 for i in range(12)])
@@ -60,7 +88,7 @@ def test_a_trained_model_adds_inputs(index):
     emb = {modality: np.array(index.build.embeddings[modality])[:, :32] for modality in ('audio', 'video')}
     build = replace(index.build, model=model, embeddings=emb)
     trained = SimpleNamespace(folder='', videos=index.videos, store=index.store, build=build)
-    report = probe_index(trained, 'tags', kind='knn', seeds=1)
+    report = probe_index(trained, 'tags', protocol=Protocol('knn', n_seeds=1))
     assert [o['input'] for o in report['results']][-4:]==['M1', 'M2', 'M3', 'B1 + B2 + B3']
     assert report['notes'][0]=='the joint space was trained, without labels, on 1 of these 12 videos'
 
@@ -68,9 +96,12 @@ def test_what_cannot_be_probed(index, tmp_path):
     with pytest.raises(ValueError, match='fewer than two classes'): probe_index(index, 'genre')
     message = "target='colour': want a column of the manifest: "
     with pytest.raises(ValueError, match=message): probe_index(index, 'colour')
+    unlabelled = with_features(index)
+    unlabelled.videos = index.videos.assign(mood=None)
+    with pytest.raises(NoLabels, match='^no video of this index has a label in mood$'): probe_index(unlabelled, 'mood')
     with pytest.raises(ValueError, match="by='smell'"): probe_index(index, 'genre', 'smell')
     empty = create_index(tmp_path/'new', (), dict(audio='a', video='b'))
-    with pytest.raises(ValueError, match='has no videos yet'): probe_index(empty, 'genre')
+    with pytest.raises(ValueError, match='has no videos: add some'): probe_index(empty, 'genre')
 
 # Tags
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Recipe', 'Epochs', 'RandomSeed', 'Accelerator', 'Devices', 'METRICS', 'Precision', 'RANKING', 'DIRECTIONS', 'DOUBT',
-           'Target', 'ProbeBy', 'Kind', 'Folds', 'Seeds', 'train', 'evaluate', 'probe']
+           'LABEL_HINT', 'Target', 'ProbeBy', 'Kind', 'Folds', 'Seeds', 'train', 'evaluate', 'probe']
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #69921db8
 from typing import Annotated, Literal, Optional
@@ -83,7 +83,7 @@ def evaluate(folder:Folder, json_:Json=False):
         title = 'share of the 5 nearest test videos in the genre of the query, before and after training'
         show_frame(genres, {name: name for name in genres.columns}, title)
 
-# %% ../../nbs/library/12_cli/50_learning.ipynb #c8421a10
+# %% ../../nbs/library/12_cli/50_learning.ipynb #eb2bf118
 def _with_interval(result, name):
     "A measure with its interval as text; empty if it has no value"
     if result[name] is None: return ''
@@ -102,12 +102,20 @@ def _show_results(report):
              f'{report["grouped_by"]}, {count_of(report["seeds"], "seed")}, 95 % intervals')
     show_table(rows, ['by', 'videos', 'accuracy', 'macro F1', 'AUC'], title)
 
-# %% ../../nbs/library/12_cli/50_learning.ipynb #f7033c72
+def _show_differences(report, by):
+    "A row per other input: how much higher the AUC of one input is on the same videos"
+    rows = []
+    for o in report['differences']:
+        if o['by']!=by or o['measure']!='auc' or o['difference'] is None: continue
+        rows.append((o['than'], o['n'], f'{o["difference"]:+.3f} ({o["low"]:+.3f} to {o["high"]:+.3f})'))
+    if rows: show_table(rows, ['than', 'videos', 'difference of AUC'], f'{by} compared on the same videos, 95 % intervals')
+
+# %% ../../nbs/library/12_cli/50_learning.ipynb #a22b9c7a
 DOUBT = ('how many of them are wrong is unknown; in tests with 10 % of all labels corrupted, corrupted labels',
          'were 60 % of the first ten and 17 % of the list on real videos, 77 % and 47 % on synthetic ones')
 
 def _show_doubtful(report, by):
-    "The most doubtful labels by the last input"
+    "The most doubtful labels"
     import pandas as pd
     doubtful = report['doubtful']
     if not doubtful: return print_line(f'no doubtful labels, by {by}')
@@ -125,7 +133,9 @@ def _show_classes(report, by):
     headings = dict(label='label', n='videos', precision='precision', recall='recall', f1='F1', auc='AUC')
     show_frame(classes[classes.by==by], headings, f'per class, by {by}')
 
-# %% ../../nbs/library/12_cli/50_learning.ipynb #cad22789
+# %% ../../nbs/library/12_cli/50_learning.ipynb #1302488e
+LABEL_HINT = 'index the folder again with --label-from-folder {0}, or with a --manifest that has labels in {0}'
+
 Target = Annotated[str, typer.Option(metavar='COLUMN', help='Column of the manifest with the labels, such as genre')]
 ProbeBy = Annotated[Literal['audio', 'video', 'both', 'all'], typer.Option(
     help='Input of the probe; all: also the embeddings of a trained model')]
@@ -143,13 +153,17 @@ def probe(
 
     Example: `mvrep probe ~/videos.mvrep --target emotion`"""
     from mvrep.index.index import Index
-    from mvrep.probing.index import probe_index
+    from mvrep.probing.cross_validation import Protocol
+    from mvrep.probing.index import NoLabels, probe_index
+    protocol = Protocol(kind, n_folds=folds, n_seeds=seeds)
     with option_errors('--target', argument='target'):
-        report = probe_index(Index(folder), target, by=by, kind=kind, folds=folds, seeds=seeds)
+        try: report = probe_index(Index(folder), target, by=by, protocol=protocol)
+        except NoLabels as e: raise NoLabels(f'{e}: {LABEL_HINT.format(target)}') from None
     for o in report['skipped']: print_note(f'left out {o["label"]} ({count_of(o["n"], "video")}): {o["reason"]}')
     for note in report['notes']: print_note(note)
     if json_: return print_json(report)
-    last = report['results'][-1]['by']
+    by = report['doubtful_by']
     _show_results(report)
-    _show_classes(report, last)
-    if not report['multilabel']: _show_doubtful(report, last)
+    _show_differences(report, by)
+    _show_classes(report, by)
+    if not report['multilabel']: _show_doubtful(report, by)

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['VIEWS', 'CUTS', 'STRENGTHS', 'Directions', 'cca', 'ViewMap', 'fit_view', 'apply_view', 'fit_weights', 'MuViRetrieval',
-           'all_views', 'fit_retrieval', 'evaluate_files', 'main']
+           'TrainingCuts', 'all_views', 'fit_retrieval', 'evaluate_files', 'main']
 
-# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #2b2a33ef
+# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #02680b29
 import argparse
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
-from ..core import MODALITIES, atomic_write
+from ..core import MODALITIES, atomic_write, count_of
 from ..corpus.folds import group_folds
 from ..corpus.muvi import MuViSync, load_muvi, read_artists
 from ..corpus.names import artist_groups
@@ -120,13 +120,13 @@ def fit_weights(
     best = minimize(mean_loss, np.full(len(names), np.log(3.)), jac=True, method='L-BFGS-B', bounds=bounds)
     return dict(zip(names, np.exp(best.x).tolist())), float(best.fun)
 
-# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #340cec3f
+# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #aa0e48c0
 @dataclass(frozen=True)
 class MuViRetrieval:
     "Embeds songs and videos so that the dot product says how well they fit"
     maps:dict # {modality: {view: `ViewMap`}}
     weights:dict # {view: its weight in the dot product}
-    seconds:int=150 # Length compared
+    seconds:int # Length compared
     ridges:dict=field(default_factory=dict) # {view: strength of its ridge}, for the record
 
     def views(self,
@@ -157,18 +157,37 @@ class MuViRetrieval:
         "Embed the videos; the audio features of `data` are not used."
         return self.embed(video_views(data, self.seconds), 'video')
 
-# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #a07174bf
+# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #30d5c479
 CUTS = (.5, 0., .25, .75, 1.) # where a cut lies in a video, 0 at its start; the first is the one compared
 STRENGTHS = (.25, 1., 4.) # factors of the ridges in `VIEWS`, chosen by inner folds
+
+@dataclass(frozen=True)
+class TrainingCuts:
+    "What `fit_retrieval` learns from: the views of several cuts of each video"
+    video_ids:list # Shape (n,)
+    seconds:int # Length of a cut
+    views:list # For each of `CUTS` {modality: {view: array of n rows}}
+
+    def subset(self,
+        video_ids:list # Some of the videos
+    ) -> 'TrainingCuts': # In the order given
+        "The cuts of some of the videos. Raises `ValueError` for a video that is not there."
+        rows = pd.Index(self.video_ids).get_indexer(video_ids)
+        if (rows<0).any(): raise ValueError(f'no cuts of {video_ids[rows.argmin()]!r}')
+        def take(views): return {view: x[rows] for view, x in views.items()}
+        views = [{modality: take(o) for modality, o in cut.items()} for cut in self.views]
+        return replace(self, video_ids=list(video_ids), views=views)
 
 def all_views(
     data:MuViSync, # Training videos
     seconds:int=150 # Length compared, a multiple of 10
-) -> list[dict]: # For each of `CUTS` {modality: {view: array}}
+) -> TrainingCuts: # Of all videos
     "The views that `fit_retrieval` learns from. Raises `ValueError` if `seconds` is not a multiple of 10."
     cuts = [data.cut(seconds, at) for at in CUTS]
-    return [dict(audio=audio_views(o, seconds), video=video_views(o, seconds)) for o in cuts]
+    views = [dict(audio=audio_views(o, seconds), video=video_views(o, seconds)) for o in cuts]
+    return TrainingCuts(list(data.video_ids), seconds, views)
 
+# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #832b390e
 def _fit_rows(cuts, view, rows, strength):
     "Maps of one view, learned from the videos at positions `rows`"
     used = cuts if view=='style' else cuts[:1]
@@ -186,7 +205,7 @@ def _held_out_similarity(cuts, view, held_out, strength):
     audio, video = (apply_view(cuts[0][o][view][held_out], maps[o]) for o in MODALITIES)
     return audio@video.T
 
-# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #099cd0b4
+# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #5872715f
 def _choose_ridge(cuts, view, folds):
     "The strength with the smallest loss on inner folds, and the similarities that it gives there"
     tried = {}
@@ -201,26 +220,40 @@ def _as_float32(view_map):
     arrays = {name: o.astype(np.float32) for name,o in vars(view_map).items() if isinstance(o, np.ndarray)}
     return ViewMap(**arrays)
 
+def _checked_cuts(train, seconds, cuts):
+    "The cuts to learn from, given or computed. Raises `ValueError` if those given do not fit"
+    if cuts is None: return all_views(train, 150 if seconds is None else seconds)
+    if seconds not in (None, cuts.seconds):
+        raise ValueError(f'seconds={seconds}, but the cuts are {cuts.seconds} s long: leave out one of the two')
+    if cuts.video_ids!=list(train.video_ids):
+        raise ValueError(f'the cuts are those of {count_of(len(cuts.video_ids), "video")}, not of the '
+                         f'{count_of(len(train), "video")} to learn from, in their order: use `cuts.subset`')
+    return cuts
+
 @threadpool_limits.wrap(limits=1) # the matrices are small: waiting for other threads would cost more than they save
 def fit_retrieval(
     train:MuViSync, # At least 20 videos
     artists:pd.DataFrame|str|Path|None=None, # Columns `id`, `artist`, or a CSV with them; one each if None
     seed:int=0, # Of the inner folds
     k:int=5, # Inner folds
-    cuts:list|None=None # From `all_views`, if already computed
+    seconds:int|None=None, # Length compared, a multiple of 10; 150, or that of `cuts`, if None
+    cuts:TrainingCuts|None=None # From `all_views`, of the same videos, if already computed
 ) -> MuViRetrieval: # Trained
-    "Learn maps, ridges and weights of all views. Raises `ValueError` if there are fewer than 20 videos or `k` artists."
+    """Learn maps, ridges and weights of all views.
+
+    Raises `ValueError` if there are fewer than 20 videos or `k` artists, or if `cuts` are those of other videos or of
+    another length."""
     if len(train)<20: raise ValueError(f'want at least 20 videos to learn from, got {len(train)}')
-    cuts = cuts or all_views(train)
+    cuts = _checked_cuts(train, seconds, cuts)
     folds = group_folds(artist_groups(read_artists(artists, train.video_ids)), k, seed)
     maps, ridges = dict(audio={}, video={}), {}
     sims = [{} for _ in folds]
-    for view in cuts[0]['audio']:
-        ridges[view], found = _choose_ridge(cuts, view, folds)
+    for view in cuts.views[0]['audio']:
+        ridges[view], found = _choose_ridge(cuts.views, view, folds)
         for fold, sim in zip(sims, found): fold[view] = sim
-        for modality, view_map in _fit_rows(cuts, view, np.arange(len(train)), ridges[view]).items():
+        for modality, view_map in _fit_rows(cuts.views, view, np.arange(len(train)), ridges[view]).items():
             maps[modality][view] = _as_float32(view_map)
-    return MuViRetrieval(maps, fit_weights(sims)[0], ridges=ridges)
+    return MuViRetrieval(maps, fit_weights(sims)[0], cuts.seconds, ridges)
 
 # %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #c49b5363
 def _array_names(maps):

@@ -109,15 +109,16 @@ def jackknife_weights(
     kept = np.arange(n_blocks)[:, None]!=block
     return np.r_[np.ones((1, len(number))), kept]
 
-# %% ../../nbs/library/05_metrics/10_intervals.ipynb #e9ebbe88
+# %% ../../nbs/library/05_metrics/10_intervals.ipynb #a445e930
 def jackknife_interval(
-    values:np.ndarray # Measures with each row of `jackknife_weights`, shape (m, 1+b); NaN where a measure has no value
+    values:np.ndarray, # Measures with each row of `jackknife_weights`, shape (m, 1+b); NaN where a measure has no value
+    lowest:float=0. # Smallest value that a measure can have; -1 for differences of two
 ) -> np.ndarray: # Lower and upper end, shape (2, m)
-    "95 % intervals of measures between 0 and 1."
+    "95 % intervals of measures that are at most 1."
     n_blocks = values.shape[1]-1
-    if n_blocks<2: return np.repeat([[0.], [1.]], len(values), axis=1) # one artist tells nothing about others
+    if n_blocks<2: return np.repeat([[lowest], [1.]], len(values), axis=1) # one artist tells nothing about others
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', RuntimeWarning) # a measure without a value stays NaN
         standard_error = np.sqrt((n_blocks-1)*np.nanvar(values[:, 1:], axis=1))
     half = student_t.ppf(.975, n_blocks-1)*standard_error
-    return np.clip([values[:, 0]-half, values[:, 0]+half], 0, 1)
+    return np.clip([values[:, 0]-half, values[:, 0]+half], lowest, 1)

@@ -10,19 +10,19 @@ from ..core import public_names
 
 # %% ../../nbs/library/08_probing/00_probing.ipynb #cb7f7923
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'labels': ['LabelTable', 'label_table', 'clean_labels', 'is_label', 'usable_labels', 'copy_groups',
+    'labels': ['LabelTable', 'label_table', 'clean_labels', 'is_label', 'copy_groups',
                'artist_and_copy_groups'],
     'label_errors': ['doubtful_labels'],
     'classifiers': ['Task', 'Fit', 'class_probabilities', 'balanced_loss', 'STRENGTHS', 'fit_linear', 'linear_logits',
                     'fit_mlp', 'mlp_logits', 'NEIGHBOURS', 'fit_knn', 'knn_logits'],
     'probe': ['Probe', 'KINDS', 'best_threshold'],
     'cross_validation': ['Protocol', 'Labels', 'FoldPredictions', 'fuse_probabilities', 'predict_folds',
-                         'evaluate_predictions', 'cross_validate'],
-    'index': ['video_features', 'THESIS_INPUTS', 'probe_index'],
+                         'evaluate_predictions', 'compare_inputs', 'cross_validate'],
+    'index': ['video_features', 'THESIS_INPUTS', 'NoLabels', 'probe_index'],
     'tags': ['TAGGERS', 'musicnn_tags', 'tag_catalogue'],
+    'tables': ['with_interval', 'probe_table', 'difference_text', 'read_probes', 'probe_or_explain'],
     'emotion': ['EmotionNet', 'train_emotion', 'late_fusion'],
     'emotion_matching': ['best_shares', 'right_share', 'emotion_report', 'nearest_music', 'nearest_report',
                          'draw_confusions', 'confusion_figure'],
-    'emotion_pairs': ['pair_loss', 'PairNet', 'PairSpace', 'distances', 'PairTraining', 'fit_pairs', 'save_pairs',
-                      'load_pairs'],
+    'emotion_pairs': ['PairNet', 'PairSpace', 'distances', 'PairTraining', 'fit_pairs', 'save_pairs', 'load_pairs'],
 })

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['fuse_probabilities', 'Protocol', 'Labels', 'FoldPredictions', 'predict_folds', 'evaluate_predictions',
-           'cross_validate']
+           'compare_inputs', 'cross_validate']
 
-# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #647856b2
+# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #9a89578b
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cache
 import numpy as np
 from scipy.special import expit, logit, softmax
 from ..core import count_of
@@ -34,7 +35,7 @@ def fuse_probabilities(
     mean = np.where(known.any(0), mean, np.nan)
     return expit(mean) if multilabel else softmax(mean, 1)
 
-# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #32c73407
+# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #ee0d974d
 @dataclass(frozen=True)
 class Protocol:
     "How probes are trained and tested"
@@ -57,6 +58,13 @@ class FoldPredictions:
     decided:dict # {input: decisions, the same shape, bool}
     folds:np.ndarray # The fold of each video, shape (n_seeds, n)
     notes:list # What was unusual, one sentence each
+
+    def only(self,
+        names # Inputs and combinations; those without predictions are ignored
+    ) -> 'FoldPredictions': # Without the others
+        "The predictions of some inputs."
+        probs = {name: o for name, o in self.probs.items() if name in names}
+        return replace(self, probs=probs, decided={name: self.decided[name] for name in probs})
 
 # %% ../../nbs/library/08_probing/30_cross_validation.ipynb #2554f119
 @dataclass(frozen=True)
@@ -150,24 +158,60 @@ def _summary(means, chance, truth, multilabel):
     row |= chance_measures(truth, multilabel)
     return row|dict(chance_average_precision=float(known.mean()) if len(known) else None)
 
-# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #1b0b7d80
+# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #fe0b642a
+def _has_input(name, predictions): return ~np.isnan(predictions.probs[name][0]).any(1)
+
+def _measure(name, known, predictions, labels):
+    "Measures of one input on the videos `known`, averaged over seeds: means, shape (5, 1+b), and of classes, (5, k)"
+    truth, weights = labels.truth[known], jackknife_weights(labels.groups[known])
+    measured = []
+    for probs, decided, folds in zip(predictions.probs[name], predictions.decided[name], predictions.folds):
+        found = classifier_measures(probs[known], decided[known], truth, folds[known], labels.multilabel, weights)
+        measured.append(found)
+    return np.mean([o.means for o in measured], 0), np.mean([o.per_class[:, 0] for o in measured], 0)
+
+def _chance_precision(name, known, predictions, labels):
+    "Average precision of each class by scores in random order, averaged over seeds, shape (k,)"
+    truth, parts = labels.truth[known], zip(predictions.probs[name], predictions.folds)
+    return np.mean([chance_average_precision(probs[known], truth, folds[known]) for probs, folds in parts], 0)
+
+# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #a78df70d
 def evaluate_predictions(
     name:str, # An input of `predictions`
     predictions:FoldPredictions, # From `predict_folds`
     labels:Labels # What was to be predicted
 ) -> tuple[dict,list]: # Measures with intervals and chance, and the measures of each class
     "Measure the predictions of one input on the videos that have it, averaged over seeds."
-    known = ~np.isnan(predictions.probs[name][0]).any(1)
-    truth, weights = labels.truth[known], jackknife_weights(labels.groups[known])
-    measured, chance = [], []
-    for probs, decided, folds in zip(predictions.probs[name], predictions.decided[name], predictions.folds):
-        probs, folds = probs[known], folds[known]
-        measured.append(classifier_measures(probs, decided[known], truth, folds, labels.multilabel, weights))
-        chance.append(chance_average_precision(probs, truth, folds))
-    means = np.mean([o.means for o in measured], 0)
-    per_class, chance = np.mean([o.per_class[:, 0] for o in measured], 0), np.mean(chance, 0)
+    known = _has_input(name, predictions)
+    truth = labels.truth[known]
+    means, per_class = _measure(name, known, predictions, labels)
+    chance = _chance_precision(name, known, predictions, labels)
     row = dict(n=int(known.sum()))|_summary(means, chance, truth, labels.multilabel)
     return row, _class_rows(per_class, chance, truth, labels.names)
+
+# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #911a2008
+def _difference_rows(gain, about):
+    "A row per measure, from differences of shape (5, 1+b)"
+    rows = []
+    for name, value, low, high in zip(MEASURES, gain[:, 0], *jackknife_interval(gain, lowest=-1)):
+        rows.append(about|dict(measure=name, difference=_or_none(value), low=_or_none(low), high=_or_none(high)))
+    return rows
+
+def compare_inputs(
+    predictions:FoldPredictions, # From `predict_folds`
+    labels:Labels # What was to be predicted
+) -> list[dict]: # One row per pair and measure: `by`, `than`, `n`, `measure`, `difference`, `low`, `high`
+    "Difference of each input to each one before it, on the videos that have both, with jackknife intervals."
+    @cache
+    def means(name, known): return _measure(name, np.array(known), predictions, labels)[0]
+    names, rows = list(predictions.probs), []
+    for i, by in enumerate(names):
+        for than in names[:i]:
+            known = _has_input(by, predictions) & _has_input(than, predictions)
+            if not known.any(): continue
+            gain = means(by, tuple(known))-means(than, tuple(known))
+            rows += _difference_rows(gain, dict(by=by, than=than, n=int(known.sum())))
+    return rows
 
 # %% ../../nbs/library/08_probing/30_cross_validation.ipynb #8ebbec81
 @dataclass(frozen=True)
@@ -215,21 +259,24 @@ def _fold_notes(n_folds, wanted, labels):
     if rare: notes.append(f'fewer than {n_folds} videos, so missing from some folds: {", ".join(rare)}')
     return notes
 
-# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #67fe4c81
+# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #7efc3df3
 def _report_rows(predictions, labels, protocol):
-    "Results, rows of classes, and notes about inputs that some videos lack"
+    "Results, rows of classes, and notes about classes that some inputs cannot order"
     results, per_class = [], []
     notes = []
     for name in predictions.probs:
         row, classes = evaluate_predictions(name, predictions, labels)
         results.append(dict(by=name, kind=protocol.kind, **row))
         per_class += [dict(by=name, **o) for o in classes]
-        n_missing = len(labels.truth)-row['n']
-        if n_missing: notes.append(f'{name}: missing in {count_of(n_missing, "video")}')
         unordered = [o['label'] for o in classes if o['auc'] is None]
         if not unordered: continue
         notes.append(f'{name}: no fold can order {", ".join(unordered)}: left out of mean AUC and average precision')
     return results, per_class, notes
+
+def _missing_notes(predictions):
+    "How many videos lack an input"
+    n_missing = {name: int((~_has_input(name, predictions)).sum()) for name in predictions.probs}
+    return [f'{name}: missing in {count_of(n, "video")}' for name, n in n_missing.items() if n]
 
 def _used_parts(fused, used):
     "The combinations, without inputs that no labelled video has"
@@ -238,23 +285,24 @@ def _used_parts(fused, used):
     return parts
 
 def _doubtful(predictions, selection):
-    "Doubtful labels by the last input, and a note if there are too many to trust"
+    "The input that judges labels (the last one), the labels that it doubts, and a note if they are too many to trust"
     name, labels = list(predictions.probs)[-1], selection.labels
-    if labels.multilabel: return None, []
+    if labels.multilabel: return name, None, []
     found = doubtful_labels(predictions.probs[name].mean(0), labels.truth, labels.names)
     found = [dict(by=name)|o|dict(position=int(selection.rows[o['position']])) for o in found]
-    if len(found)<=len(labels.truth)/2: return found, []
-    return found, ['more than half of the labels look doubtful: the features know too little about them to judge them']
+    if len(found)<=len(labels.truth)/2: return name, found, []
+    return name, found, ['more than half of the labels look doubtful: the features predict them too poorly to tell']
 
-# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #cefc6c5b
+# %% ../../nbs/library/08_probing/30_cross_validation.ipynb #0fa48acf
 def cross_validate(
     inputs:dict, # {name: features, shape (n, f); rows of NaN if a video lacks it}
     values:list, # One a video: a label, a list of tags, or None
     artists:list|None=None, # One a video, None if unknown
     fused:dict|None=None, # {name: inputs whose probabilities are combined}
-    protocol:Protocol=Protocol() # How probes are trained and tested
-) -> dict: # What was used, `results` by input, `per_class`, `doubtful` labels, `skipped` classes and `notes`
-    "How much each input knows about the labels. Raises `ValueError` if too few classes or artists are left."
+    protocol:Protocol=Protocol(), # How probes are trained and tested
+    measured:tuple|None=None # Inputs and combinations to report; all if None
+) -> dict: # What was used, `results`, `per_class`, `differences`, `doubtful` labels, `skipped` classes and `notes`
+    "How well each input predicts the labels. Raises `ValueError` if too few classes or artists are left."
     feats = np.concatenate(list(inputs.values()), 1)
     artists = [None]*len(feats) if artists is None else list(artists)
     selection = _select(feats, values, artists)
@@ -263,13 +311,16 @@ def cross_validate(
     grouped_by, artist_notes = _artist_notes([artists[i] for i in rows])
     n_groups = len(np.unique(labels.groups))
     n_folds = min(protocol.n_folds, n_groups)
-    predictions = predict_folds(used, labels, _used_parts(fused, used), replace(protocol, n_folds=n_folds))
+    all_predictions = predict_folds(used, labels, _used_parts(fused, used), replace(protocol, n_folds=n_folds))
+    predictions = all_predictions if measured is None else all_predictions.only(measured)
     results, per_class, input_notes = _report_rows(predictions, labels, protocol)
-    doubtful, doubt_notes = _doubtful(predictions, selection)
+    doubtful_by, doubtful, doubt_notes = _doubtful(predictions, selection)
     unused_notes = [f'{name}: no labelled video has it, left out' for name in inputs if name not in used]
     notes = [*selection.notes, *unused_notes, *_copy_notes(feats, selection), *artist_notes,
-             *_fold_notes(n_folds, protocol.n_folds, labels), *input_notes, *doubt_notes, *predictions.notes]
+             *_fold_notes(n_folds, protocol.n_folds, labels), *_missing_notes(all_predictions), *input_notes,
+             *doubt_notes, *predictions.notes]
     return dict(classes=labels.names, n=len(rows), n_per_class=dict(zip(labels.names, labels.truth.sum(0).tolist())),
                 folds=n_folds, seeds=protocol.n_seeds, grouped_by=grouped_by, groups=n_groups, kind=protocol.kind,
-                multilabel=labels.multilabel, results=results, per_class=per_class, doubtful=doubtful,
+                multilabel=labels.multilabel, results=results, per_class=per_class,
+                differences=compare_inputs(predictions, labels), doubtful_by=doubtful_by, doubtful=doubtful,
                 skipped=selection.table.skipped, notes=notes)

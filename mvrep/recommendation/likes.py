@@ -121,6 +121,6 @@ def _best(index, found, own, rules, by, weight, is_scaled):
     ranked = found[may_stay].rename_axis('video_id').reset_index()
     ranked = ranked.sort_values(['score', 'video_id'], ascending=[False, True]).set_index('video_id')
     def similarity_of(ids):
-        cosines = similarities(index, ids, by, weight)
+        cosines = np.nan_to_num(similarities(index, ids, by, weight))
         return (1+cosines)/2 if is_scaled else cosines
     return arrange(ranked, index.videos.artist, rules, similarity_of).join(index.videos)

@@ -124,22 +124,22 @@ def describe_reasons(
     texts = [f'{o.modality} {describe_moments(o.seed_start, o.start)} {o.score:.2f}' for o in reasons.itertuples()]
     return pd.Series(texts, reasons.video_id, dtype=object).groupby(level=0, sort=False).agg('; '.join)
 
-# %% ../../nbs/library/10_recommendation/20_neighbours.ipynb #cfaf7e86
+# %% ../../nbs/library/10_recommendation/20_neighbours.ipynb #84be47ee
 def similarities(
     index:Index, # The index
     video_ids:list[str], # Videos of the index
     by:str='joint', # 'audio', 'video' or 'joint'
     weight:float=.5 # Weight of the audio in 'joint', 0 to 1
-) -> np.ndarray: # Cosines, shape (n, n); 0 where two videos cannot be compared
+) -> np.ndarray: # Cosines, shape (n, n); NaN where two videos cannot be compared
     "Similarity of videos to each other. Raises `ValueError` for another `by` or a weight outside [0, 1]."
     modality_weights(by, weight)
     rows, build = index.build.rows.get_indexer(video_ids), index.build
     cosines = {m: build.embeddings[m][rows]@build.embeddings[m][rows].T for m in MODALITIES}
-    if by!='joint': return cosines[by]
     has = {m: build.has[m][rows] for m in MODALITIES}
+    if by!='joint': return np.where(np.outer(has[by], has[by]), cosines[by], np.nan)
     def of_row(values, i): return {m: values[m][i] for m in MODALITIES}
     joint = [joint_scores(of_row(cosines, i), has, of_row(has, i), weight) for i in range(len(rows))]
-    return np.nan_to_num(np.stack(joint))
+    return np.stack(joint)
 
 @takes_list_rules
 def similar(
@@ -161,6 +161,7 @@ def similar(
     n_candidates = 10*rules.k if rules.diversity else rules.k
     if rules.max_per_artist: n_candidates = len(index)
     ranked = index.search(seed.query, n_candidates, by, where=rules.where, exclude=seed.own, weight=weight)
-    found = arrange(ranked, index.videos.artist, rules, lambda ids: similarities(index, ids, by, weight))
+    def similarity_of(ids): return np.nan_to_num(similarities(index, ids, by, weight))
+    found = arrange(ranked, index.videos.artist, rules, similarity_of)
     compared = {m: o for m, o in seed.segments.items() if by in ('joint', m)}
     return found.join(index.videos), explain(index, compared, list(found.index))
