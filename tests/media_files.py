@@ -173,3 +173,35 @@ def bad_files(folder):
     write_others(folder)
     write_raw_stream(folder/'raw.h264')
     return [o for o in sorted(folder.iterdir()) if o.name!='good.mp4'] + [folder/'missing.mp4']
+
+# Transport streams with other time stamps
+
+def stamp_of(data, at):
+    "The time stamp in five bytes of a transport stream, ticks of 1/90000 s"
+    high, middle, low = data[at]>>1 & 7, data[at+1:at+3], data[at+3:at+5]
+    return high<<30 | (int.from_bytes(middle)>>1)<<15 | int.from_bytes(low)>>1
+
+def write_stamp(data, at, ticks):
+    "Write a time stamp into five bytes of a transport stream"
+    ticks %= 1<<33
+    data[at] = data[at]&0xf1 | (ticks>>30)<<1
+    data[at+1:at+3] = ((ticks>>15 & 0x7fff)<<1 | 1).to_bytes(2)
+    data[at+3:at+5] = ((ticks & 0x7fff)<<1 | 1).to_bytes(2)
+
+def change_stamps(path, change):
+    "Replace each time stamp by `change(stream, seconds)`; stream 256 is the video, 257 the audio"
+    data = bytearray(path.read_bytes())
+    for packet in range(0, len(data), 188):
+        pid, at = int.from_bytes(data[packet+1:packet+3]) & 0x1fff, packet+4
+        if data[packet+3]&0x20: at += 1+data[at] # adaptation field
+        if not data[packet+1]&0x40 or data[at:at+3]!=b'\0\0\1': continue
+        for i in range({0: 0, 2: 1, 3: 2}[data[at+7]>>6]):
+            seconds = stamp_of(data, at+9+5*i)/90000
+            write_stamp(data, at+9+5*i, round(change(pid, seconds)*90000))
+    path.write_bytes(data)
+    return path
+
+def join_files(dest, *parts):
+    "Append files to each other"
+    dest.write_bytes(b''.join(o.read_bytes() for o in parts))
+    return dest

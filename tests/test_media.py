@@ -9,7 +9,7 @@ import pytest
 from mvrep.core import MediaError
 from mvrep.media import contact_sheet, open_media, probe, read_audio, read_frames, write_mp4_and_wav
 from mvrep.media import frame_number, make_clip, numbered_frame, tone_second
-from mvrep.media.decoding import _explain
+from mvrep.media.opening import _explain
 from media_files import AUDIO_FORMS, FORMS, MPEG2, SHORT_GOP, bad_files, make, write_media
 
 def numbers(frames): return [frame_number(o) for o in frames]

@@ -5,17 +5,23 @@
 # %% auto #0
 __all__ = ['CUT_OFF', 'MediaInfo', 'probe', 'cut_off_reason', 'iter_frames', 'read_frames', 'read_audio']
 
-# %% ../../nbs/library/01_media/20_read.ipynb #8495ebf2
+# %% ../../nbs/library/01_media/20_read.ipynb #0dda0d8d
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 import av
 import numpy as np
 import soxr
 from av.video.reformatter import VideoReformatter
 from ..core import MediaError
-from .decoding import TIME_TOLERANCE, decode_from, frame_rate, open_media
+from .decoding import TIME_TOLERANCE, decode_from
+from .opening import check_duration, check_frame_size, check_sample_rate, frame_rate, open_media
+from .tags import read_tags
+from .timeline import read_timeline
+from .waveform import Waveform, mono
 
 # %% ../../nbs/library/01_media/20_read.ipynb #4fc44ce4
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class MediaInfo:
         "Where a stream ends according to the file."
         return self.video_end if modality=='video' else self.audio_end
 
-# %% ../../nbs/library/01_media/20_read.ipynb #2ac956ba
+# %% ../../nbs/library/01_media/20_read.ipynb #0fb6166e
 def _last_packet_end(path):
     "Where the last packet ends on the file's clock, seconds; reads the whole file"
     with open_media(path) as media:
@@ -72,22 +78,21 @@ def _stream_end(media, stream):
     duration = _matroska_seconds(stream.metadata.get('DURATION', '0'))
     return duration and duration-media.origin
 
-# %% ../../nbs/library/01_media/20_read.ipynb #3b8e49ba
-_TAGS = ('title', 'artist', 'genre', 'date')
+def _stream_ends(media):
+    "{modality: where its stream ends, seconds from the origin, or None}"
+    timeline = read_timeline(media)
+    if timeline: return timeline.ends
+    return {modality: _stream_end(media, o) for modality, o in media.streams.items() if o}
 
-def _tags(media):
-    "Tags of the file; those of its container win over those of its streams"
-    sources = [media.streams['audio'], media.streams['video'], media.container]
-    found = {key.lower(): value.strip() for o in sources if o for key, value in o.metadata.items()}
-    return {tag: found[tag] for tag in _TAGS if found.get(tag)}
-
+# %% ../../nbs/library/01_media/20_read.ipynb #48f30ef9
 def _header_info(media):
     "What the headers say, without sizes and sample rates"
     video, audio = media.streams['video'], media.streams['audio']
-    ends = {modality: _stream_end(media, o) for modality, o in media.streams.items() if o}
+    ends = _stream_ends(media)
     are_known = None not in ends.values()
     return MediaInfo(
-        path=str(media.path), start_time=media.origin, tags=_tags(media), n_audio=len(media.container.streams.audio),
+        path=str(media.path), start_time=media.origin, tags=read_tags(media),
+        n_audio=len(media.container.streams.audio),
         duration=max(ends.values()) if are_known else (media.container.duration or 0)/av.time_base,
         has_video=video is not None, has_audio=audio is not None,
         video_codec=video.codec_context.name if video else '', audio_codec=audio.codec_context.name if audio else '',
@@ -111,17 +116,27 @@ def _display_size(decoded):
     width = max(1, round(decoded.frame.width*decoded.pixel_aspect))
     return (width, height) if _rotation(decoded.frame)%180 else (height, width)
 
-# %% ../../nbs/library/01_media/20_read.ipynb #07b9ec52
-def _first_frame_info(path, modality):
-    "What the first frame of a stream says. Raises `MediaError` if no frame with a time can be decoded."
+# %% ../../nbs/library/01_media/20_read.ipynb #0306ebf9
+@lru_cache(maxsize=256)
+def _cached_frame_info(path, modality, size, modified):
+    "What the first frame of a stream says, read once per content of a file"
     first = next(decode_from(path, modality), None)
     if first is None:
         advice = 'it may be cut off (copy it again) or a raw stream (wrap it into an mp4)'
         raise MediaError(path, f'no {modality} with time stamps could be decoded: {advice}')
-    if modality=='audio': return dict(sr=first.frame.sample_rate, channels=first.frame.layout.nb_channels)
+    if modality=='audio':
+        check_sample_rate(path, first.frame.sample_rate)
+        return dict(sr=first.frame.sample_rate, channels=first.frame.layout.nb_channels)
     height, width = _display_size(first)
+    check_frame_size(path, height, width)
     return dict(height=height, width=width, rotation=_rotation(first.frame))
 
+def _first_frame_info(path, modality):
+    "What the first frame of a stream says. Raises `MediaError` if no frame with a time can be decoded."
+    stat = os.stat(path)
+    return _cached_frame_info(str(path), modality, stat.st_size, stat.st_mtime_ns)
+
+# %% ../../nbs/library/01_media/20_read.ipynb #08740962
 def probe(
     path:str|Path # A video or audio file
 ) -> MediaInfo: # The first frame of each stream was decoded
@@ -132,8 +147,10 @@ def probe(
         info = _header_info(media)
     if info.has_video: info = replace(info, **_first_frame_info(path, 'video'))
     if info.has_audio: info = replace(info, **_first_frame_info(path, 'audio'))
-    if info.duration: return info
-    return replace(info, duration=max(_last_packet_end(path)-info.start_time, 1/(info.fps or 25)))
+    if not info.duration:
+        info = replace(info, duration=max(_last_packet_end(path)-info.start_time, 1/(info.fps or 25)))
+    check_duration(path, info.duration)
+    return info
 
 # %% ../../nbs/library/01_media/20_read.ipynb #e4ec99ff
 def _stretch_end(start, length):
@@ -180,102 +197,81 @@ def _frames_on_screen(path, start, end):
     if current: yield current, current.end
     else: yield before, _presentation_end(path, 'video', start, before.end if before else 0.)
 
-# %% ../../nbs/library/01_media/20_read.ipynb #f247561c
+# %% ../../nbs/library/01_media/20_read.ipynb #4c1c5326
 def _target_size(display, size):
-    "Height and width for `size`: a short side, `(h, w)`, or None for the displayed size"
-    if isinstance(size, int): return tuple(max(1, round(o*size/min(display))) for o in display)
-    return size or display
+    "Height and width for `size`: a short side, or None for the displayed size"
+    if size is None: return display
+    return tuple(max(1, round(o*size/min(display))) for o in display)
+
+def _frame_size(path, size):
+    "Height and width of all frames of a file for `size`"
+    if size is not None and not isinstance(size, int): return size
+    first = _first_frame_info(path, 'video')
+    return _target_size((first['height'], first['width']), size)
 
 def _to_rgb(decoded, size, reformatter):
-    "A decoded frame as an upright RGB array, uint8, shape (h, w, 3)"
+    "A decoded frame as an upright RGB array, uint8, shape (h, w, 3) for a size of `(h, w)`"
     rotation = _rotation(decoded.frame)
-    height, width = _target_size(_display_size(decoded), size)
+    height, width = size
     if rotation%180: height, width = width, height
     image = reformatter.reformat(decoded.frame, width=width, height=height, format='rgb24', threads=1).to_ndarray()
     if _is_mirrored(decoded.frame): image = image[::-1]
     return np.ascontiguousarray(np.rot90(image, rotation//90))
 
-# %% ../../nbs/library/01_media/20_read.ipynb #76b5f8e0
+# %% ../../nbs/library/01_media/20_read.ipynb #36376676
 def iter_frames(
     path:str|Path, # A video file
     start:float=0., # Where to begin, seconds from the start of the file
     length:float|None=None, # How much to read, seconds; up to the end if None
     fps:float|None=None, # Frames per second to resample to; every frame once if None
-    size:int|tuple|None=None # Short side, or `(h, w)`, pixels; the displayed size if None
+    size:int|tuple|None=None # Short side, or `(h, w)`, pixels; the displayed size of the first frame if None
 ) -> Iterator[np.ndarray]: # RGB images, uint8, shape (h, w, 3)
     "Yield the frames of `read_frames` one at a time. Raises `MediaError` or `ValueError` as `read_frames` does."
     end = _stretch_end(start, length)
     reformatter, n_done = VideoReformatter(), 0
+    shape = None
     for frame, until in _frames_on_screen(path, start, end):
         n_due = math.ceil((min(until, end)-start-TIME_TOLERANCE)*fps)-n_done if fps else 1
         if n_due<=0: continue
-        image = _to_rgb(frame, size, reformatter)
+        if shape is None: shape = _frame_size(path, size)
+        image = _to_rgb(frame, shape, reformatter)
         for _ in range(n_due): yield image
         n_done += n_due
 
-# %% ../../nbs/library/01_media/20_read.ipynb #8c4e31db
+# %% ../../nbs/library/01_media/20_read.ipynb #e0eea96f
 def read_frames(
     path:str|Path, # A video file
     start:float=0., # Where to begin, seconds from the start of the file
     length:float|None=None, # How much to read, seconds; up to the end if None
     fps:float|None=None, # Frames per second to resample to; every frame once if None
-    size:int|tuple|None=None # Short side, or `(h, w)`, pixels; the displayed size if None
+    size:int|tuple|None=None # Short side, or `(h, w)`, pixels; the displayed size of the first frame if None
 ) -> np.ndarray: # RGB images, uint8, shape (t, h, w, 3); fewer if the file ends first
     "Read the frames of a stretch. Raises `MediaError` if there is no frame, `ValueError` for a wrong start or length."
     return np.stack(list(iter_frames(path, start, length, fps, size)))
 
-# %% ../../nbs/library/01_media/20_read.ipynb #1b51138c
-_FULL_SCALE = {'u1': 128., 'i2': 2.**15, 'i4': 2.**31, 'i8': 2.**63} # Largest value of integer samples
-
-def _mono(frame):
-    "Mean over the channels of an audio frame, float32 in [-1, 1], shape (n_samples,)"
-    x = frame.to_ndarray()
-    if not frame.format.is_planar: x = x.reshape(-1, frame.layout.nb_channels).T
-    mean = x.mean(axis=0, dtype=np.float64)
-    if x.dtype==np.uint8: mean -= 128
-    return (mean/_FULL_SCALE.get(x.dtype.str[1:], 1.)).astype(np.float32)
-
-# %% ../../nbs/library/01_media/20_read.ipynb #a806fa72
-@dataclass
-class _Waveform:
-    "Decoded audio of a stretch, in pieces"
-    sr:int|None=None # Sample rate of the first piece, Hz; None without a piece
-    pieces:list=field(default_factory=list) # `(position, samples)`; position 0 is the start of the stretch
-    n_samples:int=0 # Position behind the last piece
-    end:float=0. # Where the stream ends, seconds; infinite if it goes on after the stretch
-
-    def add(self, decoded, start):
-        "Place a decoded frame by its time stamp"
-        y, sr = _mono(decoded.frame), decoded.frame.sample_rate
-        self.sr = self.sr or sr
-        if sr!=self.sr: y = soxr.resample(y, sr, self.sr)
-        position = round((decoded.start-start)*self.sr)
-        if self.pieces and abs(position-self.n_samples)<=.02*self.sr: position = self.n_samples
-        self.pieces.append((position, y))
-        self.n_samples = position+len(y)
-        self.end = decoded.end
-
-    def samples(self, n_samples):
-        "The first samples of the stretch, zero where there is no audio, float32, shape (n_samples,)"
-        out = np.zeros(n_samples, np.float32)
-        for position, y in self.pieces:
-            y = y[max(0, -position):]
-            position = max(0, position)
-            out[position:position+len(y)] = y[:max(0, n_samples-position)]
-        return out
-
-# %% ../../nbs/library/01_media/20_read.ipynb #032240ba
+# %% ../../nbs/library/01_media/20_read.ipynb #1bfd53ee
 _WARM_UP = .2 # Seconds; a packet of AAC, MP3 or Opus needs those before it
 
 def _decode_audio(path, start, end):
     "The audio of a stretch in pieces"
-    waveform = _Waveform()
+    waveform = Waveform()
     for decoded in decode_from(path, 'audio', max(0., start-_WARM_UP)):
         if decoded.start>=end:
             waveform.end = math.inf
             break
         waveform.add(decoded, start)
     return waveform
+
+def _check_finite(path, waveform):
+    "Raises `MediaError` if most samples of a stretch and of the whole file are not finite"
+    if waveform.n_bad<=waveform.n_decoded/2: return
+    n_bad, n_decoded = 0, 0
+    for decoded in decode_from(path, 'audio'):
+        n_bad += mono(decoded.frame)[1]
+        n_decoded += decoded.frame.samples
+    if n_bad<=n_decoded/2: return
+    share = f'{n_bad/n_decoded:.0%} of the audio samples'
+    raise MediaError(path, f'{share} are not finite numbers: encode the file again from its source')
 
 def _audio_end(path, start, end, last_end):
     "Where a stretch ends if its audio ended at `last_end`: silence follows up to the end of the video"
@@ -285,7 +281,7 @@ def _audio_end(path, start, end, last_end):
     is_complete = info.audio_end is not None and info.audio_end-last_end<CUT_OFF
     return max(last_end, min(end, info.duration)) if is_complete else last_end
 
-# %% ../../nbs/library/01_media/20_read.ipynb #40af534c
+# %% ../../nbs/library/01_media/20_read.ipynb #f5cb3394
 def read_audio(
     path:str|Path, # A video or audio file
     start:float=0., # Where to begin, seconds from the start of the file
@@ -295,8 +291,10 @@ def read_audio(
     "Read the audio of a stretch. Raises `MediaError` if there is no audio, `ValueError` for a wrong start or length."
     end = _stretch_end(start, length)
     waveform = _decode_audio(path, start, end)
+    _check_finite(path, waveform)
     if waveform.end<end: end = _audio_end(path, start, end, waveform.end)
     file_sr = waveform.sr or probe(path).sr
-    n_samples = waveform.n_samples if end==math.inf else round((end-start)*file_sr)
-    y = waveform.samples(n_samples)
-    return y if sr in (None, file_sr) else soxr.resample(y, file_sr, sr)
+    check_sample_rate(path, file_sr)
+    y = waveform.samples(file_sr, None if end==math.inf else end-start)
+    sr = sr or _first_frame_info(path, 'audio')['sr']
+    return y if sr==file_sr else np.clip(soxr.resample(y, file_sr, sr), -1, 1)

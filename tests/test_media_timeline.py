@@ -1,0 +1,176 @@
+"Files that were joined from recordings: the clock starts again or jumps, or streams change in the middle"
+import numpy as np
+import pytest
+from mvrep.core import MediaError
+from mvrep.media import contact_sheet, cut_clip, frame_number, make_clip, open_media, probe, read_audio, read_frames
+from mvrep.media import read_timeline, write_mp4_and_wav
+from media_files import B_FRAMES, MPEG2, OPEN_GOP, VP9, change_stamps, join_files, make
+
+def numbers(frames): return [frame_number(o) for o in frames]
+
+def pitch(y, sr=16000):
+    "The loudest frequency, Hz; 0 for silence"
+    return round(np.abs(np.fft.rfft(y)).argmax()*sr/len(y)) if np.abs(y).max()>1e-3 else 0
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+    "A transport stream with frames 0 to 49, a second of 220 Hz and a second of 233 Hz"
+    return make_clip(tmp_path_factory.mktemp('parts')/'a.ts', seconds=2)
+
+def check_parts(path, n, seconds=2., gap=0., n_frames=50, tolerance=.1):
+    "Frames and audio of each part are where they belong, from any moment on"
+    step = seconds+gap
+    info = probe(path)
+    assert info.duration==pytest.approx(n*step-gap, abs=tolerance)
+    frames = numbers(read_frames(path))
+    assert frames==list(range(n_frames))*n
+    for i in range(n):
+        for offset in (.3, 1.3):
+            start = i*step+offset+.03
+            shown = numbers(read_frames(path, start, .2, fps=10))
+            assert abs(shown[0]-offset*n_frames/seconds)<=3, (i, offset, shown)
+    return info
+
+def test_two_recordings(clips, tmp_path):
+    path = join_files(tmp_path/'a.ts', clips, clips)
+    check_parts(path, 2)
+    assert [pitch(read_audio(path, i+.2, .6)) for i in range(4)]==pytest.approx([220, 233]*2, abs=2)
+    assert abs(len(read_audio(path))/16000-4)<.1
+
+def test_reading_from_a_moment_equals_reading_everything(clips, tmp_path):
+    path = join_files(tmp_path/'a.ts', clips, clips, clips)
+    frames, y = read_frames(path, fps=25), read_audio(path, sr=None)
+    for start in (0., 1.6, 2., 3.2, 4.48, 5.2):
+        first = round(start*25)
+        np.testing.assert_array_equal(read_frames(path, start, .4, fps=25)[2:], frames[first+2:first+10])
+        first = round(start*44100)
+        read = read_audio(path, start, .4, sr=None)
+        error = [np.abs(read[10:-10]-y[first+10+i:first+17630+i]).max() for i in (-1, 0, 1)] # times are rounded
+        assert min(error)<2e-3
+
+@pytest.mark.parametrize('suffix, fields', [
+    ('ts', dict(options=B_FRAMES)), ('ts', dict(options=OPEN_GOP)), ('ts', MPEG2), ('mpg', MPEG2), ('vob', MPEG2),
+    ('mkv', dict(options=B_FRAMES)), ('webm', dict(codec='libvpx-vp9', options=VP9, audio='libopus', sr=48000))])
+def test_formats(suffix, fields, tmp_path):
+    source = make(tmp_path/f'a.{suffix}', seconds=2, **fields)
+    info = check_parts(join_files(tmp_path/f'b.{suffix}', source, source), 2)
+    assert (info.width, info.height)==(160, 64)
+
+@pytest.mark.parametrize('first, second', [(0, 100), (100, 0), (95_441, 50), (0, 95_441), (3, 20_000)])
+def test_clocks_that_jump(first, second, tmp_path):
+    "Forward, backward, and across the end of the clock at 95443 s"
+    parts = [make(tmp_path/f'{o}.ts', seconds=2, options=B_FRAMES, offset=o) for o in (first, second)]
+    check_parts(join_files(tmp_path/'a.ts', *parts), 2)
+
+def test_a_clock_that_ends_is_no_jump(tmp_path):
+    check_parts(make(tmp_path/'a.ts', seconds=2, offset=95_441.3), 1)
+
+def test_a_short_gap_stays(tmp_path):
+    parts = [make(tmp_path/f'{o}.ts', seconds=2, offset=o) for o in (0, 6)]
+    path = join_files(tmp_path/'a.ts', *parts)
+    assert probe(path).duration==pytest.approx(8, abs=.1)
+    assert numbers(read_frames(path, 3, 2, fps=2))==[49]*4
+    assert not np.abs(read_audio(path, 3, 2)).max()
+    assert numbers(read_frames(path, 6.5, .1, fps=10))[0] in range(11, 16)
+
+@pytest.mark.parametrize('delay', [.5, -.5])
+def test_audio_that_begins_late_stays_in_step(delay, tmp_path):
+    "Audio and video of a part are shifted by the same amount"
+    first = make(tmp_path/'1.ts', seconds=2)
+    later = dict(delay=delay) if delay>0 else dict(times=tuple(np.arange(40)/25+.5))
+    second = make(tmp_path/'2.ts', seconds=2, **later)
+    path = join_files(tmp_path/'a.ts', first, second)
+    y, start = read_audio(path, sr=16000), probe(first).duration
+    first_frame = start+(0 if delay>0 else .5)
+    assert frame_number(read_frames(path, first_frame+.03, .1, fps=10)[0]) in (0, 1)
+    loud = np.abs(y[round((start+.05)*16000):round((start+.3)*16000)]).max()
+    assert (loud>.1)==(delay<0)
+
+def test_a_part_without_audio_is_silent(tmp_path):
+    loud, silent = make(tmp_path/'1.ts', seconds=2), make(tmp_path/'2.ts', seconds=2, audio='')
+    for parts in [(loud, silent), (silent, loud), (loud, silent, loud)]:
+        path = join_files(tmp_path/'a.ts', *parts)
+        check_parts(path, len(parts))
+        heard = [bool(np.abs(read_audio(path, 2*j+.3, 1.2)).max()>.01) for j in range(len(parts))]
+        assert heard==[o is loud for o in parts]
+
+def test_other_functions_read_joined_files(clips, tmp_path):
+    path = join_files(tmp_path/'a.ts', clips, clips)
+    (tmp_path/'clip.mp4').write_bytes(cut_clip(path, 2.5, 1))
+    assert numbers(read_frames(tmp_path/'clip.mp4'))[0] in (11, 12, 13)
+    assert contact_sheet(path, n=4, width=160).size==(4*162-2, 96)
+    mp4, wav = write_mp4_and_wav(path, tmp_path/'out.mp4', start=1, length=2)
+    assert abs(probe(mp4).duration-2)<.11 and abs(probe(wav).duration-2)<.01
+
+def test_a_few_wrong_stamps_are_left_out(clips, tmp_path):
+    calls = []
+    def stray(stream, seconds):
+        calls.append(seconds)
+        return seconds+500*(len(calls) in (31, 32, 61))
+    path = change_stamps(join_files(tmp_path/'a.ts', clips), stray)
+    check_parts(path, 1)
+
+def test_ordinary_files_have_no_timeline(clips, tmp_path):
+    for path in (clips, make_clip(tmp_path/'a.mkv', seconds=1), make_clip(tmp_path/'a.mp4', seconds=1)):
+        with open_media(path) as media: assert read_timeline(media) is None
+
+REMUX = r'time stamps start again at \d+\.\d s: remux it \(ffmpeg -i a.ts -c copy out.mp4\)'
+
+@pytest.mark.parametrize('stream', [256, 257])
+def test_a_stream_that_jumps_alone_is_refused(stream, tmp_path):
+    path = make(tmp_path/'a.ts', seconds=6)
+    change_stamps(path, lambda pid, seconds: seconds+(300 if pid==stream and seconds>3 else 0))
+    for read in (probe, read_frames, read_audio):
+        with pytest.raises(MediaError, match=REMUX): read(path)
+
+def test_audio_and_video_without_a_common_clock_are_refused(tmp_path):
+    path = make(tmp_path/'a.ts', seconds=2)
+    change_stamps(path, lambda pid, seconds: seconds+(1000 if pid==257 else 0))
+    with pytest.raises(MediaError, match='different clocks, (999|1000)'): probe(path)
+
+def test_a_part_in_other_streams_is_refused(tmp_path):
+    first = make(tmp_path/'1.ts', seconds=2)
+    second = make(tmp_path/'2.ts', seconds=2, codec='') # its audio has the number of the video of the first
+    path = join_files(tmp_path/'a.ts', first, second)
+    with pytest.raises(MediaError, match='its video goes on in another stream after 2'): probe(path)
+
+def test_fragments_that_start_again_are_refused(tmp_path):
+    options = {'movflags': 'frag_keyframe+empty_moov+default_base_moof'}
+    source = make(tmp_path/'1.mp4', seconds=2, container_options=options)
+    assert len(read_frames(source))==50
+    path = join_files(tmp_path/'a.mp4', source, source)
+    with pytest.raises(MediaError, match='time stamps start again at 2.. s: split it'): probe(path)
+
+# Streams that change in the middle
+
+def both_sizes(folder, first, second):
+    "A file whose frames change"
+    return join_files(folder/'a.ts', make(folder/'1.ts', seconds=2, **first), make(folder/'2.ts', seconds=2, **second))
+
+CHANGES = dict(
+    larger=(dict(size=(64, 160)), dict(size=(128, 320))), smaller=(dict(size=(128, 320)), dict(size=(64, 160))),
+    shape=(dict(size=(96, 160)), dict(size=(160, 96))), pixels=({}, dict(pix_fmt='yuv444p')),
+    aspect=(dict(pixel_aspect=2), dict(pixel_aspect=1)))
+
+@pytest.mark.parametrize('name', CHANGES)
+def test_frames_have_the_size_of_the_first(name, tmp_path):
+    path = both_sizes(tmp_path, *CHANGES[name])
+    info, frames = probe(path), read_frames(path)
+    assert frames.shape==(100, info.height, info.width, 3) and numbers(frames)==list(range(50))*2
+    for start in (.5, 1.8, 2.5):
+        small = read_frames(path, start, .5, fps=10, size=32)
+        assert small.shape[1:3]==read_frames(path, 0, .1, size=32).shape[1:3] and len(small)==5
+        assert read_frames(path, start, .2).shape[1:3]==(info.height, info.width)
+
+def test_clips_of_files_whose_size_changes(tmp_path):
+    path = both_sizes(tmp_path, *CHANGES['larger'])
+    (tmp_path/'clip.mp4').write_bytes(cut_clip(path, 1, 2))
+    assert read_frames(tmp_path/'clip.mp4').shape==(50, 64, 160, 3)
+    assert contact_sheet(path, n=4).size==(4*122-2, 48)
+
+@pytest.mark.parametrize('first, second', [(44100, 48000), (48000, 22050), (22050, 44100)])
+def test_a_sample_rate_that_changes_keeps_the_pitch(first, second, tmp_path):
+    path = both_sizes(tmp_path, dict(sr=first, audio='mp2'), dict(sr=second, audio='mp2'))
+    assert [pitch(read_audio(path, o, .4)) for o in (.05, 1.05, 2.1, 3.1)]==pytest.approx([440]*4, abs=4)
+    assert abs(len(read_audio(path, sr=None))/first-4)<.15
+    assert len(read_audio(path, 2.5, 1, sr=None))==first
