@@ -91,8 +91,8 @@ def test_a_part_without_audio_is_silent(tmp_path):
     for parts in [(loud, silent), (silent, loud), (loud, silent, loud)]:
         path = join_files(tmp_path/'a.ts', *parts)
         check_parts(path, len(parts))
-        heard = [bool(np.abs(read_audio(path, 2*j+.3, 1.2)).max()>.01) for j in range(len(parts))]
-        assert heard==[o is loud for o in parts]
+        is_loud = [bool(np.abs(read_audio(path, 2*j+.3, 1.2)).max()>.01) for j in range(len(parts))]
+        assert is_loud==[o is loud for o in parts]
 
 def test_other_functions_read_joined_files(clips, tmp_path):
     path = join_files(tmp_path/'a.ts', clips, clips)
