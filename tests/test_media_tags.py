@@ -16,12 +16,12 @@ DATES = {
 def test_dates(text): assert clean_date(text)==DATES[text]
 
 GENRES = {
-    'Rock': 'Rock', '(17)': 'Rock', '17': 'Rock', '0': 'Blues', '191': 'Psybient', '(17)Rock': 'Rock', 
-    '(4)(31)': 'Disco',    '(17)Heavy': 'Rock', '192': '', '255': '', '(255)Polka': 'Polka', 'RX': 'Remix', '(CR)': 'Cover', '17;13': 'Rock',
+    'Rock': 'Rock', '(17)': 'Rock', '17': 'Rock', '0': 'Blues', '191': 'Psybient', '(17)Rock': 'Rock',
+    '(4)(31)': 'Disco', '(17)Heavy': 'Rock', '192': '', '255': '', '(255)Polka': 'Polka',
+    'RX': 'Remix', '(CR)': 'Cover', '17;13': 'Rock',
     'Rock; Pop': 'Rock', 'Rock;Pop': 'Rock', 'Rock, Pop': 'Rock', 'Rock|Pop': 'Rock', 'Rock / Pop': 'Rock',
     'Rock/Pop': 'Rock', 'Rock\0Pop': 'Rock', '; Pop': 'Pop', 'Pop/Funk': 'Pop/Funk', 'Hip-Hop/Rap': 'Hip-Hop',
-    'Singer/Songwriter': 'Singer/Songwriter',
-    'R&B': 'R&B', 'Drum & Bass': 'Drum & Bass', '\u200b': '', '': '', ' , ': '',
+    'Singer/Songwriter': 'Singer/Songwriter', 'R&B': 'R&B', 'Drum & Bass': 'Drum & Bass', '\u200b': '', '': '', ' , ': '',
     'Rock (live)': 'Rock (live)', '²': '²', '9'*50: ''}
 
 @pytest.mark.parametrize('text', GENRES)

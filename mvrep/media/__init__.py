@@ -8,11 +8,16 @@ __all__ = []
 # %% ../../nbs/library/01_media/00_media.ipynb #9f783660
 from ..core import public_names
 
-# %% ../../nbs/library/01_media/00_media.ipynb #29dea533
+# %% ../../nbs/library/01_media/00_media.ipynb #73e334d0
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'workers': ['Failure', 'worker_pool', 'outcome', 'in_workers'],
     'synthetic': ['numbered_frame', 'frame_number', 'rising_tone', 'tone_second', 'make_clip', 'TONE_SR'],
-    'decoding': ['OpenMedia', 'DecodedFrame', 'open_media', 'decode_from', 'frame_rate'],
+    'opening': ['MAX_STREAMS', 'MAX_PIXELS', 'MAX_ASPECT', 'MAX_SECONDS', 'MAX_SR', 'OpenMedia', 'open_media',
+                'frame_rate', 'check_frame_size', 'check_duration', 'check_sample_rate', 'remux_command'],
+    'timeline': ['Timeline', 'read_timeline'],
+    'decoding': ['DecodedFrame', 'decode_from'],
+    'tags': ['MAX_TAG', 'clean_text', 'clean_date', 'clean_genre', 'read_tags'],
+    'waveform': ['SILENCE', 'mono', 'is_silent', 'Waveform'],
     'read': ['CUT_OFF', 'MediaInfo', 'cut_off_reason', 'probe', 'iter_frames', 'read_frames', 'read_audio'],
     'segments': ['PLANS', 'SEGMENT_SECONDS', 'Segment', 'plan_segments', 'stratified', 'middle', 'whole'],
     'crops': ['synchronous_crop', 'spatial_crop'],
