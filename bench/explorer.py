@@ -39,7 +39,7 @@ from mvrep.encoders.registry import Encoder
 from mvrep.explore.packing import pack_points
 from mvrep.explore.points import Points
 from mvrep.explore.static_page import VideoClips, clip_name, page_level, render_page
-from mvrep.explore.tsne import Map, map_vectors, write_map
+from mvrep.explore.tsne import make_map, map_vectors, write_map
 from mvrep.index.index import create_index
 from mvrep.learning.synthetic import SyntheticNetwork
 
@@ -90,7 +90,8 @@ class SyntheticPage:
         ids = [f'{o}_{i%N_PARTS}' for i, o in enumerate(video_ids)] if is_segment else list(video_ids)
         keys = pd.DataFrame(dict(video_id=video_ids, start=starts, length=5.), index=pd.Index(ids, name='id'))
         xy = self.cast.group_positions(self.cast.group[row], self.rng)
-        m = Map('joint', name, keys, xy, np.zeros(len(row), bool), 30., 0, 0.)
+        no_vectors = np.zeros((len(row), 1), np.float32)
+        m = make_map(keys, no_vectors, xy, 'joint', name, perplexity=30., seed=0, kl=0.)
         return pack_points(self.cast.videos, m)|dict(more=self.more(row, starts, is_segment))
 
     def more(self, row, starts, is_segment):
@@ -151,7 +152,7 @@ def put_map(index, cast, rng):
     "Keep a map of random positions with the index"
     keys, vectors = map_vectors(index)
     xy = cast.group_positions(cast.group, rng)
-    write_map(index, Map('joint', 'video', keys, xy, np.zeros(len(keys), bool), 30., 0, 0.), vectors)
+    write_map(index, make_map(keys, vectors, xy, 'joint', 'video', perplexity=30., seed=0, kl=0.))
 
 class Stopwatch:
     "Seconds that named calls take"

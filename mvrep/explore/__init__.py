@@ -12,7 +12,7 @@ from ..core import public_names
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'positions': ['check_perplexity', 'Positions', 'fit_positions', 'place_new'],
     'tsne': [
-        'LEVELS', 'map_vectors', 'Map', 'write_map', 'fit_tsne', 'StaleMap', 'load_tsne',
+        'LEVELS', 'map_vectors', 'Map', 'make_map', 'draw_map', 'write_map', 'fit_tsne', 'StaleMap', 'load_tsne',
         'map_quality'],
     'plots': ['PALETTE', 'RAMP', 'GREY', 'Coloring', 'color_by', 'color_columns', 'plot_map'],
     'diagrams': [
@@ -37,7 +37,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'listening_scores': ['score_answers'],
     'listening_form': ['clips_of', 'ListeningForm'],
     'catalogue': [
-        'SEARCHED', 'CARD_COLUMNS', 'catalogue_version', 'Catalogue', 'open_catalogue',
+        'CARD_COLUMNS', 'catalogue_version', 'Catalogue', 'open_catalogue',
         'find_videos', 'video_card', 'neighbour_cards'],
     'uploads': ['NO_ENCODERS', 'Uploads'],
     'app': ['POLICY', 'HEADERS', 'N_NEIGHBOURS', 'Guard', 'Answers', 'make_app', 'serve'],

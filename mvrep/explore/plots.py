@@ -132,7 +132,7 @@ def _draw_map(ax, m, coloring, title):
 
 def plot_map(
     index:Index, # Whose map
-    m:Map, # From `fit_tsne` or `load_tsne`
+    m:Map, # From `draw_map` or `load_tsne`
     colors:str|tuple='genre' # Column to colour by, see `color_by`, or several, one plot each
 ): # `PIL.Image.Image`: the plots side by side
     "Plot a map, coloured by what is known of the videos. Raises `ValueError` for a column that does not exist."

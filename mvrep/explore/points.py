@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from .tsne import Map, StaleMap, fit_tsne, load_tsne, map_vectors
+from .tsne import Map, StaleMap, draw_map, load_tsne, map_vectors, write_map
 from ..core import UnknownId
 from ..index.build import Build
 from ..index.exact import best_rows, modality_weights
@@ -22,10 +22,12 @@ from ..media.clips import CLIP_SECONDS
 def _open_map(index, by, level):
     "The map of an index, drawn if there is none or if it is stale"
     try: return load_tsne(index, by, level)
-    except FileNotFoundError: return fit_tsne(index, by, level)
-    except StaleMap as e:
-        warnings.warn(f'{e} (done now)')
-        return fit_tsne(index, by, level)
+    except FileNotFoundError: pass
+    except StaleMap as e: warnings.warn(f'{e} (done now)')
+    m = draw_map(index, by, level)
+    try: write_map(index, m)
+    except OSError as e: warnings.warn(f'the map is drawn again next time: {e}')
+    return m
 
 class Points:
     "The points of a map: their clips, and their neighbours by audio, by video and by both"
@@ -35,11 +37,11 @@ class Points:
 
     def __init__(self,
         index:Index, # Whose videos
-        by:str='joint', # What the map is made of, see `map_vectors`
+        by:str|Map='joint', # What the map is made of, see `map_vectors`; or a map of this level, which is not kept
         level:str='video' # 'video': a point per video; 'segment': a point per segment
     ):
         "Open or draw a map. Raises `ValueError` for another `by` or `level`, or too few points for a map."
-        self.index, self.map = index, _open_map(index, by, level)
+        self.index, self.map = index, by if isinstance(by, Map) else _open_map(index, by, level)
         keys = index.store.keys()
         self.starts = keys.groupby('video_id').start.agg(list).to_dict()
         self._first_row = dict(zip(keys.video_id[::-1], range(len(keys)-1, -1, -1))) # of each video, in the store

@@ -15,9 +15,9 @@ from .model import JointModel
 from ..metrics.ranking import precision_at_k, retrieval_metrics
 
 # %% ../../nbs/library/06_learning/75_evaluation.ipynb #39f86060
-def _segments_of(model, data, split):
-    "Positions of the segments of a split that the model was trained with."
-    split_of_video = np.array([model.origin.split.get(o, '') for o in data.video_ids])
+def _segments_of(split_of, data, split):
+    "Positions of the segments of a split."
+    split_of_video = np.array([split_of.get(o, '') for o in data.video_ids])
     return np.flatnonzero(split_of_video[data.video_index]==split)
 
 def _embed_before(data, modality, positions, train):
@@ -56,15 +56,17 @@ def evaluate_model(
     model:JointModel, # From `train_model`
     data:TrainingData, # The corpus
     labels:np.ndarray|None=None, # Label of each video of `data.video_ids`, such as its genre; None where unknown
-    split:str='test', # Which videos, by the split that the model was trained with
+    split:str='test', # Which videos
+    split_of:dict|None=None, # {video_id: its split}; as in the training of the model if None
     n_boot:int=1000, # Bootstrap resamples for the intervals
     seed:int=0 # Seed of the bootstrap
 ) -> tuple[dict,pd.DataFrame]: # As from `retrieval_metrics`; label precision at 5 `by` modality, `before` and `after`
-    """Retrieval between modalities on held-out videos. Raises `ValueError` if there are fewer than two, or if the model
-    was not trained by `train_model`."""
-    if model.origin is None:
+    """Retrieval between modalities on held-out videos. Raises `ValueError` if there are fewer than two, or if the splits
+    are unknown."""
+    if split_of is None and model.origin is None:
         raise ValueError('the model was not trained by train_model: which videos it has not seen is unknown')
-    positions, train = _segments_of(model, data, split), _segments_of(model, data, 'train')
+    if split_of is None: split_of = model.origin.split
+    positions, train = _segments_of(split_of, data, split), _segments_of(split_of, data, 'train')
     videos = np.unique(data.video_index[positions])
     if len(videos)<2:
         seen = f'{count_of(len(videos), "video")} in the {split} split'
