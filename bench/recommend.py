@@ -34,7 +34,8 @@ from mvrep.learning.config import RECIPES
 from mvrep.learning.data import training_data
 from mvrep.learning.training import train_model
 from mvrep.metrics.intervals import bootstrap_interval
-from mvrep.recommendation.evaluation import by_chance, by_content, by_popularity, evaluate_recommenders, item_vectors
+from mvrep.recommendation.evaluation import by_chance, by_content, by_popularity, evaluate_recommenders
+from mvrep.recommendation.evaluation import item_modalities, item_vectors
 from mvrep.recommendation.interactions import cold_items, hold_out, leave_last, read_interactions, simulate_log
 from mvrep.recommendation.lists import ListRules
 from mvrep.recommendation.matching import Stretch, match_stretch, read_stretch
@@ -161,7 +162,8 @@ def run_users(args):
     log, _ = read_interactions(simulate_log(index.videos, 300, 10), items)
     content, tables = {}, []
     for by in WAYS:
-        for how in ('mean', 'max'): content[f'{by}, {how}'] = by_content(item_vectors(index, by), items, how)
+        vectors_by, has = item_vectors(index, by), item_modalities(index, by)
+        for how in ('mean', 'max'): content[f'{by}, {how}'] = by_content(vectors_by, items, how, has)
     for split, (train, test) in dict(last=leave_last(log), later=hold_out(log), cold=cold_items(log, .3)).items():
         recommenders = content|dict(popularity=by_popularity(train, items), chance=by_chance(items))
         candidates = sorted(set(test.item)) if split=='cold' else None

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from mvrep.index.examples import tiny_index
+from mvrep.index.index import create_index
 from mvrep.metrics.recommendation import recommendation_metrics, user_ndcg
 from mvrep.recommendation.evaluation import (by_chance, by_content, by_popularity, compare_recommenders,
-                                             evaluate_recommenders, item_vectors)
+                                             evaluate_recommenders, item_modalities, item_vectors)
 from mvrep.recommendation.interactions import cold_items, hold_out, leave_last, read_interactions, simulate_log
 
 # Vectors
@@ -23,8 +24,19 @@ def test_vectors_give_the_scores_of_a_search(tmp_path):
 
 def test_what_cannot_be_compared_has_no_score():
     vectors = np.array([[.6, .8, 0, 0], [.6, -.8, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [-.6, .8, 0, 0]])
-    scores = by_content(vectors, list('abcde'))(['a']) # c is empty, d shares no dimension with a
+    has = np.array([[1, 0], [1, 0], [0, 0], [0, 1], [1, 0]], bool)
+    scores = by_content(vectors, list('abcde'), has=has)(['a']) # c is empty, d has another modality than a
     np.testing.assert_allclose(scores, [1, -.28, np.nan, np.nan, .28])
+    np.testing.assert_allclose(by_content(vectors, list('abcde'))(['a']), [1, -.28, 0, 0, .28])
+
+def test_an_index_tells_which_modalities_its_videos_have(tmp_path):
+    index = create_index(tmp_path/'ix', ('a', 'v'), dict(audio='a', video='v'))
+    index.put_embeddings(['x', 'y', 'z'], dict(audio=np.array([[1., 0], [0, 1], [0, 0]]),
+                                               video=np.array([[1., 0], [0, 0], [0, 1]])))
+    assert item_modalities(index).tolist()==[[True, True], [True, False], [False, True]]
+    assert item_modalities(index, 'video').tolist()==[[True], [False], [True]]
+    score = by_content(item_vectors(index), ['x', 'y', 'z'], has=item_modalities(index))
+    np.testing.assert_allclose(score(['y']), [0, 1, np.nan], atol=1e-6)
 
 def test_unknown_ids_are_refused():
     with pytest.raises(ValueError, match="1 of 2 ids are not among the 3 items, such as 'zzz'"):
