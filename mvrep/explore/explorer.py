@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from ..core import MODALITIES, MediaError, count_of
 from .packing import pack_points
 from .points import Points
-from .tsne import LEVELS
+from .tsne import LEVELS, Map
 from ..index.index import Index
 from ..media.clips import cut_clip
 
@@ -87,13 +87,14 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self,
         index:Index, # What to explore
-        by:str='joint', # What the map is made of: 'audio', 'video', 'joint' or a column of the store
+        by:str|Map='joint', # What the map is made of: 'audio', 'video', 'joint', a column of the store; or a map with its level
         level:str='video', # 'video': a point per video; 'segment': a point per segment
         color:str|None=None # A column, 'year' or 'tag:NAME', see `color_columns`; the first that is known if None
     ):
         "Open or draw a map. Raises `ValueError` for another `by`, `level` or column, or too few points for a map."
-        self.index, self.by = index, by
-        self._points, self._clips = {}, {}
+        self.index, self._points, self._clips = index, {}, {}
+        if isinstance(by, Map): by, level = self._use_map(by)
+        self.by = by
         packed = self._pack(level)
         view = View(level, by if by in MODALITIES else 'joint', _check_column(packed['info'], color))
         super().__init__(state=asdict(view), **packed)
@@ -123,6 +124,12 @@ class Explorer(anywidget.AnyWidget):
         return self.state['selected']
 
 # %% ../../nbs/library/11_explore/30_explorer.ipynb #97faabe2
+@patch
+def _use_map(self:Explorer, m):
+    "Show a map that was drawn before: what it is made of, and its level"
+    self._points[m.level] = Points(self.index, m, m.level)
+    return m.by, m.level
+
 @patch
 def _pack(self:Explorer, level):
     "What the browser needs of a level"

@@ -395,7 +395,9 @@ def matrix(self:FeatureStore,
 ) -> np.memmap: # Features, shape (n, f), rows as in `keys`; NaN where a segment lacks the modality
     "All features of one encoder. Raises `ValueError` for an unknown column, `OSError` if the table is damaged."
     self._check_column(column)
-    path = self._cache_folder()/f'{column}-{self._merged().version}.npy'
+    name = f'{column}-{self._merged().version}.npy'
+    path = self.folder/'cache'/name
+    if not self._is_cached(path): path = self._cache_folder()/name
     if not self._is_cached(path):
         self._write_matrix(column, path)
         for old in path.parent.glob(f'{column}-*.*'):
@@ -406,7 +408,8 @@ def matrix(self:FeatureStore,
 @patch
 def _cache_folder(self:FeatureStore):
     "Folder of the matrices; where this process may not write, one in the data home for this state of the table"
-    if os.access(self.folder, os.W_OK): return self.folder/'cache'
+    knows_effective = os.access in os.supports_effective_ids
+    if os.access(self.folder, os.W_OK, effective_ids=knows_effective): return self.folder/'cache'
     manifests = (self.folder/'store'/'segments.lance'/'_versions').glob('*.manifest')
     key = seed_from(str(self.folder.absolute()), [checksum(o) for o in sorted(manifests)])
     return data_home()/'cache'/f'features-{key:016x}'
