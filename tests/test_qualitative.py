@@ -46,9 +46,6 @@ def test_joint_scores_of_segments_are_means(index):
     def scores(by): return segment_neighbours(index, ['v0000_0'], by, 99)['v0000_0'].set_index('video_id').score
     mean = (scores('audio')+scores('video'))/2
     assert scores('joint').sort_index().to_numpy()==pytest.approx(mean.sort_index().to_numpy(), abs=1e-5)
-    small_blocks = segment_neighbours(index, ['v0000_0'], 'joint', 99, block=5)['v0000_0'].set_index('video_id').score
-    assert list(small_blocks.index)==list(scores('joint').index)
-    assert small_blocks.to_numpy()==pytest.approx(scores('joint').to_numpy(), abs=1e-5)
 
 def test_a_video_is_not_its_own_neighbour(index):
     found = video_neighbours(index, 'v0000', k=99)

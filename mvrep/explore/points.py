@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from .tsne import Map, StaleMap, draw_map, load_tsne, map_vectors, write_map
+from .tsne import Map, StaleMap, draw_map, load_tsne, write_map
 from ..core import UnknownId
 from ..index.build import Build
-from ..index.exact import best_rows, modality_weights
+from ..index.exact import modality_weights
 from ..index.index import Index
+from ..index.segments import open_segments
 from ..media.clips import CLIP_SECONDS
 
 # %% ../../nbs/library/11_explore/20_points.ipynb #f4734dc1
@@ -47,7 +48,7 @@ class Points:
         self._first_row = dict(zip(keys.video_id[::-1], range(len(keys)-1, -1, -1))) # of each video, in the store
         self._feats = {m: index.store.matrix(column) for m, column in index.build.columns.items()}
         self._build = _only_on_map(index.build, self.keys.video_id)
-        self._segment_searches = {} # what `_segment_search` prepared, by modality
+        self._segment_searches = {} # {by: `SegmentSearch`}, opened by the first question
 
     def __len__(self): return len(self.map)
 
@@ -114,44 +115,13 @@ def _near_videos(self:Points, points, by, k):
     return zip(np.split(rows, ends[:-1]), [o.score.to_numpy() for o in found])
 
 # %% ../../nbs/library/11_explore/20_points.ipynb #8f340916
-@dataclass(frozen=True, eq=False)
-class _SegmentSearch:
-    "All segments that can be compared in one way"
-    ids:pd.Index # Of the segments
-    map_rows:np.ndarray # Row of each on the map, -1 if it is not on it, shape (n,)
-    vectors:np.ndarray # Unit-norm, shape (n, d)
-    has:np.ndarray # Which modalities each has, shape (n, 2); one column is empty unless by 'joint'
-    owner:np.ndarray # Number of the video of each, shape (n,)
-    most:int # Segments of the video that has most
-
-@patch
-def _segment_search(self:Points, by):
-    "Vectors of the segments, read once for each way of comparing"
-    if by not in self._segment_searches:
-        keys, x = map_vectors(self.index, by, 'segment')
-        width = self.index.build.embeddings['audio'].shape[1] if by=='joint' else x.shape[1]
-        has = np.stack([x[:, :width].any(axis=1), x[:, width:].any(axis=1)], axis=1)
-        owner = pd.factorize(keys.video_id)[0]
-        most = np.bincount(owner, minlength=1).max()
-        map_rows = self.keys.index.get_indexer(keys.index)
-        self._segment_searches[by] = _SegmentSearch(pd.Index(keys.index), map_rows, x, has, owner, most)
-    return self._segment_searches[by]
-
 @patch
 def _near_segments(self:Points, points, by, k):
     "`(rows, scores)` of the neighbours of each segment"
-    search = self._segment_search(by)
-    query_rows = search.ids.get_indexer(points)
-    found = [(np.zeros(0, int), np.zeros(0))]*len(points) # of a segment without a vector
-    for modalities in np.unique(search.has[query_rows[query_rows>=0]], axis=0):
-        numbers = np.flatnonzero((query_rows>=0) & (search.has[query_rows]==modalities).all(axis=1))
-        is_comparable = search.has[:, modalities].any(axis=1) & (search.map_rows>=0)
-        allowed = None if is_comparable.all() else np.flatnonzero(is_comparable)
-        parts = [(search.vectors, search.vectors[query_rows[numbers]])]
-        for i, (rows, scores) in zip(numbers, best_rows(parts, k+search.most, rows=allowed)):
-            is_other = search.owner[rows]!=search.owner[query_rows[i]]
-            found[i] = search.map_rows[rows[is_other][:k]], scores[is_other][:k]
-    return found
+    if by not in self._segment_searches: self._segment_searches[by] = open_segments(self.index, by, in_memory=True)
+    search = self._segment_searches[by]
+    map_rows = self.keys.index.get_indexer(search.keys.index) # -1 for a segment that is not on the map
+    return [(map_rows[rows], scores) for rows, scores in search.search(points, k, allowed=map_rows>=0)]
 
 # %% ../../nbs/library/11_explore/20_points.ipynb #9d96b6d8
 def _most_similar(own, other):

@@ -9,9 +9,9 @@ __all__ = ['COMPARED', 'draw_videos', 'draw_segments', 'video_neighbours', 'segm
 from itertools import combinations
 import numpy as np
 import pandas as pd
-from ..core import MODALITIES, UnknownId, seed_from
-from ..index.exact import joint_scores, modality_weights
+from ..core import seed_from
 from ..index.index import Index
+from ..index.segments import open_segments
 from ..metrics.intervals import bootstrap_interval
 
 # %% ../../nbs/library/11_explore/50_qualitative.ipynb #dc680f3f
@@ -51,61 +51,20 @@ def video_neighbours(
     duration = index.videos.duration.reindex(found.index).to_numpy(float)
     return pd.DataFrame(dict(video_id=list(found.index), start=0., length=duration, score=found.score.to_numpy()))
 
-# %% ../../nbs/library/11_explore/50_qualitative.ipynb #dec2b48b
-def _embed_rows(index, matrices, rows):
-    "Embeddings of some segments: {modality: shape (n, d)}; NaN where a segment lacks the modality"
-    return {m: index.build.embed_segments(m, np.asarray(x[rows], np.float32)) for m, x in matrices.items()}
-
-def _which_have(embeddings): return {m: ~np.isnan(embeddings[m][:, 0]) for m in MODALITIES}
-
-def _pair_scores(seeds, others, by):
-    "Score of each seed with each other segment, shape (n_seeds, n); NaN where they cannot be compared"
-    cosines = {m: seeds[m]@others[m].T for m in MODALITIES}
-    if by!='joint': return cosines[by]
-    has, seed_has = _which_have(others), _which_have(seeds)
-    def of_seed(values, i): return {m: values[m][i] for m in MODALITIES}
-    n_seeds = len(cosines['audio'])
-    return np.stack([joint_scores(of_seed(cosines, i), has, of_seed(seed_has, i)) for i in range(n_seeds)])
-
-def _segment_scores(index, rows, by, n_segments, block):
-    "Score of each seed with all segments of the store, shape (n_seeds, n_segments), float32"
-    matrices = {m: index.store.matrix(column) for m, column in index.build.columns.items()}
-    seeds = _embed_rows(index, matrices, rows)
-    scores = np.empty((len(rows), n_segments), np.float32)
-    for start in range(0, n_segments, block):
-        others = slice(start, start+block)
-        scores[:, others] = _pair_scores(seeds, _embed_rows(index, matrices, others), by)
-    return scores
-
-def _best_of_videos(keys, scores, k):
-    "The best segment of each video, the best `k` first"
-    found = keys[['video_id', 'start', 'length']].assign(score=scores)
-    found = found.sort_values(['score', 'video_id'], ascending=[False, True])
-    return found.drop_duplicates('video_id').head(k).reset_index(drop=True)
-
 # %% ../../nbs/library/11_explore/50_qualitative.ipynb #66d5ab42
 def segment_neighbours(
     index:Index, # The index
     segment_ids:list[str], # The query segments
     by:str='joint', # 'audio', 'video' or 'joint'
-    k:int=3, # How many
-    block:int=8192 # Segments in memory at a time
+    k:int=3 # How many
 ) -> dict[str,pd.DataFrame]: # By query: columns `video_id`, `start` and `length` in seconds, `score`; the nearest first
     """The segments nearest to segments, at most one per video.
 
-    Raises `UnknownId` for a segment that is not in the store, `ValueError` for another `by`."""
-    modality_weights(by) # checks it
-    keys = index.store.keys()
-    rows = pd.Index(keys.segment_id).get_indexer(list(segment_ids))
-    missing = np.flatnonzero(rows<0)
-    if len(missing): raise UnknownId(f'no segment {segment_ids[missing[0]]!r} in {index.folder}')
-    if not len(rows): return {}
-    is_searched = keys.video_id.isin(index.build.video_ids) # others were added after this build
-    found = {}
-    for segment_id, row, scores in zip(segment_ids, rows, _segment_scores(index, rows, by, len(keys), block)):
-        allowed = is_searched & (keys.video_id!=keys.video_id[row]) & ~np.isnan(scores)
-        found[segment_id] = _best_of_videos(keys[allowed], scores[allowed], k)
-    return found
+    Raises `UnknownId` for a segment that is not searched, `ValueError` for another `by`."""
+    search = open_segments(index, by)
+    found = search.search(segment_ids, k, one_per_video=True)
+    tables = [search.keys.iloc[rows].assign(score=scores).reset_index(drop=True) for rows, scores in found]
+    return dict(zip(segment_ids, tables))
 
 # %% ../../nbs/library/11_explore/50_qualitative.ipynb #e9b59c47
 COMPARED = dict(audio='by audio', video='by video', joint='jointly') # {by: as in 'videos by audio'}
