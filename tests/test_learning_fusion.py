@@ -53,6 +53,19 @@ def test_attention_ignores_padding(videos, batch):
     pool(with_nan, mask).sum().backward()
     assert gradients_are_finite(pool)
 
+EMPTY = [(0, 3, 8), (2, 0, 8), (0, 0, 8)] # no video, no segment, neither
+
+@pytest.mark.parametrize('shape', EMPTY)
+@pytest.mark.parametrize('make', [MeanPool, lambda: AttentionPool(8), lambda: SegmentTransformer(8, 8, 8)])
+def test_videos_without_segments_become_zeros(make, shape):
+    pool, x = make(), torch.zeros(shape)
+    for mode in (True, False):
+        for mask in (None, torch.zeros(shape[:2], dtype=torch.bool)):
+            assert torch.equal(pool.train(mode)(x, mask), torch.zeros(shape[0], 8))
+
+def test_an_empty_list_of_videos_is_refused():
+    with pytest.raises(ValueError, match='no videos: want the segments of at least one'): pad_segments([])
+
 # The transformer
 
 def test_similarity_of_times_depends_on_their_distance():
@@ -194,3 +207,23 @@ def test_every_segment_counts_and_their_order_does_not(segments):
         changed[:, j] += 1
         assert (fusion(audio_segments, changed)-base).abs().amax()>1e-3
     close(fusion(audio_segments, video_segments[:, torch.randperm(6)]), base)
+
+@pytest.mark.parametrize('n', [0, 2])
+@pytest.mark.parametrize('missing', ['audio', 'video', 'both'])
+def test_modalities_without_segments(n, missing):
+    "Segments of shape (n, 0, d) mean the same as None"
+    torch.manual_seed(0)
+    fusion = CrossAttentionFusion(8).eval()
+    audio, video = torch.zeros(n, 0, 8), torch.zeros(n, 0, 8)
+    if missing=='video': audio = torch.randn(n, 3, 8)
+    if missing=='audio': video = torch.randn(n, 2, 8)
+    found = fusion(audio, video)
+    assert found.shape==(n, 8)
+    if missing=='both': assert not found.any()
+    if missing=='video': close(found, fusion(audio, None))
+    if missing=='audio': close(found, fusion(None, video))
+
+@pytest.mark.parametrize('make', [MeanFusion, lambda: ConcatFusion(8, 8), lambda: GatedFusion(8)])
+def test_no_videos_are_fused_to_none(make):
+    none = torch.zeros(0, 8)
+    for audio_emb, video_emb in ((none, none), (none, None), (None, none)): assert len(make()(audio_emb, video_emb))==0

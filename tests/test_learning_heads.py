@@ -49,6 +49,18 @@ def test_a_sigmoid_leaves_almost_no_spread(video_feats):
     assert sigmoid.mean()>.9 and sigmoid.std()<.05
     assert linear.mean().abs()<.5 and linear.std()>sigmoid.std()
 
+@pytest.mark.parametrize('output', ['sigmoid', 'linear'])
+@pytest.mark.parametrize('batch_norm', [False, True])
+def test_no_features_give_no_embeddings(output, batch_norm):
+    head = ProjectionHead(5, embed_dim=8, hidden_dim=7, batch_norm=batch_norm, output=output)
+    for mode in (True, False):
+        assert head.train(mode)(torch.zeros(0, 5)).shape==(0, 8)
+        assert head(torch.zeros(2, 0, 5)).shape==(2, 0, 8)
+    for o in head.state_dict().values(): assert o.isfinite().all() # statistics of the batch norm, too
+    for single_sided in (False, True):
+        towers = TwoTowers(5, 6, 5, single_sided=single_sided)
+        assert [o.shape for o in towers(torch.zeros(0, 5), torch.zeros(0, 6))]==[(0, 5)]*2
+
 def test_wrong_arguments_are_refused(video_feats):
     with pytest.raises(ValueError, match='expects width 1506'): ProjectionHead(1506)(video_feats)
     with pytest.raises(ValueError, match="output='tanh'"): ProjectionHead(512, output='tanh')

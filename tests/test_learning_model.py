@@ -111,6 +111,18 @@ def test_a_transformer_of_an_earlier_version(tmp_path, feats):
         if not about: assert loaded.origin is None
     assert (loaded.origin.run, loaded.origin.config)==('0123456789ab', dict(loss='veldkamp_printed'))
 
+@pytest.mark.parametrize('single_sided', [False, True])
+@pytest.mark.parametrize('all_segments', [False, True])
+@pytest.mark.parametrize('modality', ['audio', 'video'])
+def test_a_modality_that_no_video_has(all_segments, single_sided, modality):
+    model = JointModel(dict(audio=6, video=4), all_segments, embed_dim=8, hidden_dim=8, single_sided=single_sided)
+    n, d = model.settings['dims'][modality], model.towers.embed_dim
+    missing = np.full((6, n), np.nan, np.float32)
+    assert np.isnan(model.embed_segments(modality, missing)).all()
+    assert np.array_equal(model.embed_videos(modality, missing, VIDEO_IDS, STARTS), np.zeros((3, d)))
+    assert model.embed_segments(modality, missing[:0]).shape==(0, d)
+    assert model.embed_videos(modality, missing[:0], VIDEO_IDS[:0], STARTS[:0]).shape==(0, d)
+
 @pytest.mark.parametrize('all_segments', [False, True])
 def test_embedding_does_not_depend_on_the_mode(feats, all_segments):
     "A model in training mode embeds without dropout and keeps its statistics"

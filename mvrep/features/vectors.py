@@ -79,7 +79,8 @@ def pool_segments(
     video_ids:np.ndarray # Video of each row, shape (n,)
 ) -> np.ndarray: # Unit-norm embeddings of videos in order of appearance, shape (n_videos, d), float32
     "Average the segments of each video. Raises `ValueError` if a video's rows are not adjacent."
-    is_first = np.r_[True, video_ids[1:]!=video_ids[:-1]]
+    is_first = np.ones(len(video_ids), bool)
+    is_first[1:] = video_ids[1:]!=video_ids[:-1]
     starts = np.flatnonzero(is_first)
     is_split = len(set(video_ids[starts]))<len(starts)
     if is_split: raise ValueError('rows of one video must be adjacent: sort by video first')

@@ -16,7 +16,8 @@ from torch import nn
 def pad_segments(
     videos:list # Segment features of each video, shape (t_i, f); t_i may be 0
 ) -> tuple[torch.Tensor,torch.Tensor]: # Features with zeros where missing, shape (n, t, f), and mask, shape (n, t)
-    "Stack the segments of several videos. Rows with NaN count as missing."
+    "Stack the segments of several videos. Rows with NaN count as missing. Raises `ValueError` for an empty list."
+    if not len(videos): raise ValueError('no videos: want the segments of at least one')
     rows = [torch.as_tensor(o) for o in videos]
     x = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=torch.nan)
     mask = ~x.isnan().any(-1)
@@ -28,7 +29,7 @@ def masked_mean(
     mask:torch.Tensor|None=None # Segments that exist, shape (n, t); all if None
 ) -> torch.Tensor: # Mean, shape (n, d); zeros without a segment
     "Average the segments that exist."
-    if mask is None: return x.mean(1)
+    if mask is None: return x.mean(1) if x.shape[1] else x.sum(1)
     total = torch.where(mask[..., None], x, 0).sum(1)
     return total/mask.sum(1, keepdim=True).clamp(min=1)
 
@@ -111,6 +112,7 @@ class SegmentTransformer(nn.Module):
     ) -> torch.Tensor: # Videos, shape (n, embed_dim); zeros without a segment
         "Embed videos from their segments. Raises `ValueError` if the width inside is odd."
         if mask is None: mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        if not mask.numel(): return x.new_zeros(len(x), self.leave[-1].out_features) # no video, or no segment
         if times is None: times = torch.arange(x.shape[1], device=x.device).float()
         positions = time_positions(times.nan_to_num(), self.hidden_dim).to(x.dtype)
         hidden = self.enter(torch.where(mask[..., None], x, 0))+positions
@@ -207,8 +209,8 @@ def drop_modality(
 # %% ../../nbs/library/06_learning/20_fusion.ipynb #641cac6c
 def _all_segments(emb, mask, other):
     "Segments and mask of a modality; one missing segment per video if no video has the modality."
-    if emb is None:
-        emb = torch.zeros_like(other[:, :1])
+    if emb is None or not emb.shape[1]:
+        emb = other.new_zeros(len(other), 1, other.shape[-1])
         mask = torch.zeros(len(other), 1, dtype=torch.bool, device=other.device)
     elif mask is None: mask = torch.ones(emb.shape[:2], dtype=torch.bool, device=emb.device)
     return torch.where(mask[..., None], emb, 0), mask
@@ -240,8 +242,10 @@ class CrossAttentionFusion(nn.Module):
     ) -> torch.Tensor: # Unit-norm vectors, shape (n, dim); zeros where both modalities are missing
         "Fuse the segments of both modalities. Raises `ValueError` if neither is given."
         if audio_emb is None and video_emb is None: raise ValueError('no embeddings: give audio_emb, video_emb or both')
-        audio_segments, audio_mask = _all_segments(audio_emb, audio_mask, video_emb)
-        video_segments, video_mask = _all_segments(video_emb, video_mask, audio_emb)
+        given = video_emb if audio_emb is None else audio_emb
+        audio_segments, audio_mask = _all_segments(audio_emb, audio_mask, given)
+        video_segments, video_mask = _all_segments(video_emb, video_mask, given)
+        if not len(given): return given.new_zeros(0, given.shape[-1])
         audio = self._attend(self.to_video, self.norm_audio, audio_segments, video_segments, video_mask)
         video = self._attend(self.to_audio, self.norm_video, video_segments, audio_segments, audio_mask)
         audio = F.normalize(masked_mean(audio, audio_mask), dim=1)

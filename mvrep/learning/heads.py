@@ -47,7 +47,7 @@ class ProjectionHead(nn.Module):
         if feats.shape[-1]!=self.n_in:
             raise ValueError(f'features of shape {tuple(feats.shape)}: this head expects width {self.n_in}')
         rows = feats.reshape(-1, self.n_in).to(self.layers[0].weight.dtype)
-        emb = self.layers(rows).reshape(*feats.shape[:-1], -1)
+        emb = self.layers(rows).reshape(*feats.shape[:-1], self.embed_dim)
         return F.normalize(emb, dim=-1) if normalize else emb
 
 # %% ../../nbs/library/06_learning/10_heads.ipynb #6176f94a

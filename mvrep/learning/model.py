@@ -125,6 +125,7 @@ def embed_videos(self:JointModel,
     """Embed videos from their segments, in evaluation mode. Raises `ValueError` for features of the wrong width, or
     split videos."""
     self.eval()
+    if not len(feats): return np.zeros((0, self.towers.embed_dim), np.float32)
     if not self.sequence: return pool_segments(self.embed_segments(modality, feats), video_ids)
     cuts = np.flatnonzero(video_ids[1:]!=video_ids[:-1])+1
     segments, mask = pad_segments(np.split(np.array(feats, np.float32), cuts))
