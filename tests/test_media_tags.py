@@ -21,7 +21,8 @@ GENRES = {
     'RX': 'Remix', '(CR)': 'Cover', '17;13': 'Rock',
     'Rock; Pop': 'Rock', 'Rock;Pop': 'Rock', 'Rock, Pop': 'Rock', 'Rock|Pop': 'Rock', 'Rock / Pop': 'Rock',
     'Rock/Pop': 'Rock', 'Rock\0Pop': 'Rock', '; Pop': 'Pop', 'Pop/Funk': 'Pop/Funk', 'Hip-Hop/Rap': 'Hip-Hop',
-    'Singer/Songwriter': 'Singer/Songwriter', 'R&B': 'R&B', 'Drum & Bass': 'Drum & Bass', '\u200b': '', '': '', ' , ': '',
+    'Singer/Songwriter': 'Singer/Songwriter', 'R&B': 'R&B', 'Drum & Bass': 'Drum & Bass',
+    '\u200b': '', '': '', ' , ': '',
     'Rock (live)': 'Rock (live)', '²': '²', '9'*50: ''}
 
 @pytest.mark.parametrize('text', GENRES)

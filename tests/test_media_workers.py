@@ -8,7 +8,7 @@ import psutil
 import pytest
 from mvrep.media.read import probe
 from mvrep.media.synthetic import make_clip
-from mvrep.media.workers import Failure, _hold_interrupt, in_workers, outcome, worker_pool
+from mvrep.media.workers import Failure, ProgramError, _hold_interrupt, in_workers, outcome, time_limit, worker_pool
 
 def new_workers(before):
     "Worker processes below this one that are not in `before`"
@@ -24,13 +24,15 @@ def one_worker():
     pool.join()
 
 def test_a_bad_job_costs_only_itself(one_worker):
-    bad_jobs = [(probe, ['/nowhere.mp4']), (time.sleep, [60]), (os.abort, []), (len, [4])]
+    bad_jobs = [(probe, ['/nowhere.mp4']), (time.sleep, [60]), (os.abort, []), (int, ['x'])]
     jobs = [(len, ['four']), *bad_jobs, (len, ['again'])]
     results = [outcome(one_worker.schedule(work, args, timeout=2), 2) for work,args in jobs]
     assert [results[0], results[-1]]==[4, 5]
     assert [o.reason for o in results[1:-1]]==['no such file: check the path',
         'took longer than 2 s and was stopped: is the file damaged?',
-        'crashed the decoder (exit code -6): re-encode the file', "TypeError: object of type 'int' has no len()"]
+        'crashed the decoder (exit code -6): re-encode the file',
+        "unexpected error: invalid literal for int() with base 10: 'x' (ValueError); "
+        'if the file plays, please report it']
 
 def test_a_job_may_return_text(one_worker):
     assert outcome(one_worker.schedule(str, ['text']), 2)=='text'
@@ -77,13 +79,81 @@ def test_workers_use_one_thread_and_the_environment_is_restored(threads, monkeyp
     assert list(in_workers(os.getenv, [('OMP_NUM_THREADS',)], 1, 30))==[(0, '1')]
     assert os.environ.get('OMP_NUM_THREADS')==threads
 
+# Faults of the program
+
+@pytest.mark.parametrize('work, args', [(len, [4]), (getattr, [4, 'x']), (__import__, ['not_there']), (eval, ['nope'])])
+def test_a_fault_of_the_program_is_not_one_of_the_file(one_worker, work, args):
+    with pytest.raises(ProgramError, match='not of the file: run `mvrep doctor`') as caught:
+        outcome(one_worker.schedule(work, args), 30)
+    assert isinstance(caught.value.__cause__, (TypeError, AttributeError, ImportError, NameError))
+    assert 'Traceback' in str(caught.value.__cause__.__cause__) # of the worker
+
+def test_a_fault_of_the_program_ends_a_batch_after_its_other_jobs():
+    results = []
+    with pytest.raises(ProgramError) as caught:
+        for o in in_workers(len, [('a',), (4,), ('b',), ('c',)], 1, 30): results.append(o)
+    assert sorted(results)==[(0, 1), (2, 1), (3, 1)]
+    assert caught.value.__notes__==['while working on 4']
+
+def test_the_same_unknown_error_in_every_job_is_a_fault_of_the_program():
+    with pytest.raises(ProgramError, match='ValueError\\) in each of 3 files'):
+        assert not list(in_workers(int, [('x',), ('y',), ('z',)], 1, 30))
+
+def test_an_unknown_error_in_some_jobs_is_theirs():
+    results = dict(in_workers(int, [('x',), ('4',), ('y',)], 1, 30))
+    assert results[1]==4 and all('unexpected error' in results[i].reason for i in (0, 2))
+
+def test_different_errors_are_those_of_the_files():
+    results = dict(in_workers(eval, [('int("x")',), ('[][0]',)], 1, 30))
+    assert [type(results[i].error) for i in range(2)]==[ValueError, IndexError]
+
+def test_known_reasons_in_every_job_are_those_of_the_files():
+    results = dict(in_workers(probe, [('/nowhere.mp4',)]*3, 1, 30))
+    assert {o.reason for o in results.values()}=={'no such file: check the path'}
+
+def test_a_hopeless_batch_ends_early():
+    jobs = [('x',)]*1000
+    started = time.monotonic()
+    with pytest.raises(ProgramError, match=r'in each of \d\d files'): list(in_workers(int, jobs, 1, 30))
+    assert time.monotonic()-started<30
+
+# Limits
+
+def take(n_bytes): return len(bytearray(n_bytes))
+
+def hang(seconds):
+    with time_limit(seconds): eval('sum(range(10**12))') # no signal handler of Python would run
+
+def test_memory_is_limited(one_worker):
+    reason = outcome(one_worker.schedule(take, [2**36]), 30).reason
+    assert reason=='needs more than 4 GB of memory: re-encode it at a smaller size'
+    assert outcome(one_worker.schedule(take, [2**20]), 30)==2**20
+
+def test_a_job_may_limit_its_time(one_worker):
+    assert outcome(one_worker.schedule(hang, [.2])).reason.startswith('took too long for its duration')
+    with time_limit(1e-3): time.sleep(.05) # not in a worker: no limit
+
+def test_no_reason_begins_with_the_name_of_an_exception(one_worker):
+    for text in ('1/0', '{}["x"]', 'int("x")', 'open("/nowhere")', '(_ for _ in ()).throw(RuntimeError())'):
+        reason = outcome(one_worker.schedule(eval, [text]), 30).reason
+        assert not reason.split(':')[0].endswith(('Error', 'Exception')), reason
+
+# Scripts
+
+SCRIPT = 'from mvrep.media.workers import in_workers; print(list(in_workers(len, [("ab",)]*9, 2, 30)))'
+
 def test_a_script_without_main_guard_gets_one_error(tmp_path):
     script = tmp_path/'script.py'
-    script.write_text('from mvrep.media.workers import in_workers; print(list(in_workers(len, [("ab",)]*9, 2, 30)))')
+    script.write_text(SCRIPT)
     run = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    assert (run.returncode, run.stdout)==(1, '')
+    assert (run.returncode, run.stdout, run.stderr.count('Traceback'))==(1, '', 1)
     assert run.stderr.splitlines()[-1].startswith('ValueError: worker processes do not start (All workers expired)')
     assert 'if __name__ == "__main__":' in run.stderr.splitlines()[-1]
+
+def test_a_script_from_standard_input_gets_one_error():
+    run = subprocess.run([sys.executable, '-'], input=SCRIPT, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr.count('Traceback'))==(1, '', 1)
+    assert run.stderr.splitlines()[-1].endswith('save the script as a file and run that')
 
 ORPHANS = """
 import os, time

@@ -8,9 +8,9 @@ __all__ = []
 # %% ../../nbs/library/01_media/00_media.ipynb #9f783660
 from ..core import public_names
 
-# %% ../../nbs/library/01_media/00_media.ipynb #73e334d0
+# %% ../../nbs/library/01_media/00_media.ipynb #9f82706e
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'workers': ['Failure', 'worker_pool', 'outcome', 'in_workers'],
+    'workers': ['Failure', 'ProgramError', 'WORKER_MEMORY', 'worker_pool', 'time_limit', 'outcome', 'in_workers'],
     'synthetic': ['numbered_frame', 'frame_number', 'rising_tone', 'tone_second', 'make_clip', 'TONE_SR'],
     'opening': ['MAX_STREAMS', 'MAX_PIXELS', 'MAX_ASPECT', 'MAX_SECONDS', 'MAX_SR', 'OpenMedia', 'open_media',
                 'frame_rate', 'check_frame_size', 'check_duration', 'check_sample_rate', 'remux_command'],
@@ -21,8 +21,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'read': ['CUT_OFF', 'MediaInfo', 'cut_off_reason', 'probe', 'iter_frames', 'read_frames', 'read_audio'],
     'segments': ['PLANS', 'SEGMENT_SECONDS', 'Segment', 'plan_segments', 'stratified', 'middle', 'whole'],
     'crops': ['synchronous_crop', 'spatial_crop'],
-    'fingerprint': ['Overlap', 'audio_fingerprint', 'read_fingerprint', 'overlap', 'is_same_recording',
-                    'same_recordings'],
     'clips': ['CLIP_SECONDS', 'write_mp4', 'cut_clip', 'cut_clips', 'write_mp4_and_wav'],
     'images': ['contact_sheet', 'mel_image'],
 })

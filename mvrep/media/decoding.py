@@ -17,12 +17,13 @@ from av.stream import Discard
 from .opening import MAX_SECONDS, frame_rate, open_media
 from .timeline import read_timeline
 
-# %% ../../nbs/library/01_media/15_decoding.ipynb #aaa7117f
+# %% ../../nbs/library/01_media/15_decoding.ipynb #59c4571a
 def _decode(packets):
     "Frames of packets, without those that cannot be decoded"
     for packet in packets:
         try: yield from packet.decode()
-        except av.FFmpegError: pass
+        except av.FFmpegError as e:
+            if isinstance(e, MemoryError): raise
 
 def _skip_unneeded(packets, codec, start):
     "Yield H.264 packets; tell the decoder to skip frames before `start` that no other frame is predicted from"

@@ -132,7 +132,7 @@ class OpenMedia:
         try: yield from self.container.demux(*streams)
         except av.FFmpegError: pass
 
-# %% ../../nbs/library/01_media/13_opening.ipynb #c49fa505
+# %% ../../nbs/library/01_media/13_opening.ipynb #6eb0c029
 NOT_MEDIA = ('tty', 'concat', 'hls', 'dash', 'image2', 'ico', 'gif') # FFmpeg's formats for text, playlists and images
 _OPTIONS = {'protocol_whitelist': 'file', 'max_streams': str(MAX_STREAMS)} # Of FFmpeg
 
@@ -159,11 +159,12 @@ def _open_media(path, container):
 def open_media(
     path:str|Path # A video or audio file
 ): # Yields an `OpenMedia`, closed at the end of the block
-    """Open a file for decoding. Raises `MediaError` if it cannot be used, also for errors of FFmpeg inside the block.
-    All other errors inside the block pass through."""
+    """Open a file for decoding. Raises `MediaError` if it cannot be used, also for errors of FFmpeg inside the block,
+    and `MemoryError` if memory runs out. All other errors inside the block pass through."""
     head = _first_bytes(path)
     try: container = av.open(f'file:{Path(path)}', metadata_errors='replace', options=_OPTIONS)
     except (av.FFmpegError, OSError, ValueError) as e: raise MediaError(path, _explain(e, head)) from None
     with container:
         try: yield _open_media(path, container)
+        except MemoryError: raise
         except av.FFmpegError as e: raise MediaError(path, _cannot_read(e)) from None
