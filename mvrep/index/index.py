@@ -16,6 +16,7 @@ import pandas as pd
 from fastcore.basics import patch
 from safetensors import safe_open
 from ..core import MODALITIES, UnknownId, atomic_write, count_of, or_close, sha256
+from ..features.fingerprints import Fingerprints
 from ..features.store import FeatureStore, open_table, sql_in
 from .build import Build, Query, empty_build, read_build, write_build
 from .making import IndexConfig, next_build, read_config, write_config
@@ -289,6 +290,7 @@ def remove(self:Index,
         if not len(video_ids): return
         if keep_away: self._keep_away(video_ids)
         self.store.remove(video_ids)
+        Fingerprints(self.store).remove(video_ids)
         self.metadata_table.delete(sql_in('video_id', video_ids))
         stays, old = ~self.build.rows.isin(video_ids), self.build
         if stays.all():

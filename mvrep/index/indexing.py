@@ -19,6 +19,8 @@ from ..corpus.scan import scan_files, scan_folder, walk_folder
 from ..corpus.tables import READERS
 from ..encoders.registry import PRESETS, load_encoder
 from ..features.extraction import extract
+from ..features.fingerprints import Fingerprints
+from .copies import mark_copies
 from .index import Index, create_index
 from .storage import one_writer
 
@@ -111,9 +113,11 @@ def _encode_and_build(index, corpus, unusable, *, refit, overwrite, workers, pro
     index.store.clear_errors(None if refit else [*corpus.path, *unusable.path])
     index.put_videos(corpus, overwrite)
     index.store.put_errors([(o.path, o.path, o.reason) for o in unusable.itertuples()])
-    config = index.config
+    config, fingerprints = index.config, Fingerprints(index.store)
+    before = fingerprints.sources()
     count = extract(corpus, index.store, config.specs, config.plan, config.seed, workers, renew=refit, strict=strict,
                     progress=progress)
+    mark_copies(index, [o for o, source in fingerprints.sources().items() if before.get(o)!=source])
     index.make_build(refit)
     return count
 

@@ -14,7 +14,7 @@ from .conditions import ConditionError, parse_condition
 
 # %% ../../nbs/library/09_index/32_metadata.ipynb #05463d05
 _TEXTS = ['video_id', 'path', 'artist', 'title', 'genre', 'mood', 'emotion', 'release_date', 'origin', 'split',
-          'license', 'sha256']
+          'license', 'sha256', 'recording']
 VIDEOS = pa.schema([(o, pa.string()) for o in _TEXTS]+[('tags', pa.list_(pa.string())), ('duration', pa.float64())])
 
 # %% ../../nbs/library/09_index/32_metadata.ipynb #e5a90f56
@@ -35,7 +35,8 @@ def _add_columns(table, corpus):
     renamed = corpus.rename(columns=own)
     twice = renamed.columns[renamed.columns.duplicated()]
     if len(twice): raise ValueError(f'two columns of the manifest are stored as {twice[0]!r}: rename one of them')
-    new = [pa.field(o, _kind(renamed[o])) for o in own.values() if o not in table.schema.names]
+    fields = [*VIDEOS, *(pa.field(o, _kind(renamed[o])) for o in own.values())]
+    new = [o for o in fields if o.name not in table.schema.names] # also of `VIDEOS`, in an index of an earlier version
     if new: table.add_columns(pa.schema(new))
     return renamed
 
