@@ -108,7 +108,7 @@ def match_stretch(
     def similarity_of(ids):
         emb = build.embeddings[wanted][build.rows.get_indexer(ids)]
         return emb@emb.T
-    best = arrange(ranked, index.videos.artist, rules, similarity_of)
+    best = arrange(ranked, index.videos, rules, similarity_of, exclude)
     if not len(best): return best.join(index.videos)
     return best.join(_best_lags(index, stretch, list(best.index), step)).join(index.videos)
 

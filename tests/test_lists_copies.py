@@ -1,0 +1,58 @@
+"Lists show one video of a recording, with the number of the others"
+import shutil
+import numpy as np
+import pandas as pd
+import pytest
+from mvrep.corpus.duplicates import recordings
+from mvrep.index.examples import tiny_index
+from mvrep.index.indexing import add_videos
+from mvrep.recommendation.likes import recommend
+from mvrep.recommendation.lists import ListRules, arrange, n_surplus
+from mvrep.recommendation.neighbours import similar
+
+@pytest.fixture(scope='module')
+def index(tmp_path_factory):
+    "Twelve videos, four copies of one, and one copy of another"
+    folder = tmp_path_factory.mktemp('copies')
+    index = tiny_index(folder)
+    copies = [shutil.copy(index.videos.path['v0003'], folder/f'copy{i}.mp4') for i in range(4)]
+    copies.append(shutil.copy(index.videos.path['v0007'], folder/'other.mp4'))
+    return add_videos(index, copies, progress=False).index
+
+def test_copies_are_one_recording(index):
+    sizes = recordings(index.videos).value_counts()
+    assert sizes.tolist()==[5, 2, *[1]*10]
+    assert set(index.videos.index[index.videos.recording=='copy0'])=={'v0003', *(f'copy{i}' for i in range(4))}
+
+def test_a_copy_is_shown_once_with_the_number_of_others(index):
+    found, reasons = similar(index, 'v0003', k=12)
+    assert len(found)==12 and list(found.copies)[0]==3 and set(found.index[:1])<={f'copy{i}' for i in range(4)}
+    assert recordings(index.videos)[found.index].is_unique
+    other = found[found.index.isin(['v0007', 'other'])]
+    assert list(other.copies)==[1] and list(reasons.video_id.unique())==list(found.index)
+
+def test_a_short_list_is_full(index):
+    found, _ = similar(index, 'v0003', k=3)
+    assert len(found)==3 and found.copies.iloc[0]==3
+
+def test_all_copies_can_be_shown(index):
+    found, _ = similar(index, 'v0003', k=5, with_copies=True)
+    assert set(found.index[:4])=={f'copy{i}' for i in range(4)}
+    assert found.copies[:4].tolist()==[3]*4
+
+def test_recommendations_count_copies_without_the_likes(index):
+    found = recommend(index, ['v0003', 'copy1'], k=12)
+    assert recordings(index.videos)[found.index].is_unique
+    assert found.copies.iloc[0]==2 and found.index[0].startswith('copy')
+
+def test_counts_of_a_ranking():
+    ranked = pd.DataFrame(dict(score=[.9, .8, .7, .6]), index=list('bacd'))
+    videos = pd.DataFrame(dict(artist=[None]*6, recording=list('aaacdd')), index=list('abecdf'))
+    found = arrange(ranked, videos, ListRules(), None)
+    assert found.copies.to_dict()==dict(b=2, c=0, d=1)
+    assert arrange(ranked, videos, ListRules(), None, own=['a', 'e']).copies.to_dict()==dict(b=0, c=0, d=1)
+
+def test_candidates_that_may_fall_away():
+    recording = pd.Series(list('aaabbc'))
+    assert [n_surplus(recording, k) for k in (1, 2, 3)]==[2, 3, 3]
+    assert n_surplus(pd.Series(np.arange(5).astype(str)), 5)==0
