@@ -56,3 +56,10 @@ def test_candidates_that_may_fall_away():
     recording = pd.Series(list('aaabbc'))
     assert [n_surplus(recording, k) for k in (1, 2, 3)]==[2, 3, 3]
     assert n_surplus(pd.Series(np.arange(5).astype(str)), 5)==0
+
+def test_the_command_shows_the_number_of_copies(index, capsys):
+    from mvrep.cli.finding import show_videos
+    show_videos(similar(index, 'v0003', k=3)[0], dict(score='score'))
+    assert '+3 copies' in capsys.readouterr().out
+    show_videos(similar(index, 'v0000', k=1)[0].assign(copies=0), dict(score='score'))
+    assert 'cop' not in capsys.readouterr().out.replace('copy', '')

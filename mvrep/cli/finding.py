@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Optional
 import typer
 from .console import command_line, print_json, print_line, print_note, records, show_frame
 from .options import By, Diversity, Folder, Json, K, MaxPerArtist, Where, app
-from ..core import clock
+from ..core import clock, count_of
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #e5857583
 HEADINGS = dict(video_id='id', title='title', artist='artist', genre='genre')
@@ -25,6 +25,9 @@ def show_videos(
 ):
     "Print videos as a table, or one line for an empty list."
     conditions = [o for o in conditions if o]
+    if 'copies' in found and found.copies.any():
+        found = found.assign(copies=[f'+{count_of(o, "copy", "copies")}' if o else '' for o in found.copies])
+        headings = headings|dict(copies='copies')
     if len(found): show_frame(found.reset_index(), HEADINGS|headings)
     elif conditions: print_line(f'no video matches {" and ".join(conditions)}')
     else: print_line('no other video in the index')

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'making': ['IndexConfig', 'read_config', 'write_config', 'encoded_sources', 'load_fitting_model', 'next_build'],
     'index': ['Index', 'read_model_name', 'create_index'],
     'segments': ['SegmentVectors', 'SegmentSearch', 'open_segments'],
+    'copies': ['mark_copies'],
     'indexing': ['EncodersError', 'encoder_names', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder',
                  'add_videos'],
     'examples': ['tiny_index', 'study_index'],

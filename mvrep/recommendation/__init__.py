@@ -10,9 +10,9 @@ from ..core import public_names
 
 # %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #4f4f11b8
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'lists': ['ListRules', 'takes_list_rules', 'limit_per_artist', 'mmr', 'arrange'],
-    'neighbours': ['Located', 'locate', 'Seed', 'segment_embeddings', 'find_seed', 'explain', 'describe_reasons', 'describe_moments', 'similarities',
-                   'similar'],
+    'lists': ['ListRules', 'takes_list_rules', 'limit_per_artist', 'mmr', 'n_surplus', 'arrange'],
+    'neighbours': ['Located', 'locate', 'Seed', 'segment_embeddings', 'find_seed', 'explain', 'describe_reasons',
+                   'describe_moments', 'similarities', 'similar'],
     'likes': ['combine', 'freshness', 'recommend'],
     'matching': ['align', 'Stretch', 'read_stretch', 'match_stretch', 'match', 'preview',
                  'preview_match'],
@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                  'predict_field'],
     'interactions': ['InteractionError', 'LogReport', 'read_interactions', 'simulate_log', 'leave_last', 'hold_out',
                      'cold_items'],
-    'evaluation': ['item_vectors', 'item_modalities', 'by_content', 'by_popularity', 'by_chance', 'evaluate_recommenders',
-                   'compare_recommenders'],
+    'evaluation': ['item_vectors', 'item_modalities', 'by_content', 'by_popularity', 'by_chance',
+                   'evaluate_recommenders', 'compare_recommenders'],
     'exchange': ['write_atomic', 'read_atomic', 'write_recbole', 'write_cornac', 'write_parquet'],
 })

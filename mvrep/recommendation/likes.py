@@ -123,4 +123,4 @@ def _best(index, found, own, rules, by, weight, is_scaled):
     def similarity_of(ids):
         cosines = np.nan_to_num(similarities(index, ids, by, weight))
         return (1+cosines)/2 if is_scaled else cosines
-    return arrange(ranked, index.videos.artist, rules, similarity_of).join(index.videos)
+    return arrange(ranked, index.videos, rules, similarity_of, own).join(index.videos)

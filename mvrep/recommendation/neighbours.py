@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import MODALITIES, UnknownId, clock
+from ..corpus.duplicates import recordings
 from ..encoders.registry import load_encoder
 from ..features.extraction import encode_video
 from ..index.build import Query
 from ..index.exact import joint_scores, modality_weights
 from ..index.index import Index
-from .lists import ListRules, arrange, takes_list_rules
+from .lists import ListRules, arrange, n_surplus, takes_list_rules
 
 # %% ../../nbs/library/10_recommendation/20_neighbours.ipynb #21470674
 @dataclass(frozen=True)
@@ -159,9 +160,10 @@ def similar(
         name = seed.video_id or ('the file' if isinstance(video, Seed) else video)
         raise ValueError(f'{name} has no {by} to compare')
     n_candidates = 10*rules.k if rules.diversity else rules.k
+    if not rules.with_copies: n_candidates += n_surplus(recordings(index.videos), n_candidates)
     if rules.max_per_artist: n_candidates = len(index)
     ranked = index.search(seed.query, n_candidates, by, where=rules.where, exclude=seed.own, weight=weight)
     def similarity_of(ids): return np.nan_to_num(similarities(index, ids, by, weight))
-    found = arrange(ranked, index.videos.artist, rules, similarity_of)
+    found = arrange(ranked, index.videos, rules, similarity_of, seed.own)
     compared = {m: o for m, o in seed.segments.items() if by in ('joint', m)}
     return found.join(index.videos), explain(index, compared, list(found.index))
