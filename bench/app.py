@@ -7,7 +7,6 @@ process is started three times. Then requests follow one after the other, and fr
 with similar videos includes its reasons: about seventy segments are read from the 600,000 of the store.
 
 Writes results/bench_app.json."""
-import argparse
 import asyncio
 import json
 import os
@@ -25,11 +24,11 @@ import httpx
 import numpy as np
 import pandas as pd
 import psutil
-from mvrep.core import atomic_write, seed_from
+from common import parser, write_json
+from mvrep.core import seed_from
 from mvrep.encoders.registry import load_encoder
 from mvrep.index.index import create_index
 
-RESULTS = Path(__file__).parents[1]/'results'
 COLUMNS = dict(audio='musicnn_mtt', video='efficientnet_lite0')
 WIDTHS = dict(audio=1506, video=1280)
 N_SEGMENTS = 6 # per video
@@ -168,9 +167,8 @@ def measure(folder, video_ids):
     return dict(starts=starts, one_at_a_time_ms=singly, at_once=at_once, memory_mib=memory_mib)
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = parser(__doc__, 'bench_app.json')
     p.add_argument('--videos', type=int, default=100_000, help='videos of the index')
-    p.add_argument('--out', default=RESULTS/'bench_app.json', help='file of the results')
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as tmp:
         measured = measure(Path(tmp)/'ix', make_index(Path(tmp)/'ix', args.videos))
@@ -178,8 +176,6 @@ def main():
         command='python bench/app.py', videos=args.videos, cores=len(os.sched_getaffinity(0)),
         machine=platform.machine(), load_at_end=os.getloadavg()[0], **measured,
         versions={o: version(o) for o in VERSIONS})
-    rounded = json.loads(json.dumps(document), parse_float=lambda o: round(float(o), 3))
-    with atomic_write(args.out) as f: f.write_text(json.dumps(rounded, indent=1)+'\n')
-    print(json.dumps(rounded))
+    print(json.dumps(write_json(args.out, document, digits=3)))
 
 if __name__=='__main__': main()

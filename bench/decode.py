@@ -3,7 +3,6 @@
     python bench/decode.py            # writes results/bench_decode.json; MVREP_SHARED adds a real clip
     python bench/decode.py --seconds 20 --rounds 1 --out /tmp/decode.json
 """
-import argparse
 import json
 import os
 import platform
@@ -14,11 +13,10 @@ from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 import av
 import numpy as np
-from mvrep.core import atomic_write
+from common import parser, write_json
 from mvrep.media.read import probe, read_audio, read_frames
 from mvrep.media.segments import plan_segments
 
-ROOT = Path(__file__).resolve().parents[1]
 HEIGHT, WIDTH = 720, 1280
 FPS = 25
 SR = 44100
@@ -153,18 +151,17 @@ def measure_generated(seconds, rounds):
         return result|dict(mbit_s=round(mbit_s, 2), cpu_seconds_to_make=round(cost, 1))
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--out', type=Path, default=ROOT/'results'/'bench_decode.json', help='JSON file to write')
-    parser.add_argument('--seconds', type=int, default=240, help='duration of the generated file, seconds')
-    parser.add_argument('--rounds', type=int, default=3, help='measurements of each way; their median is written')
-    args = parser.parse_args()
+    options = parser(__doc__, 'bench_decode.json')
+    options.add_argument('--seconds', type=int, default=240, help='duration of the generated file, seconds')
+    options.add_argument('--rounds', type=int, default=3, help='measurements of each way; their median is written')
+    args = options.parse_args()
     results = [measure_generated(args.seconds, args.rounds)]
     real = Path(os.environ.get('MVREP_SHARED') or '.', 'av_clips', REAL_CLIP)
     if real.exists(): results.append(measure(real, 'real: Big Buck Bunny, 30 s, 720p24, VP8', args.rounds))
     report = dict(
         command='python bench/decode.py', cores=os.cpu_count(), python=platform.python_version(), av=av.__version__,
         unit='CPU seconds a video, user and system, children included, median of rounds', results=results)
-    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(report, indent=1)+'\n')
+    write_json(args.out, report)
     for result in results:
         print(json.dumps({k: result[k] for k in ('file', 'cpu_seconds', 'to_floor', 'moviepy_over_ours')}, indent=1))
 

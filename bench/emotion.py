@@ -9,13 +9,11 @@ default.
 each patch are not kept."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import argparse
 from dataclasses import replace
-from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from mvrep.core import atomic_write
+from common import parser, write_table
 from mvrep.corpus.demo import demo_corpus
 from mvrep.corpus.folds import train_test_pairs
 from mvrep.corpus.manifest import read_manifest
@@ -37,7 +35,6 @@ from mvrep.probing.emotion_pairs import PairNet, PairSpace, PairTraining, distan
 from mvrep.probing.labels import label_table
 
 torch.set_num_threads(1)
-RESULTS = Path(__file__).parents[1]/'results'
 PAIRS = PairTraining(n_pairs=8000, epochs=3, lr=1e-3) # for both networks; published: 200,000 pairs, 20 epochs, 1e-4
 
 # Pairs of ways that are compared, the first minus the second
@@ -223,9 +220,6 @@ def judge_fold(notes, seed, train, test, feats):
     notes.nearest(TRUE_PAIRS, seed, test, 1-video_emb@audio_emb.T)
     print(f'seed {seed}: {len(test)} videos judged', flush=True)
 
-def save(table, path, **kwargs):
-    with atomic_write(path) as tmp: table.round(4).to_csv(tmp, **kwargs)
-
 def study(folder, out, n_seeds):
     "All ways on all folds; the tables are written after each seed"
     index, corpus = demo_index(folder)
@@ -235,10 +229,11 @@ def study(folder, out, n_seeds):
             ids = index.build.video_ids[train]
             feats = {o: video_features(index.store, index.build.columns[o], ids) for o in ALONE}
             judge_fold(notes, seed, train, test, feats)
-        save(notes.table(), out/'emotion.csv', index=False)
-        save(notes.paired(), out/'emotion_paired.csv', index=False)
-        save(notes.recall().rename_axis(['task', 'way']), out/'emotion_recall.csv')
-        save(notes.confusions('pair space, repaired, on features', seed+1), out/'emotion_confusion.csv')
+        write_table(out/'emotion.csv', notes.table(), digits=4)
+        write_table(out/'emotion_paired.csv', notes.paired(), digits=4)
+        write_table(out/'emotion_recall.csv', notes.recall().rename_axis(['task', 'way']), digits=4, index=True)
+        confusions = notes.confusions('pair space, repaired, on features', seed+1)
+        write_table(out/'emotion_confusion.csv', confusions, digits=4, index=True)
         print(notes.table().round(3).to_string(), flush=True)
 
 # The mel CNN
@@ -279,14 +274,13 @@ def save_mel(rows, out, **how):
         low, high = bootstrap_interval(rows[unit], groups=rows.artist)
         found.append(dict(way=f'mel CNN from nothing, by {unit}', accuracy=rows[unit].mean(), low=low, high=high,
                           chance=rows.chance.mean(), n=len(rows), seeds=1)|how)
-    save(pd.DataFrame(found), out/'emotion_mel.csv', index=False)
+    write_table(out/'emotion_mel.csv', found, digits=4)
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = parser(__doc__)
     p.add_argument('index', nargs='?', help='folder of the index')
     p.add_argument('--mel', action='store_true', help='train the mel CNN instead')
     p.add_argument('--seeds', type=int, default=3, help='how many times videos are split and networks trained')
-    p.add_argument('--out', type=Path, default=RESULTS, help='folder for the tables')
     options = p.parse_args()
     if options.mel: mel(options.out)
     elif options.index: study(options.index, options.out, options.seeds)

@@ -13,24 +13,21 @@ python bench/encoders.py --original PYTHON --package FOLDER
 PYTHON is the interpreter of an environment with tensorflow-cpu 2.15.1, numpy 1.23.5, numba 0.58.1, scipy 1.11.4,
 librosa 0.7.0, resampy 0.2.2, soundfile and joblib. FOLDER is the unpacked wheel of musicnn 0.1.0.
 """
-import argparse
-import json
 import os
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 import numpy as np
 import soundfile as sf
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from mvrep.core import atomic_write, import_torchvision, seed_from
+from common import parser, write_json
+from mvrep.core import import_torchvision, seed_from
 from mvrep.encoders.image import ImageTower
 from mvrep.encoders.musicnn import Musicnn
 from mvrep.encoders.spectrogram import LogMel, log_mel, patches
 from mvrep.encoders.video import R2Plus1D18
 
-RESULTS = Path(__file__).parents[1]/'results'/'bench_encoders.json'
 SECONDS = 24 # of audio that musicnn encodes
 
 torchvision = import_torchvision()
@@ -175,12 +172,11 @@ def rounded(name, value): return round(value, 6) if 'cosine' in name else float(
 
 def main():
     "Run all measurements and write them"
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--original', help='interpreter of an environment with TensorFlow')
-    parser.add_argument('--package', help='folder of the unpacked wheel of musicnn 0.1.0')
-    parser.add_argument('--rounds', type=int, default=5, help='rounds of each measurement; fewer for R(2+1)D-18')
-    parser.add_argument('--out', type=Path, default=RESULTS, help='the JSON file to write')
-    args = parser.parse_args()
+    options = parser(__doc__, 'bench_encoders.json')
+    options.add_argument('--original', help='interpreter of an environment with TensorFlow')
+    options.add_argument('--package', help='folder of the unpacked wheel of musicnn 0.1.0')
+    options.add_argument('--rounds', type=int, default=5, help='rounds of each measurement; fewer for R(2+1)D-18')
+    args = options.parse_args()
     jobs = dict(
         musicnn=lambda: musicnn(args.rounds),
         efficientnet_lite0=lambda: efficientnet_lite0(args.rounds),
@@ -192,6 +188,6 @@ def main():
     for name, job in jobs.items():
         results[name] = {key: rounded(key, value) for key, value in job().items()}
         print(name, results[name], flush=True)
-    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(results, indent=1)+'\n')
+    write_json(args.out, results)
 
 if __name__=='__main__': main()

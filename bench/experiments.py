@@ -9,7 +9,6 @@ and cached; `--part demo` does only that.
 """
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import argparse
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from mvrep.core import MODALITIES, atomic_write, cached
+from common import parser, write_table
+from mvrep.core import MODALITIES, cached
 from mvrep.corpus.demo import demo_corpus
 from mvrep.corpus.folds import group_folds
 from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
@@ -31,10 +31,9 @@ from mvrep.learning.data import TrainingData
 from mvrep.learning.losses import VeldkampLoss
 from mvrep.learning.recipes import LADDER, THESIS_TABLE, array_data, fit_in_memory, measure, score, with_test
 from mvrep.media.read import read_audio
-from muvi_retrieval import pooled_cca, ridge_regression
+from closed_forms import pooled_cca, ridge_regression
 
 torch.set_num_threads(1)
-RESULTS = Path(__file__).parents[1]/'results'
 N_DEMO, SECONDS = 192, 6.
 COUPLINGS = (0., .5, 1.)
 BASE = replace(RECIPES['thesis'], batch_size=64) # there are fewer videos than the thousand of a batch of the thesis
@@ -112,7 +111,7 @@ def summary(rows, by):
 
 def write(table, path):
     "Write a table and print it"
-    with atomic_write(path) as f: table.to_csv(f, index=False)
+    write_table(path, table)
     print(table.to_string(), flush=True)
 
 def quoted(row):
@@ -204,11 +203,10 @@ def baselines(sets, options):
 PARTS = dict(baselines=baselines, ladder=ladder, table1=table1)
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = parser(__doc__)
     p.add_argument('--part', default='all', choices=('all', 'demo', *PARTS), help='make one table only')
     p.add_argument('--rounds', type=int, default=1, help='how many times artists are distributed over folds')
     p.add_argument('--workers', type=int, default=1, help='processes for the ladder')
-    p.add_argument('--out', type=Path, default=RESULTS, help='folder for the tables')
     options = p.parse_args()
     if options.part=='demo': return demo_features()
     start = time.time()

@@ -3,13 +3,12 @@
 `MVREP_SHARED=DIR python bench/exploration.py` writes results/exploration.csv. DIR holds `metadata/msd_10k_subset.csv`
 and `muvi_sync/`. Only counts and densities are written, nothing about a single song.
 """
-import argparse
 import os
 from itertools import chain
 from pathlib import Path
 
 import pandas as pd
-from mvrep.core import atomic_write
+from common import parser, write_table
 from mvrep.corpus.exploration import (COUNTRY_TAGS, GENRE_TAGS, check_columns, compare_densities, most_common,
                                       nearest_country, tag_counts, tag_lists)
 from mvrep.corpus.muvi import load_muvi
@@ -24,9 +23,6 @@ class Table:
     def add(self, corpus, what, key, value='', n='', note=''):
         value = f'{value:.6g}' if isinstance(value, float) else value
         self.rows.append(dict(corpus=corpus, what=what, key=key, value=value, n=n, note=note))
-
-    def write(self, path):
-        with atomic_write(path) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
 
 def read_muvi(folder):
     "Metadata of MuVi-Sync: duration from the features, year from the charts, tags of the artist from Last.fm"
@@ -94,9 +90,7 @@ def countries(msd, muvi):
     return {MSD: most_common(msd, 'origin', names), MUVI: by_tags}, has_country.sum()
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'exploration.csv')
-    out = parser.parse_args().out
+    out = parser(__doc__, 'exploration.csv').parse_args().out
     shared = Path(os.environ['MVREP_SHARED'])
     csv = shared/'metadata'/'msd_10k_subset.csv'
     table = Table()
@@ -114,6 +108,6 @@ def main():
     for what in ('release', 'duration'): add_densities(table, corpora, what)
     add_overlap(table, muvi)
     add_rock(table, msd)
-    table.write(out)
+    write_table(out, table.rows)
 
 if __name__=='__main__': main()

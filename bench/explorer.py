@@ -22,7 +22,6 @@ modality, and a made-up map beside it (a real one would be drawn by `fit_tsne`: 
 which reads and checks the map, `pack_points`, `near` for 30 videos one after the other (the first one apart), and
 `page_level`, which compares each video with all others by audio, by video and by both, and finds the moments.
 """
-import argparse
 import json
 import os
 import shutil
@@ -34,6 +33,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 from playwright.sync_api import sync_playwright
+from common import parser, write_json
 from mvrep.core import MODALITIES
 from mvrep.encoders.registry import Encoder
 from mvrep.explore.packing import pack_points
@@ -269,12 +269,11 @@ def measure_all(n, folder):
     return results
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--n', type=int, default=100_000)
-    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'bench_explorer.json')
-    args = parser.parse_args()
+    options = parser(__doc__, 'bench_explorer.json')
+    options.add_argument('--n', type=int, default=100_000)
+    args = options.parse_args()
     with tempfile.TemporaryDirectory() as tmp: results = measure_all(args.n, Path(tmp))
-    args.out.write_text(json.dumps(results, indent=1)+'\n')
+    write_json(args.out, results)
     print(json.dumps(results, indent=1))
 
 if __name__=='__main__': main()

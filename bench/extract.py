@@ -5,8 +5,6 @@ over many videos. A run over two videos times the start (imports, weights), whic
 size of the command and its workers, so pages that they share count for each. It is sampled five times a second, and the
 four numbers are the maxima of the quarters of the run.
 """
-import argparse
-import json
 import os
 import tempfile
 import threading
@@ -16,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import pandas as pd
 import psutil
-from mvrep.core import atomic_write
+from common import parser, write_json
 from mvrep.corpus.demo import demo_corpus
 from mvrep.corpus.manifest import read_manifest
 from mvrep.features.extraction import extract
@@ -74,11 +72,10 @@ def measure(corpus, workers):
         gigabytes_in_each_quarter=whole.gigabytes)
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--repeat', type=int, default=2, help='times that the corpus is extracted')
-    parser.add_argument('--videos', type=int, default=96, help='videos of the corpus')
-    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'bench_extract.json')
-    args = parser.parse_args()
+    options = parser(__doc__, 'bench_extract.json')
+    options.add_argument('--repeat', type=int, default=2, help='times that the corpus is extracted')
+    options.add_argument('--videos', type=int, default=96, help='videos of the corpus')
+    args = options.parse_args()
     videos = read_manifest(demo_corpus(args.videos)/'manifest.csv')
     copies = [videos.assign(video_id=videos.video_id+f'-{i}') for i in range(args.repeat)]
     corpus = pd.concat(copies, ignore_index=True)
@@ -89,6 +86,6 @@ def main():
     gain = rows[1]['videos_a_second']/rows[0]['videos_a_second']
     doc = dict(command=f'python bench/extract.py --repeat {args.repeat}', cores=len(os.sched_getaffinity(0)),
                load_average=load, rows=rows, two_workers_to_one=round(gain, 2))
-    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(doc, indent=1)+'\n')
+    write_json(args.out, doc)
 
 if __name__=='__main__': main()

@@ -8,8 +8,6 @@ moment drawn from the length of an undisturbed run, most of which is imports. Th
 drawn number of new segments is on disk. Every column of every row, the metadata, the embeddings, the scales and the
 table of errors must be equal bit for bit.
 """
-import argparse
-import json
 import random
 import sys
 import tempfile
@@ -17,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 import psutil
-from mvrep.core import atomic_write
+from common import parser, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'tests'))
@@ -129,12 +127,11 @@ def measure(folder, n_kills, n_videos, seed):
         log=[o.log_entry(i+1) for i, in_round in enumerate(rounds) for o in in_round])
 
 if __name__=='__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--kills', type=int, default=20)
-    parser.add_argument('--videos', type=int, default=8)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', type=Path, default=ROOT/'results'/'kill.json')
-    args = parser.parse_args()
+    options = parser(__doc__, 'kill.json')
+    options.add_argument('--kills', type=int, default=20)
+    options.add_argument('--videos', type=int, default=8)
+    options.add_argument('--seed', type=int, default=0)
+    args = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), args.kills, args.videos, args.seed)
-    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(found, indent=1)+'\n')
+    write_json(args.out, found)

@@ -5,44 +5,27 @@ matching songs and videos, scored on folds that share no artist, every video cut
 with LEAK break these rules on purpose. All rows of one fold see the same training and test videos."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from mvrep.core import MODALITIES, atomic_write
+from closed_forms import pooled_cca, ridge_regression, unit
+from common import parser, write_table
+from mvrep.core import MODALITIES
 from mvrep.corpus.folds import group_folds
 from mvrep.corpus.muvi import MuViSync, load_muvi, read_artists
 from mvrep.corpus.names import artist_groups
 from mvrep.learning.heads import TwoTowers
 from mvrep.learning.losses import ClipLoss, same_pairs
-from mvrep.learning.muvi_retrieval import TrainingCuts, all_views, apply_view, fit_retrieval, fit_view
+from mvrep.learning.muvi_retrieval import TrainingCuts, all_views, fit_retrieval
 from mvrep.learning.muvi_views import audio_views
 from mvrep.metrics.ranking import retrieval_metrics
 
 torch.set_num_threads(1)
-RESULTS = Path(__file__).parents[1]/'results'
 DELAYS = (1, 5) # seconds
 DIRECTIONS = ('video_to_audio', 'audio_to_video')
 MEASURES = [f'{direction}_{measure}' for direction in DIRECTIONS for measure in ('median_rank', 'R@1', 'R@10')]
-
-# Ways of matching pooled statistics; each returns a function from rows to the embeddings of songs and videos
-
-def unit(x): return x/np.linalg.norm(x, axis=1, keepdims=True)
-
-def pooled_cca(audio, video, train, **settings):
-    "Regularised CCA of pooled statistics"
-    maps = fit_view(audio[train], video[train], **dict(k=16, ridge=(1., 10.), power=.5)|settings)
-    return lambda rows: (apply_view(audio[rows], maps['audio']), apply_view(video[rows], maps['video']))
-
-def ridge_regression(audio, video, train, strength=300.):
-    "Statistics of the song as predicted from those of the video, compared by cosine"
-    def standardised(x): return (x-x[train].mean(0))/(x[train].std(0)+1e-6)
-    a, v = standardised(audio), standardised(video)
-    kernel = v[train]@v[train].T+strength*v.shape[1]/10*np.eye(len(train))
-    weights = v[train].T@np.linalg.solve(kernel, a[train])
-    return lambda rows: (unit(a[rows]), unit(v[rows]@weights))
 
 def whitened(x, train, n=96):
     "The first `n` principal components of the training part, scaled alike"
@@ -188,12 +171,11 @@ def main(shared, out, seeds):
         for split in splits(material.groups, 'artist', 4, seed): rows += measure(material, split, all_six_views)
         for split in splits(everyone, 'random', 5, seed): rows += measure(material, split, same_artists)
     table = summary(rows, seeds)
-    with atomic_write(out/'muvi_retrieval.csv') as f: table.to_csv(f, index=False)
+    write_table(out/'muvi_retrieval.csv', table)
     print(table[['row', 'folds', *MEASURES]].to_string())
 
 if __name__=='__main__':
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p = parser(__doc__)
     p.add_argument('--seeds', type=int, default=2, help='ways of distributing artists over folds')
-    p.add_argument('--out', type=Path, default=RESULTS, help='folder for muvi_retrieval.csv')
     options = p.parse_args()
     main(Path(os.environ['MVREP_SHARED']), options.out, options.seeds)

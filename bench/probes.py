@@ -12,7 +12,6 @@ noise  a share of the videos of both gets a wrong genre; what that does, and whe
 `--index DIR` continues with the index that an earlier run of `demo` or `noise` left in DIR, or creates it there."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import argparse
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ import pandas as pd
 from scipy.stats import spearmanr
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.preprocessing import StandardScaler
-from mvrep.core import atomic_write, seed_from
+from common import parser, write_table
+from mvrep.core import seed_from
 from mvrep.corpus.demo import demo_corpus
 from mvrep.corpus.folds import group_folds
 from mvrep.corpus.manifest import read_manifest
@@ -42,13 +42,12 @@ from mvrep.probing.label_errors import doubtful_labels
 from mvrep.probing.labels import artist_and_copy_groups, label_table
 from mvrep.probing.tags import tag_catalogue
 
-RESULTS = Path(__file__).parents[1]/'results'
 BOTH = dict(both=('audio', 'video', 'concatenated'))
 
 def write(out, name, rows):
     "Write a table and print it"
     table = pd.DataFrame(rows)
-    with atomic_write(out/f'{name}.csv') as f: table.round(4).to_csv(f, index=False)
+    write_table(out/f'{name}.csv', table, digits=4)
     print(table.round(3).to_string(), flush=True)
 
 def report_rows(report, target):
@@ -290,10 +289,9 @@ def noise(folder, out):
     write(out, 'label_noise', rows+list(noise_rows('muvi_sync', real.inputs, real.genres, real.artists)))
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = parser(__doc__)
     p.add_argument('part', choices=('demo', 'muvi', 'noise'))
     p.add_argument('--index', type=Path, help='folder of the index of demo videos; a temporary one if not given')
-    p.add_argument('--out', type=Path, default=RESULTS, help='folder for the tables')
     options = p.parse_args()
     if options.part=='muvi': return muvi(options.out)
     with tempfile.TemporaryDirectory() as tmp:

@@ -4,18 +4,16 @@
 directions. Both get the same synthetic unit vectors of 256 numbers, at a size at which the matrix fits, and must agree.
 Then all of `retrieval_metrics` is measured at a size at which it does not. Each runs in a process of its own.
 """
-import argparse
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mvrep.core import atomic_write
+from common import parser, write_json
 from mvrep.metrics.ranking import embedding_ranks, ranks, retrieval_metrics
 
 SEED, WIDTH = 0, 256
@@ -61,13 +59,12 @@ def in_process(way, n, threads):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--small', type=int, default=16_000, help='pairs at which the matrix fits')
-    parser.add_argument('--large', type=int, default=100_000, help='pairs at which it does not')
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'bench_ranks.json')
-    parser.add_argument('--one', choices=list(WAYS), help='measure this way at --small and print it')
-    args = parser.parse_args()
+    options = parser(__doc__, 'bench_ranks.json')
+    options.add_argument('--small', type=int, default=16_000, help='pairs at which the matrix fits')
+    options.add_argument('--large', type=int, default=100_000, help='pairs at which it does not')
+    options.add_argument('--threads', type=int, default=2)
+    options.add_argument('--one', choices=list(WAYS), help='measure this way at --small and print it')
+    args = options.parse_args()
     if args.one:
         print(json.dumps(measure(args.one, args.small, args.threads)))
         return
@@ -79,6 +76,6 @@ def main():
     assert abs(by_matrix-by_tiles)<1e-6*by_matrix # rounding may tie a pair in one way and not in the other
     command = f'python bench/ranks.py --small {args.small} --large {args.large} --threads {args.threads}'
     doc = dict(command=command, seed=SEED, width=WIDTH, cores=os.cpu_count(), load_average=load, rows=rows)
-    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(doc, indent=1))
+    write_json(args.out, doc)
 
 if __name__=='__main__': main()

@@ -12,14 +12,14 @@ Tables go into the folder `--out`, results/ by default. The synthetic videos are
 first needed, which takes some minutes, unless `--index` names an index to use instead."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import argparse
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from mvrep.core import MODALITIES, atomic_write, cached, data_folder, seed_from
+from common import parser, write_table
+from mvrep.core import MODALITIES, cached, data_folder, seed_from
 from mvrep.corpus.demo import demo_corpus
 from mvrep.corpus.folds import group_folds
 from mvrep.corpus.manifest import read_manifest
@@ -41,13 +41,12 @@ from mvrep.recommendation.lists import ListRules
 from mvrep.recommendation.matching import Stretch, match_stretch, read_stretch
 from mvrep.recommendation.metadata import field_similarity, metadata_similarity, predict_field, rank_agreement
 
-RESULTS = Path(__file__).parents[1]/'results'
 WAYS = (*MODALITIES, 'joint')
 DEMO = 'demo (synthetic)'
 
 def write(out, name, table):
     "Write a table and print it"
-    with atomic_write(out/f'recommend_{name}.csv') as f: table.round(4).to_csv(f, index=False)
+    write_table(out/f'recommend_{name}.csv', table, digits=4)
     print(table.round(3).to_string(), flush=True)
 
 # The demo corpus, every five seconds of it, untrained
@@ -277,11 +276,10 @@ def run_clips(args):
 PARTS = dict(metadata=run_metadata, users=run_users, clips=run_clips)
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = parser(__doc__)
     p.add_argument('parts', nargs='*', help='what is measured: metadata, users, clips')
     p.add_argument('--index', type=Path, help='folder of an index instead of the demo corpus')
     p.add_argument('--epochs', type=int, help='at most this many epochs of training')
-    p.add_argument('--out', type=Path, default=RESULTS, help='folder of the tables')
     args = p.parse_args()
     if unknown := set(args.parts)-set(PARTS): p.error(f'no part {min(unknown)!r}: want some of {", ".join(PARTS)}')
     args.out.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,6 @@ approximate        the approximate search, tuned by mvrep to recall@10 >= .95. `
 lancedb_scan       LanceDB reads all vectors
 
 Writes results/bench_search.json."""
-import argparse
 import json
 import os
 import platform
@@ -24,12 +23,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 import numpy as np
-from mvrep.core import atomic_write, seed_from
+from common import parser, write_json
+from mvrep.core import seed_from
 from mvrep.index.build import Query
 from mvrep.index.index import create_index
 from mvrep.index.storage import build_folder
 
-RESULTS = Path(__file__).parents[1]/'results'
 BLOCK = 50_000 # rows
 N_TUNED = 200 # queries that `prepare_approximate` draws
 
@@ -184,21 +183,16 @@ def about_machine():
         load_at_end=os.getloadavg()[0], peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024,
         versions=versions)
 
-def write(path, document):
-    rounded = json.loads(json.dumps(document, default=float), parse_float=lambda o: round(float(o), 3))
-    with atomic_write(path) as tmp: tmp.write_text(json.dumps(rounded, indent=1)+'\n')
-
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = parser(__doc__, 'bench_search.json')
     p.add_argument('--sizes', default='100000x512,1000000x256', help='vectors x width, with commas between')
     p.add_argument('--questions', type=int, default=40, help='queries that are asked one at a time')
-    p.add_argument('--out', default=RESULTS/'bench_search.json', help='file of the results')
     args = p.parse_args()
     sizes = []
     for size in args.sizes.split(','):
         n, d = map(int, size.split('x'))
         with tempfile.TemporaryDirectory() as tmp: sizes.append(measure(Path(tmp), n, d, args.questions))
-        write(args.out, dict(command='python bench/search.py', **about_machine(), sizes=sizes))
+        write_json(args.out, dict(command='python bench/search.py', **about_machine(), sizes=sizes), digits=3)
         print(json.dumps(sizes[-1], default=float), flush=True)
 
 if __name__=='__main__': main()

@@ -7,14 +7,14 @@ pairs, nothing about a single video. All seeds are 0.
 """
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-import argparse
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.stats import pearsonr
-from mvrep.core import MODALITIES, atomic_write, cached, sha256
+from common import parser, write_table
+from mvrep.core import MODALITIES, cached, sha256
 from mvrep.corpus.demo import demo_corpus
 from mvrep.corpus.manifest import read_manifest
 from mvrep.corpus.muvi import load_muvi, read_artists, segment_features
@@ -120,14 +120,13 @@ def measure(corpus):
     return rows
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'similarity.csv')
-    parser.add_argument('--only', choices=['demo', 'MuVi-Sync'], help='measure one corpus')
-    parser.add_argument('--store', help='an index of the demo corpus')
-    args = parser.parse_args()
+    options = parser(__doc__, 'similarity.csv')
+    options.add_argument('--only', choices=['demo', 'MuVi-Sync'], help='measure one corpus')
+    options.add_argument('--store', help='an index of the demo corpus')
+    args = options.parse_args()
     rows = []
     if args.only!='MuVi-Sync': rows += measure(demo(args.store))
     if args.only!='demo': rows += measure(muvi(Path(os.environ['MVREP_SHARED'])/'muvi_sync'))
-    with atomic_write(args.out) as tmp: pd.DataFrame(rows).to_csv(tmp, index=False, float_format='%.5g')
+    write_table(args.out, rows, float_format='%.5g')
 
 if __name__=='__main__': main()

@@ -7,7 +7,6 @@ new column, changed, and killed. DuckDB and HDF5 take part if duckdb and h5py ar
 Each phase of each engine runs in its own process, so that its memory is its own; the engines take turns. Everything
 that is read is checked: a lost, half or mixed row stops the phase or is counted.
 """
-import argparse
 import importlib.util
 import json
 import os
@@ -24,7 +23,8 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 import numpy as np
-from mvrep.core import atomic_write, seed_from
+from common import parser, write_json
+from mvrep.core import seed_from
 from store_engines import ENGINES, N_SEGMENTS, NEW_WIDTH, PACKAGE, WIDTHS, content
 
 warnings.filterwarnings('ignore', message='optimize') # that no other process may read old versions: none does here
@@ -219,14 +219,13 @@ def print_table(doc):
     Console(width=120).print(table)
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--videos', type=int, default=2000)
-    parser.add_argument('--engines', default=','.join(ENGINES))
-    parser.add_argument('--out', default=str(Path(__file__).parents[1]/'results'/'bench_store.json'))
-    parser.add_argument('--phase', choices=list(PHASES), help='run one phase of one engine and print what it measured')
-    parser.add_argument('--engine', choices=list(ENGINES))
-    parser.add_argument('--folder', type=Path)
-    args = parser.parse_args()
+    options = parser(__doc__, 'bench_store.json')
+    options.add_argument('--videos', type=int, default=2000)
+    options.add_argument('--engines', default=','.join(ENGINES))
+    options.add_argument('--phase', choices=list(PHASES), help='run one phase of one engine and print what it measured')
+    options.add_argument('--engine', choices=list(ENGINES))
+    options.add_argument('--folder', type=Path)
+    args = options.parse_args()
     if args.phase:
         print(json.dumps(PHASES[args.phase](ENGINES[args.engine], args.folder, args.videos), default=float))
         return
@@ -237,7 +236,7 @@ def main():
         cores=len(os.sched_getaffinity(0)), machine=platform.machine())
     engines = measure(names, n)
     doc |= dict(load_at_end=os.getloadavg()[0], versions=versions(), engines=engines)
-    with atomic_write(args.out) as tmp: tmp.write_text(json.dumps(doc, indent=1)+'\n')
+    write_json(args.out, doc)
     print_table(doc)
 
 if __name__=='__main__': main()

@@ -114,7 +114,11 @@ class LanceHour(Lance):
         ids = self.column('segment_id')
         self.table.merge_insert('segment_id').when_matched_update_all().execute(new_column(ids, fill(len(ids))))
 
-class Parquet:
+class CommitReplaces:
+    "An engine whose commit replaces the rows of a video that it has"
+    def upsert(self, i, version): self.commit(i, version)
+
+class Parquet(CommitReplaces):
     "A folder of Parquet files, named by first and last commit; a compacted file hides those it replaces"
     tidy_every = 256
 
@@ -181,9 +185,7 @@ class Parquet:
         n = self._next(self.home_of_new)
         self._write(self.home_of_new, n, n, new_column(content(i)[0]['segment_id'], x))
 
-    def upsert(self, i, version): self.commit(i, version)
-
-class SQLite:
+class SQLite(CommitReplaces):
     "SQLite with a write-ahead log: one table of keys, one table of blobs per encoder"
     tidy_every = 0
 
@@ -233,8 +235,6 @@ class SQLite:
         self.db.execute('COMMIT')
 
     def fill_one(self, i, x): self._put_new(content(i)[0]['segment_id'], x)
-    def upsert(self, i, version): self.commit(i, version)
-
 class DuckDB:
     "DuckDB: one table with an array column per encoder, written and read through Arrow"
     tidy_every = 256

@@ -7,7 +7,6 @@ in memory (compute), and steps whose rows are read from the memory maps (read). 
 validation, as `mvrep train` does. Memory is that of the process (anonymous pages); pages of mapped files are counted
 separately, because the system can take them back at any time.
 """
-import argparse
 import itertools
 import json
 import os
@@ -22,7 +21,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
-from mvrep.core import atomic_write, seed_from
+from common import parser, write_json
+from mvrep.core import seed_from
 from mvrep.encoders.registry import Encoder
 from mvrep.features.store import FeatureStore
 from mvrep.learning.batches import Batches, EpochSampler
@@ -175,22 +175,19 @@ def measure(store, args):
         file_backed_gigabytes=memory_steps['RssFile'], peak_of_both_gigabytes=memory()['VmHWM'])
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p = parser(__doc__, 'bench_training.json')
     p.add_argument('--videos', type=int, default=120_000, help='videos in the store; five of six are trained on')
     p.add_argument('--recipe', default='thesis', choices=list(RECIPES), help='what is trained')
     p.add_argument('--threads', type=int, default=2, help='threads of torch')
     p.add_argument('--rounds', type=int, default=6, help='turns of each kind of step')
     p.add_argument('--steps', type=int, default=100, help='steps in a turn')
     p.add_argument('--store', help='folder of the store, kept and used again; a temporary folder by default')
-    p.add_argument('--out', default='results/bench_training.json', help='file of the results')
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     settings = ('videos', 'recipe', 'threads', 'rounds', 'steps')
     command = 'python bench/training.py '+' '.join(f'--{o} {getattr(args, o)}' for o in settings)
     with tempfile.TemporaryDirectory() as tmp:
         measured = dict(command=command) | measure(FeatureStore(args.store or Path(tmp)/'store'), args)
-    rounded = {name: round(o, 3) if isinstance(o, float) else o for name, o in measured.items()}
-    with atomic_write(args.out) as f: f.write_text(json.dumps(rounded, indent=1)+'\n')
-    print(Path(args.out).read_text())
+    print(json.dumps(write_json(args.out, measured, digits=3), indent=1))
 
 if __name__=='__main__': main()

@@ -7,18 +7,16 @@ vectors are synthetic (40 groups in 256 dimensions, seed 0) and reduced to 50 by
 all 750 iterations run, otherwise the first 250, the fewest that scikit-learn accepts. Perplexity 800 is tried at 3k
 and 20k. `--scale .05` runs everything with a twentieth of the points, to see that it works.
 """
-import argparse
-import json
 import platform
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 import numpy as np
 import openTSNE
 import sklearn
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
+from common import parser, write_json
 from mvrep.features.vectors import unit_norm
 
 @dataclass(frozen=True)
@@ -80,14 +78,13 @@ def about():
             'after 250 iterations the map is still contracted')
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--scale', type=float, default=1, help='part of the points to use')
-    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'bench_tsne.json')
-    args = parser.parse_args()
+    options = parser(__doc__, 'bench_tsne.json')
+    options.add_argument('--scale', type=float, default=1, help='part of the points to use')
+    args = options.parse_args()
     warnings.filterwarnings('ignore') # scikit-learn warns of its own future
     def scaled(run): return Run(int(run.n*args.scale), run.iterations, min(run.perplexity, int(run.n*args.scale)//4))
     rows = [measure(scaled(run), library) for run in RUNS for library in LIBRARIES]
     rows += [measure(scaled(run), 'openTSNE') for run in WIDE_RUNS]
-    args.out.write_text(json.dumps(dict(about=about(), rows=rows), indent=1)+'\n')
+    write_json(args.out, dict(about=about(), rows=rows))
 
 if __name__=='__main__': main()

@@ -3,7 +3,6 @@
     python bench/wall.py            writes results/wall.json, and results/demo.json with what the demo measured
     python bench/wall.py demo       runs only `make demo`; the entry of `make test` in results/wall.json stays
 """
-import argparse
 import json
 import os
 import re
@@ -11,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from mvrep.core import atomic_write
+from common import parser, write_json
 
 root = Path(__file__).resolve().parents[1]
 
@@ -23,9 +22,6 @@ def run(command, clone, home):
     if done.returncode:
         raise SystemExit(f'{" ".join(command)} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}')
     return round(time.monotonic()-start, 1), done.stdout
-
-def save(path, doc):
-    with atomic_write(path) as tmp: tmp.write_text(json.dumps(doc, indent=1)+'\n')
 
 def commit_of(clone):
     command = ['git', 'rev-parse', '--short', 'HEAD']
@@ -46,12 +42,11 @@ def measure(target, clone, home, about):
     return entry
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('targets', nargs='*', metavar='demo|test', help='what is timed; both by default')
-    parser.add_argument('--out', type=Path, default=root/'results', help='folder of the two files')
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument('targets', nargs='*', metavar='demo|test', help='what is timed; both by default')
+    args = options.parse_args()
     targets = args.targets or ['demo', 'test']
-    if unknown := set(targets)-{'demo', 'test'}: parser.error(f'demo or test, not {", ".join(sorted(unknown))}')
+    if unknown := set(targets)-{'demo', 'test'}: options.error(f'demo or test, not {", ".join(sorted(unknown))}')
     path = args.out/'wall.json'
     doc = json.loads(path.read_text()) if path.exists() else dict(command='python bench/wall.py')
     with tempfile.TemporaryDirectory() as folder:
@@ -60,8 +55,8 @@ def main():
         about = dict(setup_seconds=run(['make', '.venv/.stamp'], clone, home)[0], commit=commit_of(clone))
         for target in targets:
             doc[target] = measure(target, clone, home, about)
-            if target=='demo': save(args.out/'demo.json', demo_scores(clone, home, about['commit']))
-            save(path, doc)
+            if target=='demo': write_json(args.out/'demo.json', demo_scores(clone, home, about['commit']))
+            write_json(path, doc)
     print(json.dumps(doc, indent=1))
 
 if __name__=='__main__': main()
