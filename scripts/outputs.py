@@ -5,9 +5,13 @@ python scripts/outputs.py [05_genre library/01_media/20_read …]
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 root = Path(__file__).resolve().parents[1]
+sys.path.append(str(root/'docs'))
+from extensions.notebook_file import is_skipped
+
 WIDGET = 'application/vnd.jupyter.widget-view+json' # Names a model that only a running kernel has
 
 def drop_widgets(notebook):
@@ -20,17 +24,10 @@ def run(path):
     from execnb.nbio import read_nb, write_nb
     from execnb.shell import CaptureShell
     from nbdev.config import get_config
-    from nbdev.process import extract_directives
     flags = set(get_config(path=path.parent).tst_flags.split())
-
-    def is_left_out(cell):
-        if cell.cell_type!='code' or 'nbdev_export(' in cell.source: return True
-        directives = extract_directives(cell, remove=False) or {}
-        return bool(flags & directives.keys())
-
     os.chdir(path.parent)
     notebook, shell = read_nb(path), CaptureShell(path)
-    try: shell.run_all(notebook, exc_stop=True, preproc=is_left_out)
+    try: shell.run_all(notebook, exc_stop=True, preproc=partial(is_skipped, flags=flags))
     except Exception: sys.exit(shell.prettytb(fname=path))
     drop_widgets(notebook)
     write_nb(notebook, path)

@@ -22,9 +22,10 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from conftest import copy_tree, root, sh
 from forks import ForkedKernelManager
-from run_notebook import run_in_fork
+from run_notebook import plain, run_in_fork, stale_outputs, texts
 
 SECONDS = 600 # For a cell, or for a notebook against its module
+FLAGS = {'slow', 'gpu', 'data'} # Cells that this machine may not run: their outputs are not compared
 notebooks = [o.relative_to(root) for o in sorted((root/'nbs').rglob('[!_.]*.ipynb'))]
 exporting = [o for o in notebooks if re.search(r'"#\|\s*export\\n', (root/o).read_text(encoding='utf-8'))]
 
@@ -70,9 +71,11 @@ def export_only(notebook, name):
 def test_jupyter(notebook, clean_repository):
     path = clean_repository/notebook
     page = nbformat.read(path, as_version=4)
+    committed = texts(page, FLAGS)
     export_only(page, path.name)
     run_all_cells(page, clean_repository, path.parent)
     assert changes(clean_repository)==[]
+    if notebook not in exporting: assert stale_outputs(committed, texts(page, FLAGS))==[] # others: see test_library
 
 def test_kernel_of_its_own(clean_repository):
     "A page in a kernel that is not forked, and that exports all pages"
@@ -97,6 +100,14 @@ def test_library(notebook, tmp_path):
     log = tmp_path/'log.txt'
     code = run_in_fork(root/notebook, log, environment(root), SECONDS)
     if code: pytest.fail(f'{notebook} ended with {code}\n{log.read_text()[-6000:]}', pytrace=False)
+
+def test_stale_outputs_are_found():
+    same = {1: "loss 0.78 in runs HASH", 2: '3 videos'}
+    assert stale_outputs(same, {1: 'loss 0.79 in runs HASH', 2: '3 videos'})==[]
+    for changed in ('4 videos', '3 files', '3.0 videos', '3 videos, 1 more'):
+        assert len(stale_outputs(same, same | {2: changed}))==1
+    assert len(stale_outputs(same, same | {1: 'loss 0.81 in runs HASH'}))==1
+    assert plain('runs/f0429f62e123\n\n  \x1b[1mbold')=='runs/HASH bold'
 
 def test_nbdev_test():
     "The command that people use while they write"

@@ -1,6 +1,7 @@
 "The site: built with warnings as errors, then opened in a headless Chromium"
 import os
 import sys
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib import import_module
 from urllib.parse import unquote, urljoin, urlsplit
@@ -90,22 +91,49 @@ def test_tables_have_no_empty_headings(site):
 
 # What a browser shows
 
-@browser_test
-def test_pages_load(page, base, site):
-    "No page has an error, a missing image, or a request to another host."
-    for name in html_files(site):
-        page.goto(f'{base}/{name}', wait_until='load')
-        missing = "[...document.images].filter(o => o.loading!='lazy' && !o.naturalWidth).map(o => o.src)"
-        assert page.evaluate(missing)==[], name
-        assert page.wrong==[], name
+@dataclass
+class Visit:
+    "What a browser found on a page"
+    missing:list # Addresses of images that did not load
+    wrong:list # Errors, failed requests, requests to another host
+    too_narrow:list # Widths at which the page is wider than its window, pixels
+
+MISSING_IMAGES = "[...document.images].filter(o => o.loading!='lazy' && !o.naturalWidth).map(o => o.src)"
+
+def visit(page, address):
+    "Open a page, and give it windows of several widths."
+    page.wrong.clear()
+    page.goto(address, wait_until='load')
+    missing = page.evaluate(MISSING_IMAGES)
+    too_narrow = []
+    for width in WIDTHS:
+        page.set_viewport_size(dict(width=width, height=800))
+        if overflow(page)>0: too_narrow.append(width)
+    return Visit(missing, list(page.wrong), too_narrow)
+
+@pytest.fixture(scope='module')
+def visits(browser, base, site):
+    page = watched_page(browser, base)
+    yield {name: visit(page, f'{base}/{name}') for name in html_files(site)}
+    page.close()
 
 @browser_test
-@pytest.mark.parametrize('width', WIDTHS)
-def test_nothing_overflows(page, base, site, width):
-    page.set_viewport_size(dict(width=width, height=800))
-    for name in html_files(site):
-        page.goto(f'{base}/{name}', wait_until='load')
-        assert overflow(page)<=0, name
+def test_pages_load(visits):
+    "No page has an error, a missing image, or a request to another host."
+    assert {name: (o.missing, o.wrong) for name, o in visits.items() if o.missing or o.wrong}=={}
+
+@browser_test
+def test_nothing_overflows(visits):
+    assert {name: o.too_narrow for name, o in visits.items() if o.too_narrow}=={}
+
+@browser_test
+def test_a_page_that_overflows_is_found(page, base):
+    page.goto(f'{base}/index.html', wait_until='load')
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<div style=\"width: 1300px\">wide</div>')")
+    page.set_viewport_size(dict(width=1280, height=800))
+    assert overflow(page)>0
+    page.set_viewport_size(dict(width=1366, height=800))
+    assert overflow(page)<=0
 
 ACCESSIBLE = ['index', '01_data_exploration', 'library/05_metrics/20_ranking']
 

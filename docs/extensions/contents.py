@@ -1,36 +1,23 @@
 "The notebooks as pages: what they contain, and in which order a reader meets them"
-import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from nbdev.process import NBProcessor
 from .api import definitions
+from .notebook_file import Page, read_page
 
 # Studies to read first, in this order
 TOUR = ('data_exploration', 'tsne', 'training', 'genre', 'tags', 'emotion', 'qualitative_retrieval')
 notebook_folder = Path(__file__).resolve().parents[2]/'nbs'
 
-@dataclass(frozen=True)
-class Page:
-    "A notebook"
-    name:str # Path below nbs/ without suffix, such as 'library/05_metrics/20_ranking'
-    title:str # First heading
-    summary:str # The line below it
-    module:str # Such as 'mvrep.metrics.ranking'; empty for a notebook that exports nothing
-    cells:list # Cells of the notebook, each with its directives in `directives_`
-
+class SitePage(Page):
+    "A notebook as a page of the site"
     @property
-    def room(self): # Folder of a page of the library; empty for a study
-        return self.name.split('/')[1] if '/' in self.name else ''
-
-    @property
-    def is_overview(self): # Is it the first page of its room?
-        return bool(self.room) and self.name.split('/')[-1].startswith('00_')
+    def is_overview(self): return self.is_room_page # The first page of its room
 
     @cached_property
-    def definitions(self): # Its public functions and classes
-        exported = [o for o in self.cells if 'export' in o.directives_]
-        return [found for cell in exported for found in definitions(cell.source, self.module)]
+    def entries(self): # Its public functions and classes
+        exported = [o for o in self.code if 'export' in o.directives]
+        return [found for cell in exported for found in definitions(cell.source, self.import_name)]
 
     @property
     def topic(self): # Name without folders and number, such as 'ranking'
@@ -40,16 +27,7 @@ class Page:
     def in_tour(self): # Is it one of the studies to read first?
         return not self.room and self.topic in TOUR
 
-def read_page(path):
-    "A notebook from its file."
-    cells = NBProcessor(path).nb.cells
-    first = cells[0].source
-    title = re.search(r'^# (.+)', first, re.M)[1]
-    summary = re.search(r'^> (.+)', first, re.M)
-    exports = [o.directives_['default_exp'][0] for o in cells if 'default_exp' in o.directives_]
-    module = f'mvrep.{exports[0]}'.removesuffix('.__init__') if exports else ''
-    name = path.relative_to(notebook_folder).with_suffix('').as_posix()
-    return Page(name, title, summary[1] if summary else '', module, cells)
+def read_site_page(path): return read_page(path, notebook_folder, SitePage)
 
 @dataclass(frozen=True)
 class Contents:
@@ -63,7 +41,7 @@ class Contents:
     def other_studies(self): return [o for o in self.pages if not o.room and not o.in_tour]
 
     @cached_property
-    def rooms(self): # {folder: its pages, overview first}
+    def rooms(self): # {folder below nbs/: its pages, overview first}
         found = {}
         for page in self.pages:
             if page.room: found.setdefault(page.room, []).append(page)
@@ -84,10 +62,10 @@ class Contents:
 
 def room_title(name, pages):
     "Title of a room: that of its overview."
-    return pages[0].title if pages[0].is_overview else name[3:].replace('_', ' ').capitalize()
+    return pages[0].title if pages[0].is_overview else name.split('/')[-1][3:].replace('_', ' ').capitalize()
 
 @cache
 def contents():
     "All notebooks but the first page, in order."
     paths = sorted(notebook_folder.rglob('[0-9]*.ipynb'))
-    return Contents([read_page(o) for o in paths if '.ipynb_checkpoints' not in o.parts])
+    return Contents([read_site_page(o) for o in paths if '.ipynb_checkpoints' not in o.parts])

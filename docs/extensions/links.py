@@ -11,11 +11,11 @@ def full_names():
     "{how people write a name: the full name of the module, function, class or method}"
     found = {}
     for page in contents().pages:
-        if page.module: found[page.module] = page.module
-        package = page.module.rpartition('.')[0]
-        for definition in page.definitions:
+        if page.import_name: found[page.import_name] = page.import_name
+        package = page.import_name.rpartition('.')[0]
+        for definition in page.entries:
             for name in (definition.name, *(o.name for o in definition.members)):
-                full_name = f'{page.module}.{name}'
+                full_name = f'{page.import_name}.{name}'
                 for written in (full_name, full_name.removeprefix('mvrep.'), f'{package}.{name}', name):
                     found.setdefault(written, full_name)
     return found

@@ -6,7 +6,7 @@ from .contents import contents
 
 def add_modules(app, name, template, context, doctree):
     "Add the name of its module to each page of the library in furo's navigation tree."
-    modules = {page.name: page.module for page in contents().pages if page.room}
+    modules = {page.name: page.import_name for page in contents().pages if page.room}
     tree = BeautifulSoup(context.get('furo_navigation_tree', ''), 'html.parser')
     for link in tree.select('a.reference.internal'):
         target = link['href'].split('#')[0].removesuffix('.html')

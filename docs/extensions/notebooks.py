@@ -8,7 +8,7 @@ import html
 import json
 import re
 from .api import definitions, entry
-from .contents import contents, notebook_folder, read_page
+from .contents import contents, notebook_folder, read_site_page
 
 FLAGS = dict(slow='Takes minutes', gpu='Needs a GPU', data='Needs data that is not in the repository')
 
@@ -40,9 +40,9 @@ def accessible(output):
 
 def code_cells(cell, module, text_before):
     "What the site shows of a code cell: entries, flags, and the cell itself."
-    directives = cell.directives_
+    directives = cell.directives
     source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.M).strip()
-    exported = {'export', 'exporti', 'exports'} & directives.keys()
+    exported = cell.exported
     if {'hide', 'default_exp'} & directives.keys() or not source or (exported and is_import(source)): return []
     shown = [markdown(entry(o)) for o in definitions(source, module)] if 'export' in directives else []
     shown += [markdown(f'<p class="flag">{text}</p>') for flag, text in FLAGS.items() if flag in directives]
@@ -50,7 +50,7 @@ def code_cells(cell, module, text_before):
     if shown and exported: tags = ['hide-input']
     outputs = [accessible(o) for o in cell.outputs] if 'hide_output' not in directives else []
     metadata = dict(tags=tags)
-    if any(map(is_image, outputs)): metadata['mystnb'] = figure(' '.join(directives.get('fig-cap:', [])), text_before)
+    if any(map(is_image, outputs)): metadata['mystnb'] = figure(directives.get('fig-cap', ''), text_before)
     return [*shown, dict(cell_type='code', metadata=metadata, source=source, outputs=outputs, execution_count=None)]
 
 def figure(caption, text_before):
@@ -62,7 +62,7 @@ def page_cells(page):
     "The cells of a page."
     cells, text_before = [], page.title
     for i, cell in enumerate(page.cells):
-        if cell.cell_type=='code': cells += code_cells(cell, page.module, text_before)
+        if cell.kind=='code': cells += code_cells(cell, page.import_name, text_before)
         else:
             text_before = cell.source
             cells += [markdown(cell.source)] if i else head(page)
@@ -71,9 +71,9 @@ def page_cells(page):
 def head(page):
     "The first cell: title, module and summary, and what else it says."
     title, rest = page.cells[0].source.split('\n', 1)
-    module = [directive('py:module', page.module), markdown(f'{{.module}}\n`{page.module}`')] if page.module else []
+    module = [directive('py:module', page.import_name), markdown(f'{{.module}}\n`{page.import_name}`')] if page.import_name else []
     lead = re.sub(r'^> (.+)$', r'{.lead}\n\1', rest, flags=re.M)
-    explorer = [markdown(live_explorer(page))] if page.module=='mvrep.explore.explorer' else []
+    explorer = [markdown(live_explorer(page))] if page.import_name=='mvrep.explore.explorer' else []
     return [markdown(title), *module, markdown(lead), *explorer]
 
 # The map
@@ -122,7 +122,7 @@ KERNEL = dict(
 
 def convert(app, docname, source):
     "Replace the text of a notebook by that of the page it becomes."
-    page = read_page(notebook_folder/f'{docname}.ipynb')
+    page = read_site_page(notebook_folder/f'{docname}.ipynb')
     cells = first_page_cells(page) if docname=='index' else page_cells(page)
     room = contents().rooms.get(page.room, [])
     if room and page.name==room[0].name and room[1:]:

@@ -1,6 +1,6 @@
 "README.md from the first notebook: its markdown, code and printed outputs, with links that work in the repository"
 import re
-from .contents import contents, notebook_folder, read_page
+from .contents import contents, notebook_folder, read_site_page
 
 def link(page): return f'[{page.title}](nbs/{page.name}.ipynb)'
 
@@ -28,14 +28,14 @@ def links_from_root(source):
 def blocks(cell):
     "The parts of README.md that a cell becomes."
     source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.M).strip()
-    if cell.cell_type=='markdown':
+    if cell.kind=='markdown':
         return [links_from_root(source).replace('<!-- map -->', map_table())]
-    if 'hide' in cell.directives_ or not source: return []
-    code = [] if 'hide_input' in cell.directives_ else [f'```python\n{source}\n```']
+    if 'hide' in cell.directives or not source: return []
+    code = [] if 'hide_input' in cell.directives else [f'```python\n{source}\n```']
     return code+printed(cell)
 
 def readme_text():
     "The text of README.md."
-    page = read_page(notebook_folder/'index.ipynb')
+    page = read_site_page(notebook_folder/'index.ipynb')
     parts = [part for cell in page.cells for part in blocks(cell)]
     return '\n\n'.join(['<!-- made from nbs/index.ipynb by make docs: edit that -->', *parts])+'\n'

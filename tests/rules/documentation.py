@@ -4,7 +4,8 @@ import tokenize
 from dataclasses import dataclass
 from io import StringIO
 from .imports import offered_names, run_at_import
-from .source_tree import FUNCTIONS, called_name, comments
+from extensions.notebook_file import FUNCTIONS
+from .source_tree import called_name, comments
 
 def decorators(node): return {ast.unparse(o).split('(')[0] for o in node.decorator_list}
 

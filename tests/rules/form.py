@@ -5,7 +5,7 @@ import re
 import tokenize
 from collections import Counter
 from io import StringIO
-from .source_tree import FUNCTIONS, parse
+from extensions.notebook_file import FUNCTIONS, parse
 
 MAX_WIDTH, MAX_EXAMPLE_WIDTH = 120, 96
 MAX_FUNCTION_LINES, MAX_BRANCHES = 30, 12

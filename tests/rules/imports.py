@@ -2,7 +2,8 @@
 import ast
 from dataclasses import dataclass
 from functools import cached_property
-from .source_tree import FUNCTIONS, SourceTree, called_name, literal_start, parse
+from extensions.notebook_file import FUNCTIONS, parse
+from .source_tree import SourceTree, called_name, literal_start
 
 HEAVY = {'torch', 'torchvision', 'timm', 'lightning'}
 INTERFACES = {'anywidget', 'ipywidgets', 'starlette', 'uvicorn'}

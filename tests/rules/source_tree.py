@@ -1,19 +1,11 @@
 """The text of a repository: its notebooks, its scripts and its README, as the checks in house.py read them."""
 import ast
 import io
-import json
-import re
 import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-def parse(source):
-    "Syntax tree of a piece of code; empty if it is not plain Python, such as a cell with a magic."
-    try: return ast.parse(source)
-    except SyntaxError: return ast.parse('')
+from extensions.notebook_file import read_page
 
 def comments(source):
     "{line number: text of the comment on that line}"
@@ -34,97 +26,13 @@ def called_name(node):
     return getattr(node.func, 'attr', getattr(node.func, 'id', ''))
 
 @dataclass
-class Cell:
-    "A cell of a notebook"
-    kind:str # 'code' or 'markdown'
-    source:str # Text
-    outputs:list # As stored in the file
-
-    @cached_property
-    def directives(self): # Names of the directives, such as {'export'}
-        return {o.split()[0].rstrip(':') for o in re.findall(r'^#\|\s*(.+)$', self.source, re.M)}
-
-    @cached_property
-    def tree(self): return parse(self.source) # Syntax tree of the code
-
-    @property
-    def exported(self): # Does it become a part of the library?
-        return bool({'export', 'exporti', 'exports'} & self.directives)
-
-    @property
-    def hidden(self): # Is its code left out of the site?
-        return bool({'hide', 'hide_input'} & self.directives)
-
-    @property
-    def printed(self): # Text that its outputs show
-        texts = [o.get('text') or o.get('data', {}).get('text/plain', '') for o in self.outputs]
-        return '\n'.join(''.join(o) for o in texts)
-
-@dataclass
-class Page:
-    "A notebook"
-    path:Path # The file
-    name:str # Path below nbs/ without suffix, such as 'library/05_metrics/20_ranking'
-    cells:list # All its cells
-
-    @property
-    def code(self): return [o for o in self.cells if o.kind=='code'] # Code cells
-
-    @property
-    def markdown(self): return [o for o in self.cells if o.kind=='markdown'] # Markdown cells
-
-    @property
-    def exported(self): return [o for o in self.code if o.exported] # Cells of the library
-
-    @property
-    def in_library(self): return self.name.startswith('library/') # Is it a page of the library, not a study?
-
-    @property
-    def room(self): return self.name.rpartition('/')[0] # Folder of its room below nbs/
-
-    @property
-    def is_room_page(self): # Does it present the package of its room?
-        return self.in_library and self.path.name.startswith('00_')
-
-    @property
-    def order(self): return not self.in_library, self.name.split('/') # The library comes before the studies
-
-    @cached_property
-    def module(self):
-        "Name of its module below mvrep, without `.__init__`; None if it exports nothing"
-        found = re.search(r'^#\|\s*default_exp\s+(\S+)', '\n'.join(o.source for o in self.code), re.M)
-        return found and found[1].removesuffix('.__init__')
-
-    @property
-    def title(self): # Its first heading
-        return re.search(r'^# (.+)', '\n'.join(o.source for o in self.markdown), re.M)[1]
-
-    @property
-    def exported_body(self): # Top-level statements of the exported cells
-        return [o for cell in self.exported for o in cell.tree.body]
-
-    @property
-    def exported_nodes(self): # All syntax nodes of the exported cells
-        return [o for cell in self.exported for o in ast.walk(cell.tree)]
-
-    @property
-    def definitions(self): # Top-level functions and classes of the exported cells
-        return [o for o in self.exported_body if isinstance(o, (*FUNCTIONS, ast.ClassDef))]
-
-def read_page(path, root):
-    "A notebook from its file."
-    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
-    cells = [Cell(o['cell_type'], ''.join(o['source']), o.get('outputs', [])) for o in cells]
-    return Page(path, path.relative_to(root/'nbs').with_suffix('').as_posix(), cells)
-
-@dataclass
 class SourceTree:
     "Everything in a repository that is written by hand"
     root:Path # Folder of the repository
 
     @cached_property
     def pages(self): # All notebooks, in order of their paths
-        return [read_page(o, self.root) for o in sorted((self.root/'nbs').rglob('*.ipynb')) if o.name[0] not in '_.']
+        return [read_page(o, self.root/'nbs') for o in sorted((self.root/'nbs').rglob('*.ipynb')) if o.name[0] not in '_.']
 
     @cached_property
     def scripts(self): # {path in the repository: text} of the Python files that are not exported

@@ -5,7 +5,7 @@ import fnmatch
 import importlib
 import re
 import shlex
-from .source_tree import FUNCTIONS, parse
+from extensions.notebook_file import FUNCTIONS, parse
 
 WORDS = re.compile(r"""\b(
     nobody|somebody|everybody|whoever|anew|ears|eyes|hears?|heard|hearing|opinions?|deals?|dealt|
