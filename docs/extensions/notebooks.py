@@ -71,9 +71,10 @@ def page_cells(page):
 def head(page):
     "The first cell: title, module and summary, and what else it says."
     title, rest = page.cells[0].source.split('\n', 1)
-    module = [directive('py:module', page.import_name), markdown(f'{{.module}}\n`{page.import_name}`')] if page.import_name else []
+    name = page.import_name
+    module = [directive('py:module', name), markdown(f'{{.module}}\n`{name}`')] if name else []
     lead = re.sub(r'^> (.+)$', r'{.lead}\n\1', rest, flags=re.M)
-    explorer = [markdown(live_explorer(page))] if page.import_name=='mvrep.explore.explorer' else []
+    explorer = [markdown(live_explorer(page))] if name=='mvrep.explore.explorer' else []
     return [markdown(title), *module, markdown(lead), *explorer]
 
 # The map

@@ -32,7 +32,8 @@ class SourceTree:
 
     @cached_property
     def pages(self): # All notebooks, in order of their paths
-        return [read_page(o, self.root/'nbs') for o in sorted((self.root/'nbs').rglob('*.ipynb')) if o.name[0] not in '_.']
+        folder = self.root/'nbs'
+        return [read_page(o, folder) for o in sorted(folder.rglob('*.ipynb')) if o.name[0] not in '_.']
 
     @cached_property
     def scripts(self): # {path in the repository: text} of the Python files that are not exported
