@@ -108,7 +108,8 @@ def _show_differences(report, by):
     for o in report['differences']:
         if o['by']!=by or o['measure']!='auc' or o['difference'] is None: continue
         rows.append((o['than'], o['n'], f'{o["difference"]:+.3f} ({o["low"]:+.3f} to {o["high"]:+.3f})'))
-    if rows: show_table(rows, ['than', 'videos', 'difference of AUC'], f'{by} compared on the same videos, 95 % intervals')
+    title = f'{by} compared on the same videos, 95 % intervals'
+    if rows: show_table(rows, ['than', 'videos', 'difference of AUC'], title)
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #a22b9c7a
 DOUBT = ('how many of them are wrong is unknown; in tests with 10 % of all labels corrupted, corrupted labels',

@@ -33,18 +33,19 @@ def probe_table(
     shown = pd.concat([pd.DataFrame([chance], ['chance']), shown])
     return shown.assign(thesis=shown.index.map(THESIS_INPUTS)).fillna('')
 
-# %% ../../nbs/library/08_probing/45_tables.ipynb #499eb127
+# %% ../../nbs/library/08_probing/45_tables.ipynb #3a57cc84
 def difference_text(
     differences:pd.DataFrame, # Rows of `compare_inputs`
     by:str, # An input
     than:str, # The input it is compared with
     measure:str='auc' # Such as 'auc'
-) -> str: # Such as 'video is above audio by 0.06 (0.03 to 0.09)'
-    "Whether an input is better than another. Raises `ValueError` if the two were not compared."
+) -> str: # Such as 'video is above audio: +0.06 (+0.03 to +0.09)'
+    "Whether an input is better than another, or that the two were not compared."
     found = differences
     if len(found): found = found.query('by==@by and than==@than and measure==@measure')
-    if not len(found): raise ValueError(f'{by} was not compared with {than} by {measure}')
+    if not len(found): return f'{by} was not compared with {than}'
     row = found.iloc[0]
+    if pd.isna(row.difference): return f'{by} and {than} have no {measure}'
     interval = f'{row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f})'
     if row.low>0: return f'{by} is above {than}: {interval}'
     if row.high<0: return f'{by} is below {than}: {interval}'
