@@ -143,7 +143,8 @@ def same_artists(material, split):
     own_artist = [str(i) for i in range(len(material.data))]
     model = train_views(material, split.train, own_artist, material.cuts)
     yield 'LEAK: artists on both sides', *embeddings(model, material.cuts.views[0], split.test)
-    audio, video = (model.views(take(material.cuts.views[0][modality], split.test), modality) for modality in MODALITIES)
+    cut = material.cuts.views[0]
+    audio, video = (model.views(take(cut[modality], split.test), modality) for modality in MODALITIES)
     yield 'LEAK: artists on both sides, view: style', audio['style'], video['style']
 
 def measure(material, split, ways):

@@ -104,7 +104,8 @@ def demo(folder, out):
     write(out, 'zero_shot_tags', zero_shot(index))
     runs = [('linear', 'all', target) for target in ('genre', 'tags', 'emotion', 'mood')]
     runs += [(kind, 'both', target) for kind in ('knn', 'mlp') for target in ('genre', 'tags')]
-    means, classes, differences = [], [], []
+    means, classes = [], []
+    differences = []
     for kind, by, target in runs:
         report = probe_index(index, target, by, Protocol(kind))
         mean_rows, class_rows = report_rows(report, target)
@@ -210,7 +211,8 @@ def muvi(out):
     groups = artist_groups(real.artists)
     write(out, 'probe_muvi_year', year_rows(real, groups))
     tags = tag_lists(real.labels/'lastfm_hetrec_artist_tags.csv', real.video_ids, dict(zip(real.video_ids, groups)))
-    means, classes, differences = [], [], []
+    means, classes = [], []
+    differences = []
     for target, values in dict(genre=real.genres, tags=tags).items():
         for kind in ('linear', 'mlp', 'knn'):
             report = cross_validate(real.inputs, values, real.artists, BOTH, Protocol(kind))

@@ -104,7 +104,8 @@ def test_similarities_of_videos_without_a_modality_in_common(index):
     has['audio'][0] = has['video'][1] = False
     lacking, ids = SimpleNamespace(build=replace(index.build, has=has)), index.build.video_ids[:3]
     assert np.argwhere(np.isnan(similarities(lacking, ids))).tolist()==[[0, 1], [1, 0]]
-    assert np.isnan(similarities(lacking, ids, 'audio')).tolist()==[[True]*3, [True, False, False], [True, False, False]]
+    by_audio = similarities(lacking, ids, 'audio')
+    assert np.isnan(by_audio).tolist()==[[True]*3, [True, False, False], [True, False, False]]
 
 def test_a_seed_without_the_modality(index, tmp_path):
     write_mp4_and_wav(index.videos.path['v0000'], tmp_path/'silent', 0., 3., size=(90, 160))

@@ -175,7 +175,7 @@ class TrainingCuts:
         rows = pd.Index(self.video_ids).get_indexer(video_ids)
         if (rows<0).any(): raise ValueError(f'no cuts of {video_ids[rows.argmin()]!r}')
         def take(views): return {view: x[rows] for view, x in views.items()}
-        views = [{modality: take(o) for modality, o in cut.items()} for cut in self.views]
+        views = [dict(audio=take(o['audio']), video=take(o['video'])) for o in self.views]
         return replace(self, video_ids=list(video_ids), views=views)
 
 def all_views(
