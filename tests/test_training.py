@@ -100,6 +100,25 @@ def test_too_few_videos_are_refused(corpus):
     with pytest.raises(ValueError, match=message):
         training_data(store, COLUMNS, videos.assign(split=['train']*239+['valid']))
 
+def test_one_video_of_a_recording_is_in_a_split(corpus):
+    "The copy in train stays, then the one in valid; unknown recordings are no copies"
+    store, videos, whole = corpus
+    assert whole.n_copies==0
+    split = ['train']*200+['valid']*20+['test']*20
+    recording = [None]*240
+    for row in (5, 9, 210, 235): recording[row] = 'a'
+    for row in (211, 236): recording[row] = 'b'
+    data = training_data(store, COLUMNS, videos.assign(split=split, recording=recording))
+    left_out = [9, 210, 235, 236]
+    assert data.n_copies==4 and np.flatnonzero(data.split=='').tolist()==left_out
+    used = np.concatenate([data.video_index[data.in_split(o)] for o in ('train', 'valid', 'test')])
+    assert not np.isin(left_out, used).any()
+
+def test_a_split_by_artist_keeps_copies_together(corpus):
+    store, videos, _ = corpus
+    videos = videos.assign(artist=[f'artist {i}' for i in range(240)], recording=['a', 'a']*20+[None]*200)
+    for seed in range(5): assert training_data(store, COLUMNS, videos, seed).n_copies==39
+
 # Batches
 
 def test_batches_hold_the_rows_of_the_store(corpus):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from ..core import count_of
+from ..corpus.duplicates import recordings
 from ..corpus.folds import split_by_artist
 from ..corpus.names import artist_groups, artist_key, name_key
 from ..features.store import FeatureStore
@@ -38,6 +39,7 @@ class TrainingData:
     groups:dict # {'artist' or 'genre': number of each video's artist or genre, -1 if unknown, shape (n_videos,)}
     split:np.ndarray # 'train', 'valid', 'test' or '' for each video, shape (n_videos,)
     fingerprint:str # Hash of videos, splits, groups and the origin of the features
+    n_copies:int = 0 # Videos in no split because they are copies of others
 
     @property
     def dims(self) -> dict: # {modality: width of its features}
@@ -74,6 +76,15 @@ def _metadata(videos, video_ids, seed):
     found['split'] = split.fillna('')
     return found
 
+def _is_copy(metadata, has_both):
+    "Which videos are left out, shape (n,): of each recording, one in the earliest split stays"
+    rank = metadata.split.map(dict(train=0, valid=1, test=2)).fillna(3)
+    order = np.lexsort((rank, ~has_both)) # stable: by id within a split
+    recording = recordings(metadata.set_index('video_id')).iloc[order]
+    is_copy = np.zeros(len(metadata), bool)
+    is_copy[order] = recording.duplicated().to_numpy()
+    return is_copy
+
 def _fingerprint(store, columns, video_ids, split, groups):
     "Hash of all that training depends on: columns, origin of the features, splits and groups."
     origins = store.done().loc[video_ids, ['source']+[f'{o}_made_by' for o in columns.values()]].to_csv()
@@ -91,24 +102,26 @@ def _check_size(data):
 def training_data(
     store:FeatureStore, # The features
     columns:dict, # {modality: column of the store}
-    videos:pd.DataFrame, # Metadata by `video_id`: `artist`, `genre`, `split`, `sha256`, missing values where unknown
+    videos:pd.DataFrame, # Metadata by `video_id`: `artist`, `genre`, `split`, `recording`, missing values where unknown
     seed:int=0 # Seed of the split, if the metadata has none
 ) -> TrainingData: # For `train_model`
-    "Training data of a store. Raises `ValueError` if it has too few videos with both modalities."
+    """Training data of a store; of each recording, one video is in a split. Raises `ValueError` if there are too few
+    videos with both modalities, `OSError` if the store or a file cannot be read."""
     keys = store.keys()
     matrices = {modality: store.matrix(column) for modality, column in columns.items()}
     video_index, video_ids = pd.factorize(keys.video_id)
     metadata = _metadata(videos, video_ids, seed)
-    split = metadata.split.to_numpy(str)
     names = dict(artist=metadata.artist.map(artist_key), genre=metadata.genre.map(name_key, na_action='ignore'))
     groups = {kind: pd.factorize(o)[0] for kind, o in names.items()}
     is_missing = np.logical_or(*(np.isnan(o[:, 0]) for o in matrices.values()))
     rows = np.flatnonzero(~is_missing)
+    is_copy = _is_copy(metadata, np.isin(np.arange(len(video_ids)), video_index[rows]))
+    split = np.where(is_copy, '', metadata.split.to_numpy(str))
     paths = {modality: str(o.filename) for modality, o in matrices.items()}
     fingerprint = _fingerprint(store, columns, video_ids, split, groups)
     data = TrainingData(
         columns=dict(columns), paths=paths, video_ids=video_ids.to_numpy(object), rows=rows,
         video_index=video_index[rows], starts=keys.start.to_numpy()[rows], groups=groups, split=split,
-        fingerprint=fingerprint)
+        fingerprint=fingerprint, n_copies=int(is_copy.sum()))
     _check_size(data)
     return data
