@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from pytorch_metric_learning import distances, losses as pml, miners, reducers
 from mvrep.core import import_torchvision
 from mvrep.learning.cross_batch_memory import CrossBatchMemory
-from mvrep.learning.losses import Candidates, ClipLoss, NTXentLoss, SigmoidLoss, VeldkampLoss, info_nce, same_pairs
+from mvrep.learning.losses import Candidates, ClipLoss, Memory, NTXentLoss, SigmoidLoss, VeldkampLoss, info_nce
+from mvrep.learning.losses import same_pairs
 from mvrep.learning.margin_losses import ContrastiveLoss, TripletMarginLoss, contrastive_cost
 from mvrep.learning.structure import structure_loss
 
@@ -291,3 +292,78 @@ def test_a_loss_learns(loss):
     cos = F.normalize(audio, dim=1)@F.normalize(video, dim=1).T
     rank = 1+(cos>cos.diagonal()[:, None]).sum(1)
     assert rank.median()<20 # chance: 50.5
+
+# Batches and settings that have no loss
+
+EVERY_LOSS = [VeldkampLoss(), VeldkampLoss(.3, printed=True), ClipLoss(), ClipLoss(learned=True), NTXentLoss(),
+              SigmoidLoss(), ContrastiveLoss(), ContrastiveLoss(distance='euclidean', power=1),
+              *(TripletMarginLoss(mining=o) for o in ('semihard', 'hard', 'all'))]
+EVERY_LOSS += [CrossBatchMemory(o, 8).eval() for o in (ClipLoss(), TripletMarginLoss())]
+
+def value_of(loss, audio_emb, video_emb):
+    "The loss, with ids for a memory; its gradients have to be finite"
+    audio_emb = audio_emb.clone().requires_grad_()
+    more = [torch.arange(len(audio_emb))] if isinstance(loss, CrossBatchMemory) else []
+    value = loss(audio_emb, video_emb, *more)
+    if value.requires_grad: value.backward()
+    assert audio_emb.grad is None or audio_emb.grad.isfinite().all()
+    return value.item()
+
+@pytest.mark.parametrize('loss', EVERY_LOSS, ids=lambda o: type(o).__name__)
+def test_odd_batches(loss):
+    g = torch.Generator().manual_seed(0)
+    a, b = torch.randn(6, 4, generator=g), torch.randn(6, 4, generator=g)
+    for shape in ((0, 4), (6, 0)):
+        empty = torch.zeros(shape)
+        with pytest.raises(ValueError, match='at least one clip'): value_of(loss, empty, empty)
+    for bad in (float('nan'), float('inf')):
+        spoilt = a.clone()
+        spoilt[2, 1] = bad
+        for pair, name in (((spoilt, b), 'audio_emb'), ((a, spoilt), 'video_emb')):
+            message = f'{name} has NaN or infinite values in 1 of 6 rows'
+            with pytest.raises(ValueError, match=message): value_of(loss, *pair)
+    constant, zeros = torch.ones(6, 4), torch.zeros(6, 4)
+    assert all(math.isfinite(value_of(loss, *o)) for o in ((constant, constant), (zeros, b), (constant, -constant)))
+    expected = value_of(loss, a, b)
+    for size in (1e30, 1e-10): assert value_of(loss, a*size, b*size)==pytest.approx(expected, rel=1e-4)
+    if getattr(loss, 'printed', False):
+        with pytest.raises(ValueError, match='no negatives'): value_of(loss, a[:1], b[:1])
+    else: assert math.isfinite(value_of(loss, a[:1], b[:1]))
+
+PLAIN_LOSSES = [o for o in EVERY_LOSS if not isinstance(o, CrossBatchMemory)]
+
+@pytest.mark.parametrize('loss', PLAIN_LOSSES, ids=lambda o: type(o).__name__)
+def test_all_or_no_pairs_are_positive(loss):
+    a, b = torch.randn(4, 3), torch.randn(4, 3)
+    for positive in (torch.ones(4, 4), torch.zeros(4, 4)):
+        try: value = loss(a, b, positive=positive).item()
+        except ValueError as e: assert 'positive' in str(e) or 'negatives' in str(e)
+        else: assert math.isfinite(value)
+    everything = torch.ones(4, 4).bool()
+    try: assert math.isfinite(loss(a, b, ignore=everything).item())
+    except ValueError as e: assert 'negatives' in str(e)
+
+@pytest.mark.parametrize('temperature', [0., -1., 1e-40, float('nan'), float('inf')])
+@pytest.mark.parametrize('kind', [VeldkampLoss, ClipLoss, NTXentLoss, SigmoidLoss])
+def test_temperatures_that_no_loss_can_have(kind, temperature):
+    with pytest.raises(ValueError, match='temperature='): kind(temperature)
+
+def test_other_settings_that_no_loss_can_have():
+    nan, x = float('nan'), torch.randn(5, 3)
+    for make in (lambda: ClipLoss(min_temperature=0.), lambda: ClipLoss(min_temperature=2.),
+                 lambda: SigmoidLoss(bias=nan),
+                 lambda: ContrastiveLoss(pos_margin=nan), lambda: ContrastiveLoss(neg_margin=float('inf')),
+                 lambda: ContrastiveLoss(power=0), lambda: TripletMarginLoss(nan),
+                 lambda: CrossBatchMemory(ClipLoss(), 0),
+                 lambda: structure_loss(x, x, 0.), lambda: structure_loss(x*nan, x), lambda: structure_loss(x, x*nan)):
+        with pytest.raises(ValueError): make()
+    assert structure_loss(x*1e30, x*1e30).item()==pytest.approx(0, abs=1e-6)
+    assert math.isfinite(structure_loss(torch.ones(5, 3), x).item())
+    for loss in PLAIN_LOSSES: assert math.isfinite(loss.chance(2)) and math.isfinite(loss.floor(2))
+    for loss in PLAIN_LOSSES[:6]:
+        with pytest.raises(ValueError, match='at least'): loss.chance(0)
+
+def test_a_memory_that_does_not_fit_or_is_not_finite():
+    x = torch.randn(3, 2)
+    for memory in (Memory(x, x, torch.zeros(2, 3)), Memory(x*float('nan'), x, torch.zeros(3, 3))):
+        with pytest.raises(ValueError, match='memory'): ClipLoss()(x, x, memory=memory)

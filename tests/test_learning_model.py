@@ -1,7 +1,9 @@
 "The joint model: missing segments, independence of the batch, scale, files of this and earlier versions"
 import json
+import re
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
@@ -156,3 +158,76 @@ def test_a_missing_file_is_named(tmp_path):
 def test_the_model_does_without_a_trainer():
     code = "import sys, mvrep.learning.model; assert not {'lightning', 'torchvision'} & set(sys.modules)"
     subprocess.run([sys.executable, '-c', code], check=True)
+
+# Files that ask for too much, or hold something else
+
+SMALL = dict(dims=dict(audio=6, video=4), embed_dim=8)
+GOOD_ORIGIN = dict(run='r', config={}, corpus='', columns={}, split={}, epoch=0, epochs=1, metrics={})
+
+def with_header(path, settings=None, origin=None, header=None, weights=None):
+    "A file with the weights of a small model and any header"
+    model = JointModel(**SMALL)
+    header = dict(settings=SMALL if settings is None else settings, origin=origin) if header is None else header
+    text = header if isinstance(header, str) else json.dumps(header)
+    save_file(model.state_dict() if weights is None else weights, path, dict(mvrep=text))
+    return path
+
+def refusal_of(path):
+    "Why a file is refused; nothing is allocated before"
+    tracemalloc.start()
+    message = 'is not a model of this version of mvrep, train it again: .'
+    with pytest.raises(ValueError, match=message) as e: load_model(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak<1e8 and not re.search('Error|Traceback|NoneType', str(e.value)) and len(str(e.value))<500
+    return str(e.value)
+
+def test_a_good_header_is_read(tmp_path):
+    assert load_model(with_header(tmp_path/'m.safetensors', origin=GOOD_ORIGIN)).origin.run=='r'
+
+BIG = dict(audio=10**7, video=4)
+
+@pytest.mark.parametrize('settings', [
+    dict(SMALL, dims=BIG), dict(SMALL, dims=dict(audio=65_000, video=65_000), hidden_dim=65_000),
+    dict(SMALL, n_layers=10**9), dict(SMALL, n_layers=32), dict(SMALL, embed_dim=10**12), dict(SMALL, hidden_dim=2**63),
+    dict(SMALL, dims=dict(audio=-6, video=4)), dict(SMALL, dims=dict(audio=0, video=4)), dict(SMALL, embed_dim=0),
+    dict(SMALL, dims=dict(audio=6)), dict(SMALL, dims=dict(audio=6, video=4, text=3)), dict(SMALL, dims=[6, 4]),
+    dict(SMALL, dims=dict(audio='6', video=4)), dict(SMALL, dims=dict(audio=6.5, video=4)),
+    dict(SMALL, dims=dict(audio=True, video=4)), dict(SMALL, dims=None), dict(SMALL, embed_dim=None),
+    dict(SMALL, dropout=-1), dict(SMALL, dropout='x'), dict(SMALL, dropout=float('nan')),
+    dict(SMALL, output=['sigmoid']),
+    dict(SMALL, output='relu'), dict(SMALL, all_segments='yes'), dict(SMALL, all_segments=True), dict(SMALL, depth=3),
+    dict(SMALL, embed_dim=9), {}, dict(embed_dim=8), dict(SMALL, batch_norm=False), dict(SMALL, single_sided=True)])
+def test_settings_that_do_not_fit_the_weights(tmp_path, settings):
+    refusal_of(with_header(tmp_path/'m.safetensors', settings))
+
+@pytest.mark.parametrize('header', [
+    '[]', 'null', '7', '{}', '', '{"settings": []}', '['*100_000,
+    '{"settings": '+'['*50_000, '{"settings": {"dims": 1e999}}'])
+def test_headers_of_other_forms(tmp_path, header): refusal_of(with_header(tmp_path/'m.safetensors', header=header))
+
+@pytest.mark.parametrize('origin', [
+    7, [], {}, dict(GOOD_ORIGIN, epoch='1'), dict(GOOD_ORIGIN, split=[]),
+    {k: v for k, v in GOOD_ORIGIN.items() if k!='run'}])
+def test_origins_of_other_forms(tmp_path, origin):
+    assert 'origin' in refusal_of(with_header(tmp_path/'m.safetensors', origin=origin))
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_weights_that_are_not_finite(tmp_path, value):
+    weights = JointModel(**SMALL).state_dict()
+    weights['towers.video.layers.0.weight'][0, 0] = value
+    assert 'NaN or infinite' in refusal_of(with_header(tmp_path/'m.safetensors', weights=weights))
+
+def test_weights_of_another_kind(tmp_path):
+    path = tmp_path/'m.safetensors'
+    weights = JointModel(**SMALL).state_dict()
+    halves = {name: o.half() if o.is_floating_point() else o for name, o in weights.items()}
+    assert 'float16' in refusal_of(with_header(path, weights=halves))
+    assert 'no weights' in refusal_of(with_header(path, weights=dict(list(weights.items())[1:])))
+    assert 'settings have no weights' in refusal_of(with_header(path, weights=dict(weights, more=torch.zeros(1))))
+    save_file(weights, path, dict(mvrep_probe='{}'))
+    assert 'holds mvrep_probe, not mvrep' in refusal_of(path)
+
+def test_a_model_is_refused_before_it_is_made():
+    for settings in (dict(dims=BIG), dict(SMALL, n_layers=0), dict(SMALL, all_segments=True, embed_dim=6)):
+        with pytest.raises(ValueError): JointModel(**settings)

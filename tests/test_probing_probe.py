@@ -1,7 +1,10 @@
 "Classifiers against scikit-learn, probes on known answers, labels that are refused, and files"
+import json
 import warnings
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from mvrep.probing import classifiers
@@ -181,3 +184,64 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path/'bad').write_bytes(b'no')
     with pytest.raises(ValueError, match='is not a probe'): Probe.load(tmp_path/'bad')
     with pytest.raises(OSError): Probe.load(tmp_path/'missing')
+
+# Features and files that are out of the ordinary
+
+@pytest.mark.parametrize('kind', list(KINDS))
+def test_odd_features(kind):
+    rng = np.random.default_rng(0)
+    y, x = np.arange(60)%2, rng.normal(size=(60, 5))
+    x[:, 0] += 4*y
+    for bad in (np.full((60, 5), np.nan), np.full((60, 5), np.inf)):
+        with pytest.raises(ValueError, match='no feature of 60 items is finite'): Probe(kind).fit(bad, y)
+    with pytest.raises(ValueError, match='above 1e'): Probe(kind).fit(x*1e200, y)
+    for shape in ((0, 5), (60, 0), (60,)):
+        with pytest.raises(ValueError, match='want features of shape'): Probe(kind).fit(np.zeros(shape), y)
+    with pytest.raises(ValueError, match='59 groups for 60 labels'): Probe(kind).fit(x, y, groups=y[1:])
+    some = np.where(np.arange(60)[:, None]<6, -np.inf, x)
+    for odd, least in ((x*1e30, .9), (some, .8), (np.ones((60, 5)), 0)):
+        probe = Probe(kind).fit(odd, y)
+        probs = probe.predict_proba(np.r_[odd, [[np.nan]*5, [np.inf]*5, [1e30]*5]])
+        assert np.isfinite(probs).all() and np.allclose(probs.sum(1), 1) and probe.score(odd, y)>=least
+    assert '6 of 60 items without features: they count as average' in Probe(kind).fit(some, y).notes
+
+@pytest.mark.parametrize('kind', list(KINDS))
+def test_few_items(kind):
+    for n in (2, 3, 4):
+        x, y = np.eye(n), np.arange(n)%2
+        assert np.isfinite(Probe(kind).fit(x, y).predict_proba(x)).all()
+    with pytest.raises(ValueError, match='nothing to tell apart'): Probe(kind).fit(np.ones((1, 3)), ['a'])
+    with pytest.raises(ValueError, match='nothing to tell apart'): Probe(kind).fit(np.eye(4), np.ones((4, 2)))
+
+@pytest.mark.parametrize('z, truth, folds', [
+    (np.full((4, 2), np.nan), np.eye(4), [[0]]), (np.zeros((0, 2)), np.zeros((0, 2)), [[0]]),
+    (np.eye(4), np.eye(4), []),
+    (np.eye(4), np.eye(4), [np.arange(4)]), (np.eye(4), np.eye(4), [[]]), (np.eye(4), np.eye(3), [[0]])])
+def test_tasks_that_no_classifier_can_learn(z, truth, folds):
+    with pytest.raises(ValueError): Task(z, truth.astype(bool), False, folds)
+
+def changed_file(probe, path, head=None, **arrays):
+    "A saved probe whose header or arrays are changed"
+    probe.save(path)
+    with safe_open(path, 'np') as f:
+        stored = {name: f.get_tensor(name) for name in f.keys()}|arrays
+        text = f.metadata()['mvrep_probe']
+    head = text if head is None else head
+    head = head if isinstance(head, str) else json.dumps(json.loads(text)|head)
+    save_file({name: o for name, o in stored.items() if o is not None}, path, dict(mvrep_probe=head))
+    return path
+
+@pytest.mark.parametrize('kind', list(KINDS))
+def test_damaged_probes_are_refused(kind, tmp_path):
+    probe, path = Probe(kind).fit(np.eye(6), np.arange(6)%2), tmp_path/'p.safetensors'
+    assert Probe.load(changed_file(probe, path)).classes==[0, 1]
+    heads = ['[]', 'null', '{}', '', '['*100_000, dict(kind=['x']), dict(kind='svm'), dict(classes=7),
+             dict(classes=[1]),
+             dict(tags='yes'), dict(tags=True)]
+    arrays = [dict(units=np.full((2, 6), np.nan)), dict(units=np.ones((3, 6))), dict(units=np.ones((2, 5))),
+              dict(units=np.ones(2)), dict(units=None), dict(thresholds=np.ones(3)),
+              {f'params.{next(iter(probe.params))}': None}]
+    for change in [dict(head=o) for o in heads]+arrays:
+        with pytest.raises(ValueError, match='is not a probe of this version of mvrep: .') as e:
+            Probe.load(changed_file(probe, path, **change))
+        assert 'Error' not in str(e.value)

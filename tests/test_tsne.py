@@ -232,3 +232,24 @@ def test_plots_are_images_and_the_same_each_time(index):
 
 def test_modalities_are_what_a_map_is_named_by(index):
     for modality in MODALITIES: assert fit_tsne(index, modality).by==modality
+
+def test_vectors_of_any_size_are_arranged():
+    x = np.random.default_rng(0).normal(size=(12, 4))
+    x[6:, 0] += 30
+    def gap(xy): return np.linalg.norm(xy[:6].mean(0)-xy[6:].mean(0))/np.linalg.norm(xy.std(0))
+    for odd in (x*1e30, x*1e300, x*1e-30, x+1e9, (x*1e30).astype(np.float32)):
+        fit = fit_positions(odd)
+        assert np.isfinite(fit.xy).all() and np.isfinite(fit.kl) and gap(fit.xy)>1
+        assert np.isfinite(place_new(odd, fit.xy, odd[:3])).all()
+    for same in (np.zeros((12, 4)), np.full((12, 4), 1e30)): assert np.isfinite(fit_positions(same).xy).all()
+
+def test_points_that_cannot_be_placed():
+    x, xy = np.eye(12, 4), np.zeros((12, 2))
+    bad = np.full((1, 4), np.nan)
+    for args, message in (((x, xy, bad), '1 of 1 vectors are not finite'), ((np.r_[bad, x[1:]], xy, x), '1 of 12'),
+                          ((x, xy, x[:, :2]), 'want'), ((x[:3], xy[:3], x), 'at least 4'),
+                          ((x, xy[:5], x), 'positions')):
+        with pytest.raises(ValueError, match=message): place_new(*args)
+    for perplexity in (np.nan, np.inf):
+        with pytest.raises(ValueError, match='perplexity'): check_perplexity(perplexity, 100)
+    with pytest.raises(ValueError, match='vectors of shape'): fit_positions(np.zeros((12, 0)))

@@ -27,6 +27,7 @@ def check_perplexity(
     if n<4: raise ValueError(f'{count_of(n, "point")}: t-SNE needs at least 4')
     largest = (n-1)/3
     if perplexity is None: return min(30., largest)
+    if not math.isfinite(perplexity): raise ValueError(f'perplexity {perplexity}: choose from 1 to {int(largest)}')
     if not 1<=perplexity<=largest:
         needed = math.ceil(3*perplexity)+1
         raise ValueError(f'perplexity {perplexity:g} needs at least {needed} points, and there are {n}: '
@@ -40,6 +41,26 @@ class Positions:
     xy:np.ndarray # Shape (n, 2), float32
     perplexity:float # How many neighbours counted
     kl:float # Kullback-Leibler divergence that is left, nats
+
+def _checked_vectors(x, n_features=None):
+    "Vectors as an array, shape (n, d). Raises `ValueError` for another shape, or values that are not finite"
+    x = np.asarray(x)
+    if x.ndim!=2 or not x.shape[1] or n_features not in (None, x.shape[1]):
+        raise ValueError(f'vectors of shape {x.shape}: want (n, {n_features or "d"})')
+    is_bad = ~np.isfinite(x).all(axis=1)
+    if is_bad.any(): raise ValueError(f'{is_bad.sum()} of {len(x)} vectors are not finite')
+    return x
+
+def _exponent(x):
+    "Power of two that brings vectors near 1 if distances between them could overflow or vanish, otherwise 0"
+    spread = np.ptp(np.asarray(x, np.longdouble), axis=0).max()
+    return 0 if spread==0 or 1e-6<=spread<=1e6 else int(np.log2(spread))
+
+def _to_size(x, exponent):
+    "Vectors divided by a power of two, around the first one; as they are if it is 0"
+    if not exponent: return x
+    x = np.asarray(x, np.longdouble)
+    return np.asarray((x-x[0])*np.exp2(np.longdouble(-exponent)), np.float64)
 
 def _reduce(x):
     "At most 50 principal components, shape (n, ≤50), float64"
@@ -61,12 +82,12 @@ def fit_positions(
     perplexity:float|None=None, # See `check_perplexity`
     seed:int=0 # Seed of the search for neighbours
 ) -> Positions: # The same for the same vectors and seed
-    """Arrange vectors on a plane by t-SNE. Raises `ValueError` for too few vectors, or vectors that are not finite."""
+    """Arrange vectors on a plane by t-SNE, whatever their unit. Raises `ValueError` for too few vectors, or vectors
+    that are not finite."""
     perplexity = check_perplexity(perplexity, len(x))
-    is_bad = ~np.isfinite(x).all(axis=1)
-    if is_bad.any(): raise ValueError(f'{is_bad.sum()} of {len(x)} vectors are not finite')
+    x = _checked_vectors(x)
     with threadpool_limits(1):
-        components = _reduce(x)
+        components = _reduce(_to_size(x, _exponent(x)))
         start = _starting_positions(components, seed)
         tsne = TSNE(perplexity=perplexity, initialization=start, n_jobs=1, random_state=seed)
         xy = tsne.fit(np.ascontiguousarray(components))
@@ -93,9 +114,17 @@ def place_new(
     xy:np.ndarray, # Their positions, shape (n, 2)
     new:np.ndarray # Vectors of other points, shape (m, d)
 ) -> np.ndarray: # Positions of those, shape (m, 2), float32
-    "Put new points on a plane that stays as it is. Raises `ValueError` if the vectors differ in width."
+    """Put new points on a plane that stays as it is.
+
+    Raises `ValueError` for fewer than 4 points on it, if vectors differ in width or are not finite, or if there is not
+    a position per vector."""
     if not len(new): return np.zeros((0, 2), np.float32)
-    perplexity = min(5, (len(x)-1)/3)
+    x, perplexity = _checked_vectors(x), min(5, check_perplexity(None, len(x)))
+    new = _checked_vectors(new, x.shape[1])
+    if np.shape(xy)!=(len(x), 2):
+        raise ValueError(f'positions of shape {np.shape(xy)} for {count_of(len(x), "vector")}')
+    exponent = _exponent(x)
+    x, new = _to_size(x, exponent), _to_size(np.concatenate([x[:1], new]), exponent)[1:]
     with threadpool_limits(1):
         plane = TSNEEmbedding(np.asarray(xy, np.float64), _KnownVectors(x), n_jobs=1, random_state=0,
                               negative_gradient_method='bh')

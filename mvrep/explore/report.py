@@ -55,7 +55,8 @@ def neighbour_precision(
         used = labels[is_used]
         similarity = np.nan_to_num(similarities(index, used.index, by), nan=NOT_COMPARABLE)
         artists = artist_groups(index.videos.artist[is_used])
-        scores, others = (precision_at_k(similarity, used, k, seed=seed, groups=o) for o in (None, artists))
+        scores = precision_at_k(similarity, used, k, seed=seed, groups=artists, same_group=True)
+        others = precision_at_k(similarity, used, k, seed=seed, groups=artists)
         rows.append(dict(by=by, **scores, other_artists=others['precision'], other_chance=others['chance']))
     return pd.DataFrame(rows)
 

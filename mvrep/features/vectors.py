@@ -42,7 +42,7 @@ def fit_scale(
     rows:np.ndarray|None=None, # Rows to use, for example the training part, shape (m,); all if None
     block:int=8192 # Rows in memory at a time
 ) -> Scale: # Fitted on the usable rows
-    "Estimate the scale of each feature. Raises `ValueError` if no row is usable."
+    "Estimate the scale of each feature. Raises `ValueError` if no row is usable, or features are too large."
     from sklearn.preprocessing import StandardScaler # takes .2 s to import, and a search fits nothing
     n_rows = len(feats) if rows is None else len(rows)
     scaler = StandardScaler()
@@ -55,14 +55,20 @@ def fit_scale(
         n_used += len(batch)
     if not n_used: raise ValueError(f'{count_of(n_rows, "segment")}, none with features: a scale needs at least one')
     std = np.sqrt(scaler.var_)
+    n_overflown = int((~np.isfinite(std)).sum())
+    if n_overflown: raise ValueError(f'{count_of(n_overflown, "feature")} with values too large to square: rescale it')
     return Scale(scaler.mean_, np.where(std>1e-6, std, np.inf))
 
 # %% ../../nbs/library/04_features/20_vectors.ipynb #834aa684
 def unit_norm(
     x:np.ndarray # Vectors along the last axis, shape (…, d)
 ) -> np.ndarray: # Vectors of length 1, same shape and type; zero vectors stay zero
-    "Scale each vector to length 1."
-    norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    "Scale each vector to length 1, also where the squares of its values are too large for their type."
+    with np.errstate(over='ignore'): norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    if np.isinf(norm).any():
+        largest = np.abs(x).max(-1, keepdims=True)
+        x = x/np.where(np.isinf(norm) & np.isfinite(largest), largest, 1)
+        norm = np.linalg.norm(x, axis=-1, keepdims=True)
     return x/np.maximum(norm, 1e-12)
 
 # %% ../../nbs/library/04_features/20_vectors.ipynb #632d7405

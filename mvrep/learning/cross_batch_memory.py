@@ -18,7 +18,9 @@ class CrossBatchMemory(nn.Module):
         loss:PairLoss, # The loss to compute
         size:int=4096 # Clips in the memory
     ):
+        "Raises `ValueError` for a memory without room."
         super().__init__()
+        if size<1: raise ValueError(f'size={size}: want room for at least one clip')
         self.loss, self.size = loss, size
         for name in ('audio_emb', 'video_emb', 'ids'): # newest first; None while the memory is empty
             self.register_buffer(name, None, persistent=False)
@@ -30,7 +32,7 @@ class CrossBatchMemory(nn.Module):
         positive:torch.Tensor|None=None # Pairs that belong together, shape (n, n); the diagonal if None
     ) -> torch.Tensor: # Loss, scalar
         "Loss with the memory; in training mode the batch is then stored. Raises `ValueError` as `PairLoss` does."
-        ids = ids.reshape(len(ids), -1)
+        ids = ids if ids.ndim==2 else ids[:, None]
         memory = None if self.ids is None else Memory(self.audio_emb, self.video_emb, same_pairs(ids, self.ids))
         loss = self.loss(audio_emb, video_emb, same_pairs(ids), positive, memory)
         if self.training: self._remember(audio_emb.detach(), video_emb.detach(), ids)

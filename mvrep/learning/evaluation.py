@@ -34,7 +34,7 @@ def _embed_after(model, data, modality, positions):
 # %% ../../nbs/library/06_learning/75_evaluation.ipynb #fc52f56d
 MIN_LABELLED = 6 # videos with a label below which the table is empty
 
-def _label_precision(embeddings, labels, n_boot, seed):
+def _label_precision(embeddings, labels, artists, n_boot, seed):
     "Table of precision at 5 of a label, by each modality and jointly, for embeddings of several moments."
     known = np.array([isinstance(o, str) for o in labels])
     if known.sum()<MIN_LABELLED: return pd.DataFrame()
@@ -42,7 +42,7 @@ def _label_precision(embeddings, labels, n_boot, seed):
     for by, modalities in dict(audio=['audio'], video=['video'], joint=['audio', 'video']).items():
         for when, emb in embeddings.items():
             similarity = sum(emb[modality][known]@emb[modality][known].T for modality in modalities)
-            measures = precision_at_k(similarity, labels[known], 5, n_boot, seed)
+            measures = precision_at_k(similarity, labels[known], 5, n_boot, seed, artists[known], same_group=True)
             rows.append(dict(by=by, when=when, **measures))
     return pd.DataFrame(rows)
 
@@ -76,4 +76,5 @@ def evaluate_model(
     metrics = retrieval_metrics(after['audio'], after['video'], n_boot=n_boot, seed=seed)
     metrics['n_by_artists_trained_on'] = _n_known_artists(data, videos, np.unique(data.video_index[train]))
     labels = np.full(len(videos), None) if labels is None else np.asarray(labels, object)[videos]
-    return metrics, _label_precision(dict(before=before, after=after), labels, n_boot, seed)
+    artists = data.groups['artist'][videos]
+    return metrics, _label_precision(dict(before=before, after=after), labels, artists, n_boot, seed)

@@ -9,6 +9,7 @@ __all__ = ['ProjectionHead', 'TwoTowers', 'Frozen', 'autoencoder_init']
 import torch
 import torch.nn.functional as F
 from torch import nn
+from ..metrics.ranking import unit_rows
 
 # %% ../../nbs/library/06_learning/10_heads.ipynb #4b3ffe9e
 def _hidden_layer(n_in, n_out, dropout, batch_norm):
@@ -18,7 +19,8 @@ def _hidden_layer(n_in, n_out, dropout, batch_norm):
 
 # %% ../../nbs/library/06_learning/10_heads.ipynb #56cbbc71
 class ProjectionHead(nn.Module):
-    "Dense layers from features to unit-norm embeddings. Raises `ValueError` if `output` is unknown or `n_layers<1`."
+    """Dense layers from features to unit-norm embeddings. Raises `ValueError` if `output` is unknown, `n_layers<1` or
+    a width is below 1."""
     def __init__(self,
         n_in:int, # Width of the features
         embed_dim:int=256, # Width of the embeddings
@@ -32,6 +34,7 @@ class ProjectionHead(nn.Module):
         if output not in ('sigmoid', 'linear'): raise ValueError(f"output={output!r}: want 'sigmoid' or 'linear'")
         if n_layers<1: raise ValueError(f'n_layers={n_layers}: a head needs at least one layer')
         widths = [n_in]+[hidden_dim]*(n_layers-1)
+        if min(*widths, embed_dim)<1: raise ValueError(f'widths {[*widths, embed_dim]}: want at least 1')
         layers = []
         for n_from, n_to in zip(widths, widths[1:]): layers += _hidden_layer(n_from, n_to, dropout, batch_norm)
         layers.append(nn.Linear(widths[-1], embed_dim))
@@ -48,7 +51,7 @@ class ProjectionHead(nn.Module):
             raise ValueError(f'features of shape {tuple(feats.shape)}: this head expects width {self.n_in}')
         rows = feats.reshape(-1, self.n_in).to(self.layers[0].weight.dtype)
         emb = self.layers(rows).reshape(*feats.shape[:-1], self.embed_dim)
-        return F.normalize(emb, dim=-1) if normalize else emb
+        return unit_rows(emb) if normalize else emb
 
 # %% ../../nbs/library/06_learning/10_heads.ipynb #6176f94a
 class TwoTowers(nn.Module):
@@ -69,7 +72,7 @@ class TwoTowers(nn.Module):
         audio_feats:torch.Tensor # Audio features, shape (n, audio_dim)
     ) -> torch.Tensor: # Unit-norm embeddings, shape (n, embed_dim), float32
         "Embed audio features. Raises `ValueError` if their width is not `audio_dim`."
-        return F.normalize(self.audio(audio_feats).float(), dim=-1)
+        return unit_rows(self.audio(audio_feats).float())
 
     def encode_video(self,
         video_feats:torch.Tensor # Video features, shape (n, video_dim)

@@ -7,7 +7,7 @@ __all__ = ['DISTANCES', 'MINING', 'contrastive_cost', 'ContrastiveLoss', 'Triple
 
 # %% ../../nbs/library/06_learning/32_margin_losses.ipynb #056ef1cc
 import torch
-from .losses import Candidates, PairLoss
+from .losses import Candidates, PairLoss, check_finite_number
 
 # %% ../../nbs/library/06_learning/32_margin_losses.ipynb #6f6a3013
 DISTANCES = ('cosine', 'euclidean')
@@ -47,8 +47,12 @@ class ContrastiveLoss(PairLoss):
         distance:str='cosine', # 'cosine' or 'euclidean'
         power:int=2 # Exponent of the violation: 2 for Hadsell et al., 1 for pytorch-metric-learning
     ):
-        "Raises `ValueError` for an unknown distance."
+        "Raises `ValueError` for an unknown distance, margins that are not finite, or a power below 1."
         super().__init__()
+        check_finite_number('pos_margin', pos_margin)
+        check_finite_number('neg_margin', neg_margin)
+        check_finite_number('power', power)
+        if power<1: raise ValueError(f'power={power}: want at least 1')
         _check_choice('distance', distance, DISTANCES)
         self.pos_margin, self.neg_margin = pos_margin, neg_margin
         self.distance, self.power = distance, power
@@ -88,8 +92,9 @@ class TripletMarginLoss(PairLoss):
         distance:str='cosine', # 'cosine' or 'euclidean'
         mining:str='semihard' # Which triplets: 'semihard', 'hard' or 'all'
     ):
-        "Raises `ValueError` for an unknown distance or mining."
+        "Raises `ValueError` for an unknown distance or mining, or a margin that is not finite."
         super().__init__()
+        check_finite_number('margin', margin)
         _check_choice('distance', distance, DISTANCES)
         _check_choice('mining', mining, MINING)
         self.margin = margin

@@ -8,11 +8,13 @@ __all__ = ['structure_loss']
 # %% ../../nbs/library/06_learning/36_structure.ipynb #4ad34ba8
 import torch
 import torch.nn.functional as F
+from .losses import check_temperature
+from ..metrics.ranking import unit_rows
 
 # %% ../../nbs/library/06_learning/36_structure.ipynb #93591a0d
 def _log_neighbour_share(x, temperature):
     "Log-softmax over the cosines of each row with all others, shape (n, n-1)."
-    x = F.normalize(x.float(), dim=1)
+    x = unit_rows(x.float())
     similarity = x@x.T/temperature
     others = ~torch.eye(len(x), dtype=torch.bool, device=x.device)
     return similarity[others].reshape(len(x), -1).log_softmax(1)
@@ -22,9 +24,13 @@ def structure_loss(
     feats:torch.Tensor, # The features they were computed from, standardised, shape (n, f)
     temperature:float=.1 # Temperature of both softmaxes; lower means that only the nearest neighbours count
 ) -> torch.Tensor: # Mean divergence over clips, scalar; 0 if all similarities are kept
-    "How much a head changes the neighbours of clips. Raises `ValueError` for fewer than three clips or unpaired rows."
+    """How much a head changes the neighbours of clips. Raises `ValueError` for fewer than three clips, unpaired rows,
+    values that are not finite, or a temperature below `MIN_TEMPERATURE`."""
+    check_temperature('temperature', temperature)
     if len(emb)!=len(feats) or len(emb)<3:
         raise ValueError(f'{len(emb)} embeddings and {len(feats)} features: want the same clips in both, at least 3')
+    if not (emb.detach().isfinite().all() and feats.isfinite().all()):
+        raise ValueError('embeddings or features have NaN or infinite values')
     before = _log_neighbour_share(feats.detach(), temperature)
     after = _log_neighbour_share(emb, temperature)
     return F.kl_div(after, before, log_target=True, reduction='batchmean')

@@ -61,7 +61,9 @@ class TrainingModule(L.LightningModule):
         audio_emb, video_emb = (gather(embed(modality)) for modality in MODALITIES)
         ignore = same_pairs(gather(batch['ids'])) if self.config.ignore_same else None
         with torch.autocast(audio_emb.device.type, enabled=False):
-            loss = self.loss(audio_emb.float(), video_emb.float(), ignore)
+            is_finite = audio_emb.isfinite().all() and video_emb.isfinite().all()
+            if is_finite: loss = self.loss(audio_emb.float(), video_emb.float(), ignore)
+            else: loss = (audio_emb+video_emb).float().sum() # not finite either, which `train_model` reports
         return loss, audio_emb, video_emb
 
     def training_step(self,
@@ -227,6 +229,10 @@ def _load_best(run, model):
     best = torch.load(run.best, weights_only=True, map_location='cpu')
     weights = {name: o for name, o in best['state_dict'].items() if name.startswith('model.')}
     model.load_state_dict({name.removeprefix('model.'): o for name, o in weights.items()})
+    if len(log)>1 and best['epoch']==0:
+        seen = f'the first of {count_of(len(log), "epoch")} is the best'
+        warnings.warn(f'{seen}: training did not improve on videos that it does not see. Index more videos, or use a '
+                      'lower learning rate or another recipe', stacklevel=3)
     model.origin = Origin(
         run=run.folder.name, config=asdict(run.config), corpus=run.data.fingerprint, columns=run.data.columns,
         split=dict(zip(run.data.video_ids, run.data.split.tolist())), epoch=best['epoch'], epochs=len(log),
@@ -243,7 +249,9 @@ def train_model(
     accelerator:str='auto', # 'auto', 'cpu' or 'gpu'
     precision:str='32-true' # '32-true' or 'bf16-mixed'
 ) -> JointModel: # The model of the best epoch by validation loss; its `origin` says how it was trained
-    "Train a model, or continue a run, or load a finished one. Raises `ValueError` if the loss becomes NaN."
+    """Train a model, or continue a run, or load a finished one. Warns if the first epoch is the best.
+
+    Raises `ValueError` if the loss becomes NaN."""
     run = Run(Path(folder)/run_name(config, data), data, config, progress, devices, accelerator, precision)
     model = make_model(config, data.dims)
     if not _is_finished(run):

@@ -10,10 +10,11 @@ from ..core import public_names
 
 # %% ../../nbs/library/05_metrics/00_metrics.ipynb #e5c52d00
 __getattr__, __dir__, __all__ = public_names(__name__, {
+    'truth': ['unknown_labels', 'known_labels', 'known_truth'],
     'intervals': [
         'bootstrap_interval', 'bootstrap_counts', 'percentile_interval', 'PairedDifference', 'paired_difference',
         'jackknife_weights', 'jackknife_interval'],
-    'ranking': ['checked_tensor', 'ranks', 'embedding_ranks', 'retrieval_metrics', 'precision_at_k',
+    'ranking': ['checked_tensor', 'unit_rows', 'ranks', 'embedding_ranks', 'retrieval_metrics', 'precision_at_k',
                 'precision_of_lists'],
     'geometry': ['modality_gap', 'alignment', 'uniformity'],
     'classification': [

@@ -9,6 +9,7 @@ __all__ = ['MEASURES', 'CLASS_MEASURES', 'FoldRanking', 'rank_within_folds', 'Cl
 # %% ../../nbs/library/05_metrics/30_classification.ipynb #5e0068b5
 from dataclasses import dataclass
 import numpy as np
+from .truth import known_labels, known_truth
 
 # %% ../../nbs/library/05_metrics/30_classification.ipynb #7524e6df
 @dataclass(frozen=True)
@@ -31,13 +32,26 @@ def _precision_parts(positives, negatives, w_pos, w_neg):
     return usable*(w_pos*precision).sum(1), usable*w_pos.sum(1)
 
 # %% ../../nbs/library/05_metrics/30_classification.ipynb #aea7bd81
+def _checked_truth(truth, scores, folds):
+    "Truth as bool. Raises `ValueError` if it is unknown, or if it does not fit scores and folds"
+    truth, scores = known_truth(truth), np.asarray(scores)
+    if truth.ndim!=2 or scores.shape!=truth.shape or len(folds)!=len(truth):
+        raise ValueError(f'want scores and truth of one shape (n, k) and n folds, got {scores.shape}, {truth.shape}, '
+                         f'{len(folds)}')
+    known_labels(folds, 'fold')
+    if not np.isfinite(scores).all(): raise ValueError('scores have NaN or infinite values')
+    return truth
+
 def rank_within_folds(
     scores:np.ndarray, # Score of each item for each class, shape (n, k)
     truth:np.ndarray, # Whether the item has the class, shape (n, k), bool
     folds:np.ndarray, # Fold of each item, shape (n,)
     weights:np.ndarray|None=None # How often each item counts, one row a weighting, shape (b, n); once if None
 ) -> FoldRanking: # One row a weighting
-    "ROC-AUC and average precision of each class when only scores of the same fold are compared."
+    """ROC-AUC and average precision of each class when only scores of the same fold are compared.
+
+    Raises `ValueError` for unknown truth or folds, scores that are not finite, or shapes that do not fit."""
+    truth = _checked_truth(truth, scores, folds)
     weights = np.ones((1, len(scores))) if weights is None else weights
     totals = np.zeros((4, len(weights), scores.shape[1]))
     for fold in np.unique(folds):
@@ -70,7 +84,11 @@ def classifier_measures(
     multilabel:bool, # Whether an item can have several classes
     weights:np.ndarray|None=None # How often each item counts, one row a weighting, shape (b, n); once if None
 ) -> ClassifierMeasures: # One column a weighting
-    "Accuracy, balanced accuracy, F1, ROC-AUC and average precision, overall and for each class."
+    """Accuracy, balanced accuracy, F1, ROC-AUC and average precision, overall and for each class.
+
+    Raises `ValueError` for unknown truth, decisions or folds, probabilities that are not finite, or shapes that do not
+    fit."""
+    truth, decided = _checked_truth(truth, probs, folds), known_truth(decided, 'decided')
     weights = np.ones((1, len(probs))) if weights is None else weights
     n = weights.sum(1)
     hits = weights@(decided&truth).astype(float)
@@ -94,7 +112,9 @@ def chance_measures(
     truth:np.ndarray, # Whether the item has the class, shape (n, k), bool
     multilabel:bool # Whether an item can have several classes
 ) -> dict: # `chance_accuracy`, `chance_balanced_accuracy`, `chance_macro_f1`, `chance_auc`, `majority_accuracy`
-    "Expected measures of guessing by frequency, and the accuracy of always giving the most frequent answer."
+    """Expected measures of guessing by frequency, and the accuracy of always giving the most frequent answer. Raises
+    `ValueError` for unknown truth."""
+    truth = known_truth(truth)
     share = truth.mean(0)
     if multilabel:
         accuracy = (share**2+(1-share)**2).mean()
@@ -115,7 +135,8 @@ def chance_average_precision(
     n_shuffles:int=20, # Random orders
     seed:int=0 # Of the orders
 ) -> np.ndarray: # Chance of each class, shape (k,); NaN where `rank_within_folds` has no value
-    "Mean average precision of the same scores in random order within each fold."
+    "Mean average precision of the same scores in random order within each fold. Raises `ValueError` for unknown truth."
+    truth = _checked_truth(truth, scores, folds)
     rng = np.random.default_rng(seed)
     by_fold = np.argsort(folds, kind='stable')
     found = []

@@ -8,18 +8,29 @@ __all__ = ['modality_gap', 'alignment', 'uniformity']
 # %% ../../nbs/library/05_metrics/25_geometry.ipynb #9aef3940
 import numpy as np
 import torch
-import torch.nn.functional as F
-from .ranking import checked_tensor
+from .ranking import checked_tensor, unit_rows
 
 # %% ../../nbs/library/05_metrics/25_geometry.ipynb #a61d287a
-def _unit(x, name): return F.normalize(checked_tensor(x, name), dim=1)
+def _unit(x, name):
+    "Unit-norm rows of a matrix. Raises `ValueError` without rows"
+    x = checked_tensor(x, name)
+    if x.ndim!=2 or not len(x): raise ValueError(f'want {name} of shape (n, d), got {tuple(x.shape)}')
+    return unit_rows(x)
+
+def _unit_pairs(audio_emb, video_emb):
+    "Both embeddings with unit norm. Raises `ValueError` if they are not of the same videos"
+    audio, video = _unit(audio_emb, 'audio_emb'), _unit(video_emb, 'video_emb')
+    if audio.shape!=video.shape:
+        raise ValueError(f'want pairs of embeddings, got shapes {tuple(audio.shape)} and {tuple(video.shape)}')
+    return audio, video
 
 def modality_gap(
     audio_emb:torch.Tensor|np.ndarray, # Audio of each video, shape (n, d)
     video_emb:torch.Tensor|np.ndarray # Video of each video, shape (n, d)
 ) -> float: # From 0 to 2
-    "Distance between mean audio and mean video on the unit sphere. Raises `ValueError` for NaN or infinite values."
-    audio, video = _unit(audio_emb, 'audio_emb'), _unit(video_emb, 'video_emb')
+    """Distance between mean audio and mean video on the unit sphere. Raises `ValueError` without videos, for NaN or
+    infinite values."""
+    audio, video = _unit_pairs(audio_emb, video_emb)
     return (audio.mean(0)-video.mean(0)).norm().item()
 
 # %% ../../nbs/library/05_metrics/25_geometry.ipynb #9e2bf989
@@ -27,8 +38,8 @@ def alignment(
     audio_emb:torch.Tensor|np.ndarray, # Audio of each video, shape (n, d)
     video_emb:torch.Tensor|np.ndarray # Video of each video in the same order, shape (n, d)
 ) -> float: # From 0 (pairs coincide) to 4 (pairs are opposite); 2 for unrelated directions
-    "Mean squared distance of pairs on the unit sphere. Raises `ValueError` for NaN or infinite values."
-    audio, video = _unit(audio_emb, 'audio_emb'), _unit(video_emb, 'video_emb')
+    "Mean squared distance of pairs on the unit sphere. Raises `ValueError` without pairs, for NaN or infinite values."
+    audio, video = _unit_pairs(audio_emb, video_emb)
     return (audio-video).square().sum(1).mean().item()
 
 # %% ../../nbs/library/05_metrics/25_geometry.ipynb #5682cf60

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
 from ..core import count_of
+from .truth import known_labels, unknown_labels
 
 # %% ../../nbs/library/05_metrics/10_intervals.ipynb #e94e0ae5
 def percentile_interval(
@@ -28,9 +29,9 @@ def _rows_by_group(groups, n):
     "Row numbers of each group, in order of appearance"
     if len(groups)!=n:
         raise ValueError(f'{count_of(len(groups), "group")} for {count_of(n, "value")}: want one per value')
-    number = pd.factorize(np.asarray(groups))[0]
-    n_missing = (number<0).sum()
+    n_missing = unknown_labels(groups).sum()
     if n_missing: raise ValueError(f'{n_missing} of {n} groups are missing: number them with artist_groups')
+    number = pd.factorize(np.asarray(groups))[0]
     by_group = np.argsort(number, kind='stable')
     return np.split(by_group, np.cumsum(np.bincount(number))[:-1])
 
@@ -66,10 +67,12 @@ def bootstrap_interval(
 def bootstrap_counts(
     n:int, # Items
     n_boot:int=1000, # Resamples
-    seed:int=0 # Seed of the resamples
-) -> np.ndarray: # Counts, shape (n_boot, n), float64; each row sums to n
-    "How often each of `n` items is drawn in each resample. Raises `ValueError` if there are no items."
-    return np.stack([np.bincount(o, minlength=n) for o in _draws(n, n_boot, seed)]).astype(float)
+    seed:int=0, # Seed of the resamples
+    groups=None # Group of each item, such as from `artist_groups`, shape (n,); each item is its own if None
+) -> np.ndarray: # Counts, shape (n_boot, n), float64; without groups each row sums to n
+    """How often each of `n` items is drawn in each resample. Raises `ValueError` if there are no items, or if `groups`
+    does not fit them."""
+    return np.stack([np.bincount(o, minlength=n) for o in _resamples(n, groups, n_boot, seed)]).astype(float)
 
 # %% ../../nbs/library/05_metrics/10_intervals.ipynb #bf0d8994
 @dataclass(frozen=True)
@@ -88,10 +91,13 @@ def paired_difference(
     level:float=.95, # Share of resamples inside the interval
     seed:int=0 # Seed of the resamples
 ) -> PairedDifference: # Mean of `a-b`, interval, number of items
-    "Compare two systems on the same items. Raises `ValueError` if they do not have one value each per item."
+    """Compare two systems on the same items. Raises `ValueError` if they do not have one value each per item, or a
+    value is not finite."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape!=b.shape or a.ndim!=1:
         raise ValueError(f'want one value per item from both systems, got shapes {a.shape} and {b.shape}')
+    n_bad = int((~np.isfinite(a-b)).sum())
+    if n_bad: raise ValueError(f'{n_bad} of {count_of(len(a), "item")} without a finite value: leave them out of both')
     low, high = bootstrap_interval(a-b, groups=groups, n_boot=n_boot, level=level, seed=seed)
     return PairedDifference((a-b).mean().item(), low.item(), high.item(), len(a))
 
@@ -101,8 +107,9 @@ def jackknife_weights(
     max_blocks:int=200, # Blocks to leave out; one group each unless there are more groups
     seed:int=0 # Seed of the choice of blocks
 ) -> np.ndarray: # Weights of the items, 0 or 1, shape (1+b, n), float64
-    "Weights that count every item, and then leave out one block of groups at a time."
-    number = np.unique(np.asarray(groups), return_inverse=True)[1]
+    """Weights that count every item, and then leave out one block of groups at a time. Raises `ValueError` for unknown
+    groups."""
+    number = np.unique(known_labels(groups, 'group'), return_inverse=True)[1]
     n_groups = number.max()+1
     n_blocks = min(n_groups, max_blocks)
     block = np.random.default_rng(seed).permutation(n_groups)[number]%n_blocks

@@ -6,9 +6,11 @@
 __all__ = ['user_ndcg', 'recommendation_metrics']
 
 # %% ../../nbs/library/05_metrics/40_recommendation.ipynb #ddac2dd3
+import warnings
 import numpy as np
 from ..core import count_of
 from .intervals import bootstrap_interval
+from .truth import known_labels
 
 # %% ../../nbs/library/05_metrics/40_recommendation.ipynb #eea0b7fc
 def _measure_names(ks): return ['MRR', *(f'{o}@{k}' for k in ks for o in ('precision', 'recall', 'hit_rate', 'ndcg'))]
@@ -47,8 +49,21 @@ def user_ndcg(
     liked:list, # For each user a collection of the items liked, at least one
     k:int=10 # Length of the lists
 ) -> np.ndarray: # nDCG@k of each user, 0 to 1, shape (n,)
-    "The nDCG of each user, to compare two recommenders on the same users."
+    """The nDCG of each user, to compare two recommenders on the same users.
+
+    Raises `ValueError` if there is not one list per user, a user likes nothing, or an item is unknown."""
+    _check_users(recommended, liked, (k,))
+    n_empty = sum(not len(o) for o in liked)
+    if n_empty: raise ValueError(f'{n_empty} of {count_of(len(liked), "user")} like nothing: leave them out')
     return np.array([_measures(list(items), set(good), (k,))[-1] for items, good in zip(recommended, liked)])
+
+def _check_users(recommended, liked, ks):
+    "Raise `ValueError` if there is not one list per user, or an item is unknown"
+    if min(ks)<1: raise ValueError(f'ks={ks}: want lists of at least 1')
+    if len(recommended)!=len(liked):
+        raise ValueError(f'{count_of(len(recommended), "list")} for {count_of(len(liked), "user")}')
+    for items, name in ((recommended, 'recommended item'), (liked, 'liked item')):
+        for o in items: known_labels(list(o), name)
 
 def _check_list(items, liked, pool):
     if len(set(items))!=len(items): raise ValueError(f'a list has an item twice: {items[:10]}')
@@ -65,9 +80,12 @@ def recommendation_metrics(
 ) -> dict[str, float]: # `MRR`, `precision@5` … with `…_low`, `…_high`, `chance_…`; `pool_size`, `n_users`, `n_left_out`
     """Precision, recall, hit rate, nDCG and MRR of recommended lists, averaged over users.
 
-    Raises `ValueError` if a list has an item twice, is longer than its pool, or no user likes anything."""
-    if len(recommended)!=len(liked):
-        raise ValueError(f'{count_of(len(recommended), "list")} for {count_of(len(liked), "user")}')
+    Warns about recall and hit rate of lists as long as the pool, which are 1 by chance. Raises `ValueError` if a list
+    has an item twice, is longer than its pool or has unknown items, or no user likes anything."""
+    _check_users(recommended, liked, ks)
+    certain = [k for k in ks if k>=np.max(pool, initial=0)]
+    what = f'recall and hit rate at {certain[0]} of a pool of {np.max(pool)}' if certain else ''
+    if what: warnings.warn(f'{what} are 1 by chance', stacklevel=2)
     values, chance = [], []
     for items, good, size in zip(map(list, recommended), map(set, liked), np.broadcast_to(pool, len(liked)).tolist()):
         _check_list(items, good, size)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from ..core import count_of, figure_image
 from ..features.vectors import unit_norm
 from .intervals import bootstrap_counts, percentile_interval
+from .truth import known_labels, unknown_labels
 
 # %% ../../nbs/library/05_metrics/50_similarity.ipynb #89f4d6ba
 def _unit(feats):
@@ -28,9 +29,10 @@ def segment_cosines(
     feats:np.ndarray, # Features of segments, shape (n_segments, f)
     video_ids:np.ndarray # Video of each segment, shape (n_segments,)
 ) -> np.ndarray: # Mean cosines, shape (n_videos, n_videos), by id; NaN on the diagonal for a video of one segment
-    "Mean cosine between segments of every two videos, and within each. Raises `ValueError` if values are not finite."
+    """Mean cosine between segments of every two videos, and within each. Raises `ValueError` if values are not finite
+    or ids are unknown."""
     x = _unit(feats)
-    _, video, n = np.unique(np.asarray(video_ids, str), return_inverse=True, return_counts=True)
+    _, video, n = np.unique(known_labels(video_ids, 'id').astype(str), return_inverse=True, return_counts=True)
     if len(video)!=len(x): raise ValueError(f'{count_of(len(video), "id")} for {count_of(len(x), "segment")}')
     sums = np.zeros((len(n), x.shape[1]))
     np.add.at(sums, video, x)
@@ -67,14 +69,15 @@ def _comparison(observed, resampled, p, **more):
 def compare_videos(
     feats:np.ndarray, # Features of segments, shape (n_segments, f)
     video_ids:np.ndarray, # Video of each segment, shape (n_segments,)
-    n_boot:int=1000, # Resamples of videos
+    n_boot:int=1000, # Resamples of videos, or of groups
     n_perm:int=199, # Random assignments of segments to videos
-    seed:int=0 # Seed of both
+    seed:int=0, # Seed of both
+    groups=None # Group of each video in the order of sorted ids, from `artist_groups`: resampled instead of videos
 ) -> dict: # `within`, `between`, `difference`, each with `_low`, `_high` (95 %); `p` (one-sided); `videos`
     """Are segments of one video more alike than segments of two? Figures 11a and 13a.
 
-    Raises `ValueError` for values that are not finite, or fewer than two videos with two segments."""
-    ids = np.asarray(video_ids, str)
+    Raises `ValueError` for values that are not finite, unknown ids, or fewer than two videos with two segments."""
+    ids = known_labels(video_ids, 'id').astype(str)
     of_pairs = segment_cosines(feats, ids)
     own, all_pairs = np.diag(of_pairs), _all_pairs(len(of_pairs))
     has_several = ~np.isnan(own)
@@ -90,15 +93,17 @@ def compare_videos(
         return np.nanmean(np.diag(shuffled))-shuffled[all_pairs].mean()
     observed = measure(np.ones((1, len(own))))[:, 0]
     p = _p_value(observed[2], [difference_by_chance() for _ in range(n_perm)])
-    return _comparison(observed, measure(bootstrap_counts(len(own), n_boot, seed)), p, videos=len(own))
+    return _comparison(observed, measure(bootstrap_counts(len(own), n_boot, seed, groups)), p, videos=len(own))
 
 # %% ../../nbs/library/05_metrics/50_similarity.ipynb #f05c0fe3
 def video_means(
     feats:np.ndarray, # Features of segments, shape (n_segments, f)
     video_ids:np.ndarray # Video of each segment, shape (n_segments,)
 ) -> tuple[np.ndarray, np.ndarray]: # Ids in order, shape (n_videos,); means, shape (n_videos, f)
-    "One vector per video: the mean of its segments' features."
-    ids, video, n = np.unique(np.asarray(video_ids, str), return_inverse=True, return_counts=True)
+    "One vector per video: the mean of its segments' features. Raises `ValueError` if ids are unknown or do not fit."
+    if len(video_ids)!=len(feats):
+        raise ValueError(f'{count_of(len(video_ids), "id")} for {count_of(len(feats), "segment")}')
+    ids, video, n = np.unique(known_labels(video_ids, 'id').astype(str), return_inverse=True, return_counts=True)
     sums = np.zeros((len(n), np.shape(feats)[1]))
     np.add.at(sums, video, np.asarray(feats, float))
     return ids, sums/n[:, None]
@@ -107,17 +112,18 @@ def _known_labels(labels, n):
     "Which of `n` videos have a label, and the number of each label that is known"
     labels = np.asarray(labels, object)
     if len(labels)!=n: raise ValueError(f'{count_of(len(labels), "label")} for {count_of(n, "video")}')
-    known = pd.notna(labels)
+    known = ~unknown_labels(labels)
     return known, pd.factorize(labels[known])[0]
 
 # %% ../../nbs/library/05_metrics/50_similarity.ipynb #55725271
 def compare_genres(
     feats:np.ndarray, # Features of videos, shape (n, f)
-    labels:list, # Genre of each video, None if unknown
-    n_boot:int=1000, # Resamples of videos
+    labels:list, # Genre of each video; those of unknown genre are left out
+    n_boot:int=1000, # Resamples of videos, or of groups
     n_perm:int=999, # Random assignments of genres to videos
-    seed:int=0 # Seed of both
-) -> dict: # As from `compare_videos`, and the number of `labels`
+    seed:int=0, # Seed of both
+    groups=None # Group of each video, from `artist_groups`, shape (n,): resampled instead of videos
+) -> dict: # As from `compare_videos`, and the number of `labels`; `videos` counts those with a genre
     """Are videos of one genre more alike than videos of two? Figures 11b and 13b.
 
     Raises `ValueError` for values that are not finite, or without two genres, one of them twice."""
@@ -134,7 +140,8 @@ def compare_genres(
     once, rng = np.ones((1, len(unit))), np.random.default_rng(seed)
     observed = measure(once)[:, 0]
     p = _p_value(observed[2], [measure(once, rng.permutation(label))[2, 0] for _ in range(n_perm)])
-    resampled = measure(bootstrap_counts(len(unit), n_boot, seed))
+    of_known = None if groups is None else np.asarray(groups)[known]
+    resampled = measure(bootstrap_counts(len(unit), n_boot, seed, of_known))
     return _comparison(observed, resampled, p, videos=len(unit), labels=int(n_labels))
 
 # %% ../../nbs/library/05_metrics/50_similarity.ipynb #43a0ccbc
@@ -170,7 +177,8 @@ def mantel(
     b:np.ndarray, # Similarities of the same videos by the other modality
     n_perm:int=999, # Permutations of the videos of `b`
     seed:int=0, # Seed of permutations and resamples
-    n_boot:int=1000 # Resamples of videos
+    n_boot:int=1000, # Resamples of videos, or of groups
+    groups=None # Group of each video, from `artist_groups`, shape (n,): resampled instead of videos
 ) -> dict: # `r` (Pearson), `r_low`, `r_high`; `p` (two-sided); `chance_low`, `chance_high` (95 % of chance); `pairs`
     """Correlation of two similarity matrices, with an interval and a test over videos.
 
@@ -186,15 +194,18 @@ def mantel(
     r = float((a*b).sum()/size)
     by_chance = np.array([correlation_by_chance() for _ in range(n_perm)])
     chance_low, chance_high = percentile_interval(by_chance)
-    r_low, r_high = _correlation_interval(a, b, bootstrap_counts(n, n_boot, seed))
+    r_low, r_high = _correlation_interval(a, b, bootstrap_counts(n, n_boot, seed, groups))
     return dict(r=r, r_low=float(r_low), r_high=float(r_high), p=_p_value(abs(r), np.abs(by_chance)),
                 chance_low=float(chance_low), chance_high=float(chance_high), pairs=n*(n-1)//2)
 
 # %% ../../nbs/library/05_metrics/50_similarity.ipynb #7c63e32d
 def _kernels(x, y):
     "Inner products of the centred features of both modalities"
-    x, y = (np.asarray(o, float)-np.mean(o, 0) for o in (x, y))
+    x, y = np.asarray(x, float), np.asarray(y, float)
     if len(x)!=len(y) or len(x)<4: raise ValueError(f'want the same 4 videos or more, got {len(x)} and {len(y)}')
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError('a feature is not finite: leave out videos that lack a modality')
+    x, y = x-x.mean(0), y-y.mean(0)
     return x@x.T, y@y.T
 
 def _sums(k, l, counts):
@@ -223,7 +234,8 @@ def cka(
     y:np.ndarray, # Features of the same videos by the other modality, shape (n, g)
     debiased:bool=True # Subtract what independent features of this width have in common
 ) -> float: # At most 1
-    "Linear centred kernel alignment. Raises `ValueError` for fewer than 4 videos, or features that do not vary."
+    """Linear centred kernel alignment. Raises `ValueError` for fewer than 4 videos, or features that do not vary or are
+    not finite."""
     k, l = _kernels(x, y)
     if debiased:
         once = np.ones((1, len(k)))
@@ -236,12 +248,13 @@ def cka(
 def cka_interval(
     x:np.ndarray, # Features by one modality, shape (n, f)
     y:np.ndarray, # Features of the same videos by the other modality, shape (n, g)
-    n_boot:int=1000, # Resamples of videos
-    seed:int=0 # Seed of the resamples
+    n_boot:int=1000, # Resamples of videos, or of groups
+    seed:int=0, # Seed of the resamples
+    groups=None # Group of each video, from `artist_groups`, shape (n,): resampled instead of videos
 ) -> tuple[float, float]: # Lower and upper end, 95 %
-    "Interval of the debiased `cka` over videos. Raises `ValueError` for fewer than 4 videos."
+    "Interval of the debiased `cka`. Raises `ValueError` for fewer than 4 videos, or features that are not finite."
     k, l = _kernels(x, y)
-    counts = bootstrap_counts(len(k), n_boot, seed)
+    counts = bootstrap_counts(len(k), n_boot, seed, groups)
     size = _debiased_hsic(k, k, counts)*_debiased_hsic(l, l, counts)
     both = _debiased_hsic(k, l, counts)
     draws = np.divide(both, np.sqrt(np.abs(size)), out=np.full(n_boot, np.nan), where=size>1e-24)
@@ -271,7 +284,9 @@ def joint_histogram(
     b:np.ndarray, # Cosines by video, the same videos
     bins:int=24 # Bins of each axis
 ) -> pd.DataFrame: # `audio` and `video`: middles of the bins that hold pairs; `pairs`: how many
-    "How many pairs of videos have which two cosines."
+    "How many pairs of videos have which two cosines. Raises `ValueError` for values that are not finite."
+    if np.shape(a)!=np.shape(b) or len(a)<2: raise ValueError('want cosines of the same 2 videos or more')
+    if not (np.isfinite(a).all() and np.isfinite(b).all()): raise ValueError('a cosine is not finite')
     upper = np.triu_indices(len(a), 1)
     counts, audio_edges, video_edges = np.histogram2d(a[upper], b[upper], bins)
     i, j = np.nonzero(counts)

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from ..core import count_of
 from .intervals import bootstrap_interval
 from .ranking import checked_tensor
+from .truth import known_truth
 
 # %% ../../nbs/library/05_metrics/35_tagging.ipynb #0a7748c6
 TAG_MEASURES = ('auc', 'average_precision', 'f1')
@@ -31,25 +32,26 @@ def _measures_per_tag(scores, truth, decided):
 def tag_chance(
     truth:np.ndarray # Whether the item has the tag, shape (n, k)
 ) -> np.ndarray: # Chance of `TAG_MEASURES` for each tag, shape (k, 3)
-    "Chance levels of each tag."
-    frequency = np.asarray(truth).mean(0)
+    "Chance levels of each tag. Raises `ValueError` for unknown truth."
+    frequency = known_truth(truth).mean(0)
     return np.stack([np.full(len(frequency), .5), frequency, 2*frequency/(1+frequency)], axis=1)
 
 # %% ../../nbs/library/05_metrics/35_tagging.ipynb #c3f02c8d
 def _checked_tags(scores, truth, decided):
     "Scores, truth and decisions as arrays of one shape (n, k)"
     scores = checked_tensor(scores, 'scores').cpu().numpy()
-    truth = torch.as_tensor(truth).cpu().numpy().astype(bool)
-    decided = scores>.5 if decided is None else torch.as_tensor(decided).cpu().numpy().astype(bool)
+    truth = known_truth(truth)
+    decided = scores>.5 if decided is None else known_truth(decided, 'decided')
     if not scores.shape==truth.shape==decided.shape or scores.ndim!=2:
         raise ValueError('want scores, truth and decisions of one shape (n, k), '
                          f'got {scores.shape}, {truth.shape}, {decided.shape}')
     return scores, truth, decided
 
-def _macro_interval(scores, truth, decided, n_boot, seed):
+def _macro_interval(scores, truth, decided, groups, n_boot, seed):
     "Lower and upper end of the macro averages, each of shape (3,)"
     def macro(rows): return np.nanmean(_measures_per_tag(scores[rows], truth[rows], decided[rows]), axis=0)
-    return bootstrap_interval(np.arange(len(scores)), macro, n_boot=n_boot, seed=seed) # a resample may lack a tag
+    rows = np.arange(len(scores)) # A resample may lack a tag
+    return bootstrap_interval(rows, macro, groups, n_boot, seed=seed)
 
 # %% ../../nbs/library/05_metrics/35_tagging.ipynb #cc8dde58
 def tag_metrics(
@@ -57,13 +59,15 @@ def tag_metrics(
     truth:torch.Tensor|np.ndarray, # Whether the item has the tag, shape (n, k)
     names:list|None=None, # Names of the tags, shape (k,); numbers if None
     decided:torch.Tensor|np.ndarray|None=None, # Yes/no decisions for F1, shape (n, k); `scores` above .5 if None
-    n_boot:int=200, # Resamples of items for the intervals of the means; 0 leaves them out
-    seed:int=0 # Seed of the bootstrap
+    n_boot:int=200, # Resamples for the intervals of the means; 0 leaves them out
+    seed:int=0, # Seed of the bootstrap
+    groups:np.ndarray|None=None # Group of each item, from `artist_groups`, shape (n,): resampled instead of items
 ) -> dict: # `macro_…`, `macro_…_low`, `macro_…_high`, `chance_…`; `n_items`, `n_tags`, `left_out`, `tags`
     """ROC-AUC, average precision and F1 of a tagger: means over tags, and for each tag.
 
     `tags` has the measures of each tag by name, `left_out` the number of positives of each tag that has no measures.
-    Raises `ValueError` for NaN, if shapes do not fit, or if no tag has items with it and items without it."""
+    Raises `ValueError` for NaN, unknown truth, if shapes do not fit, or if no tag has items with it and items without
+    it."""
     scores, truth, decided = _checked_tags(scores, truth, decided)
     names = list(range(scores.shape[1])) if names is None else list(names)
     if len(names)!=scores.shape[1]:
@@ -75,7 +79,7 @@ def tag_metrics(
     result = {f'macro_{o}': x for o,x in zip(TAG_MEASURES, values[kept].mean(0).tolist())}
     result |= {f'chance_{o}': x for o,x in zip(TAG_MEASURES, chance[kept].mean(0).tolist())}
     if n_boot:
-        interval = _macro_interval(scores[:, kept], truth[:, kept], decided[:, kept], n_boot, seed)
+        interval = _macro_interval(scores[:, kept], truth[:, kept], decided[:, kept], groups, n_boot, seed)
         for end, ends in zip(('low', 'high'), interval):
             result |= {f'macro_{o}_{end}': x for o,x in zip(TAG_MEASURES, ends.tolist())}
     tags = {}

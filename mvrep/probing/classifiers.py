@@ -20,12 +20,22 @@ from ..features.vectors import unit_norm
 # %% ../../nbs/library/08_probing/17_classifiers.ipynb #d2a8ae68
 @dataclass(frozen=True)
 class Task:
-    "What a classifier learns from"
+    """What a classifier learns from. Raises `ValueError` without items, for features that are not finite, or for a fold
+    of none or all of the items."""
     z:np.ndarray # Standardised features without missing values, shape (n, f)
     truth:np.ndarray # Which classes each item has, shape (n, k), bool
     multilabel:bool # Whether an item can have several classes
     folds:list # Positions of the items of each inner fold
     seed:int=0 # Of weights and batches
+
+    def __post_init__(self):
+        if np.ndim(self.z)!=2 or np.shape(self.truth)[:1]!=np.shape(self.z)[:1]:
+            raise ValueError(f'features of shape {np.shape(self.z)} for classes of shape {np.shape(self.truth)}')
+        if not np.size(self.z) or not np.size(self.truth): raise ValueError('no items, features or classes to learn')
+        if not np.isfinite(self.z).all(): raise ValueError('features have NaN or infinite values')
+        sizes = [len(o) for o in self.folds]
+        if not sizes or not all(0<o<len(self.z) for o in sizes):
+            raise ValueError(f'inner folds of {sizes} among {len(self.z)} items: want some items in and some outside')
 
     def training_part(self,
         fold:np.ndarray # One of `folds`
