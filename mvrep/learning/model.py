@@ -85,7 +85,6 @@ class JointModel(nn.Module):
         self.origin = None # an `Origin` once the model is trained
         self.towers = TwoTowers(dims['audio'], dims['video'], **heads)
         width = self.towers.embed_dim
-        if all_segments and width%4: raise ValueError(f'embed_dim={width}: want a multiple of 4 with all_segments')
         transformers = {modality: SegmentTransformer(width, width) for modality in dims} if all_segments else {}
         self.sequence = nn.ModuleDict(transformers)
         for modality, n_features in dims.items():
