@@ -173,6 +173,10 @@ def test_the_program_is_called_mvrep():
     _, errors = process.communicate(timeout=120)
     assert process.returncode==2 and 'Usage: mvrep similar' in errors
 
+def test_the_package_can_be_run():
+    done = subprocess.run([sys.executable, '-m', 'mvrep', 'version'], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout)==(0, f'{__version__}\n')
+
 def test_nothing_heavy_is_imported_before_a_command_runs():
     code = '''
 import sys, mvrep.cli.main

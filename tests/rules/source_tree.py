@@ -52,7 +52,7 @@ class SourceTree:
     def modules(self): # Names of the modules below mvrep, without `.__init__`
         files = [o.relative_to(self.root/'mvrep').with_suffix('') for o in sorted((self.root/'mvrep').rglob('*.py'))]
         names = ['.'.join(o.parts).removesuffix('.__init__') for o in files]
-        return [o for o in names if o not in ('__init__', '_modidx')]
+        return [o for o in names if o not in ('__init__', '__main__', '_modidx')]
 
     def read(self, *patterns):
         "{path in the repository: text} of the files that match one of `patterns`"
