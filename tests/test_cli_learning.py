@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import ask, mvrep
-from mvrep.cli.learning import DOUBT
+from mvrep.cli.learning import DIRECTIONS, DOUBT, RANKING, _note_limits, _ranking_rows
 from mvrep.encoders.registry import Encoder
 from mvrep.index.index import create_index
 from mvrep.index.examples import tiny_index
@@ -22,14 +22,36 @@ def test_train_again_repeats_the_result(tmp_path):
     index.put_videos(index.videos.reset_index().assign(split=parts))
     answer = ask('train', index.folder, *FEW_EPOCHS)
     assert (answer['recipe'], answer['epochs'])==('aligned', 3)
-    names = 'recipe corpus run epoch epochs train_loss valid_loss valid_median_rank valid_R@10 columns'
+    names = 'recipe corpus run epoch epochs train_loss valid_loss valid_median_rank valid_R@10 columns videos'
     assert list(answer)==names.split() and answer['valid_median_rank']>=1
-    assert f'best of epochs 0 to 2: epoch {answer["epoch"]},' in mvrep('train', index.folder, *FEW_EPOCHS).stdout
+    assert answer['videos']==dict(train=7, valid=2, test=3, unknown_artists=0)
+    printed = mvrep('train', index.folder, *FEW_EPOCHS)
+    assert f'best of epochs 0 to 2: epoch {answer["epoch"]},' in printed.stdout
+    assert 'trained on 7 videos, validated on 2; 3 kept for' in printed.stdout and 'unknown' not in printed.stderr
     assert 'audio → video' in mvrep('evaluate', index.folder).stdout
     assert ask('evaluate', index.folder)['retrieval']['pool_size']==3
     assert ask('info', index.folder)['model']==answer['run']
     builds = ask('rollback', index.folder, '--list')['builds']
     assert [o['model'] for o in builds]==['', answer['run']] # the same model again makes no build
+
+# What limits the numbers of an evaluation
+
+def test_the_numbers_of_few_videos_and_of_unknown_artists_have_notes(capsys):
+    chance = {f'chance_{name}': .1 for name in RANKING}
+    ends = '', '_low', '_high'
+    values = {f'{direction}_{name}{end}': .5 for direction in DIRECTIONS for name in RANKING for end in ends}
+    counts = dict(pool_size=4, n_by_artists_trained_on=0, n_trained_on=24, n_unknown_artists=28)
+    few = {**values, **chance, **counts, 'chance_R@5': 1., 'chance_R@10': 1.}
+    assert {row[1] for row in _ranking_rows(few)}=={'median_rank', 'mean_rank', 'MRR', 'R@1'}
+    _note_limits(few)
+    notes = capsys.readouterr().err
+    assert 'R@5 and R@10 not shown: always 1 with 4 test videos' in notes and '4 test videos: too few' in notes
+    assert 'the artist of 28 of 28 training and test videos is unknown' in notes
+    _note_limits(values|chance|dict(pool_size=1000, n_by_artists_trained_on=0, n_trained_on=9000, n_unknown_artists=0))
+    assert not capsys.readouterr().err
+    _note_limits(values|chance|dict(pool_size=1000, n_by_artists_trained_on=1, n_trained_on=9000, n_unknown_artists=1))
+    notes = capsys.readouterr().err
+    assert '1 test video by artists in the training set' in notes and 'the artist of 1 of 10,000' in notes
 
 # Probes
 

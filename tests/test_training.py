@@ -238,6 +238,7 @@ def test_label_precision_is_measured_before_and_after(corpus, trained):
     _, videos, data = corpus
     metrics, table = evaluate_model(trained[0]['aligned'], data, videos.genre.to_numpy(), n_boot=10)
     assert metrics['n_by_artists_trained_on']==0 and metrics['pool_size']==24
+    assert metrics['n_unknown_artists']==0 and metrics['n_trained_on']==(data.split=='train').sum()
     assert table.by.tolist()==['audio', 'audio', 'video', 'video', 'joint', 'joint']
     assert table.when.tolist()==['before', 'after']*3
     assert evaluate_model(trained[0]['aligned'], data, n_boot=10)[1].empty

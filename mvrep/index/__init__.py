@@ -26,5 +26,5 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                  'add_videos'],
     'examples': ['tiny_index', 'study_index'],
     'info': ['IndexInfo', 'index_info'],
-    'joint_space': ['train', 'evaluate'],
+    'joint_space': ['train', 'evaluate', 'SplitSizes', 'split_sizes'],
 })

@@ -52,6 +52,12 @@ def _n_known_artists(data, videos, train_videos):
     artist = data.groups['artist']
     return int((np.isin(artist[videos], artist[train_videos]) & (artist[videos]>=0)).sum())
 
+def _artist_counts(data, videos, train_videos):
+    "Numbers that tell whether the videos are by artists that were not trained on."
+    together = np.union1d(videos, train_videos)
+    return dict(n_by_artists_trained_on=_n_known_artists(data, videos, train_videos),
+                n_trained_on=len(train_videos), n_unknown_artists=int((data.groups['artist'][together]<0).sum()))
+
 def evaluate_model(
     model:JointModel, # From `train_model`
     data:TrainingData, # The corpus
@@ -74,7 +80,7 @@ def evaluate_model(
     before = {modality: _embed_before(data, modality, positions, train) for modality in data.paths}
     after = {modality: _embed_after(model, data, modality, positions) for modality in data.paths}
     metrics = retrieval_metrics(after['audio'], after['video'], n_boot=n_boot, seed=seed)
-    metrics['n_by_artists_trained_on'] = _n_known_artists(data, videos, np.unique(data.video_index[train]))
+    metrics |= _artist_counts(data, videos, np.unique(data.video_index[train]))
     labels = np.full(len(videos), None) if labels is None else np.asarray(labels, object)[videos]
     artists = data.groups['artist'][videos]
     return metrics, _label_precision(dict(before=before, after=after), labels, artists, n_boot, seed)
