@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,7 +27,7 @@ from mvrep.learning.config import RECIPES, TrainConfig, make_loss, make_model
 from mvrep.learning.data import training_data
 from mvrep.learning.distributed import gather_rows
 from mvrep.learning.evaluation import evaluate_model
-from mvrep.learning.model import load_model
+from mvrep.learning.model import JointModel, load_model
 from mvrep.learning.synthetic import SyntheticNetwork, synthetic_store
 from mvrep.learning.training import TrainingModule, run_history, run_name, train_model
 from mvrep.media.segments import Segment
@@ -208,6 +210,19 @@ def test_half_precision_changes_the_loss_little(corpus, trained, tmp_path):
 def test_a_diverging_run_ends_with_an_error(corpus, tmp_path):
     with pytest.raises(ValueError, match=r'not a number after \d epochs?: use a learning rate below lr=1e\+30'):
         train_model(corpus[2], replace(RECIPES['thesis'], lr=1e30, max_epochs=3), tmp_path)
+
+@pytest.mark.parametrize('losses, best', [([1., 2.], 0), ([2., 1.], 1), ([1.], 0)])
+def test_a_best_first_epoch_is_warned_about(monkeypatch, recwarn, losses, best):
+    from mvrep.learning import training
+    model = JointModel(dict(audio=3, video=2), embed_dim=4)
+    checkpoint = dict(epoch=best, state_dict={f'model.{name}': o for name, o in model.state_dict().items()})
+    data = SimpleNamespace(fingerprint='', columns={}, video_ids=[], split=np.array([]))
+    run = SimpleNamespace(folder=Path('run'), best='', config=TrainConfig(), data=data)
+    monkeypatch.setattr(training, 'run_history', lambda folder: pd.DataFrame(dict(valid_loss=losses)))
+    monkeypatch.setattr(training.torch, 'load', lambda *args, **kwargs: checkpoint)
+    assert training._load_best(run, model).origin.epoch==best
+    found = [str(o.message) for o in recwarn]
+    assert len(found)==(losses==[1., 2.]) and all('the first of 2 epochs is the best' in o for o in found)
 
 def test_a_run_without_a_log_has_no_history(tmp_path):
     with pytest.raises(ValueError, match='has no log of an epoch'): run_history(tmp_path)

@@ -6,12 +6,14 @@
 __all__ = ['version', 'main']
 
 # %% ../../nbs/library/12_cli/90_main.ipynb #37dcd612
+import warnings
 import mvrep.cli.indexing # in the order of `mvrep --help`
 import mvrep.cli.finding
 import mvrep.cli.learning
 import mvrep.cli.exploring
 import mvrep.cli.demo
 import mvrep.cli.doctor
+from .console import print_note
 from .options import app, print_version
 
 # %% ../../nbs/library/12_cli/90_main.ipynb #45f8adcb
@@ -23,5 +25,8 @@ def version():
     print_version()
 
 def main():
-    "Run the command that the command line names. Raises `SystemExit` with its exit code."
+    "Run the command that the command line names; warnings are notes. Raises `SystemExit` with its exit code."
+    warnings.showwarning = _show_warning
     app(prog_name='mvrep')
+
+def _show_warning(message, category, filename, lineno, file=None, line=None): print_note(message)
