@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import count_of
+from .annotations import read_lines
 from .muvi import WINDOW, MuViSync, check_muvi
 
 # %% ../../nbs/library/03_corpus/72_muvi_public.ipynb #d9766fe4
@@ -20,7 +21,7 @@ def read_lab(
 ) -> tuple[list,dict]: # Values of each second as texts, from second 0; headers
     "Read one text file of the public form. Raises `ValueError` if a second is missing or has no value."
     rows, headers = [], {}
-    for number, line in enumerate(path.read_text(encoding='utf8').splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         first, *rest = line.split() or ['']
         if not first: continue
         if not first.isdigit(): headers[first] = ' '.join(rest)
@@ -122,8 +123,9 @@ def load_public(
 def read_titles(
     path:str|Path # `vevo_meta/idlist.txt`: lines of `001-Artist - Title`, tab, YouTube id
 ) -> pd.DataFrame: # Columns `id`, `artist`, `title`, `youtube_id`; other lines are left out
-    "Artists and titles of the public form. Raises `FileNotFoundError` if there is no file."
-    lines = Path(path).read_text(encoding='utf8').splitlines()
+    "Artists and titles of the public form. Raises `FileNotFoundError` without a file, `CorpusError` if it is not text."
+    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such file')
+    lines = read_lines(path)
     matches = [re.match(r'(\d+)-(?:(.+?) - )?(.+?)\t(\S+)$', line) for line in lines]
     rows = [o.groups() for o in matches if o]
     return pd.DataFrame(rows, columns=['id', 'artist', 'title', 'youtube_id'])

@@ -67,8 +67,8 @@ def evaluate_model(
     n_boot:int=1000, # Bootstrap resamples for the intervals
     seed:int=0 # Seed of the bootstrap
 ) -> tuple[dict,pd.DataFrame]: # As from `retrieval_metrics`; label precision at 5 `by` modality, `before` and `after`
-    """Retrieval between modalities on held-out videos. Raises `ValueError` if there are fewer than two, or if the splits
-    are unknown."""
+    """Retrieval between modalities on held-out videos. Raises `ValueError` if there are fewer than two, or if the
+    splits are unknown."""
     if split_of is None and model.origin is None:
         raise ValueError('the model was not trained by train_model: which videos it has not seen is unknown')
     if split_of is None: split_of = model.origin.split
