@@ -39,7 +39,7 @@ from mvrep.metrics.intervals import jackknife_interval, jackknife_weights
 from mvrep.probing.cross_validation import Labels, Protocol, cross_validate, predict_folds
 from mvrep.probing.index import probe_index, video_features
 from mvrep.probing.label_errors import doubtful_labels
-from mvrep.probing.labels import artist_and_copy_groups, label_table
+from mvrep.probing.labels import artist_and_copy_groups, copy_groups, label_table
 from mvrep.probing.tags import tag_catalogue
 
 BOTH = dict(both=('audio', 'video', 'concatenated'))
@@ -265,7 +265,7 @@ def detection_row(noisy, predictions, names):
 
 def noise_rows(corpus, inputs, values, artists):
     "A row for each share of wrong labels and each choice of videos"
-    groups = artist_and_copy_groups(artists, inputs['concatenated'])
+    groups = artist_and_copy_groups(artists, copy_groups(inputs['concatenated']))
     table = label_table(values, groups)
     rows = np.flatnonzero(table.known)
     true, groups = table.truth[rows], groups[rows]

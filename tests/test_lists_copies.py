@@ -6,6 +6,9 @@ import pytest
 from mvrep.corpus.duplicates import recordings
 from mvrep.index.examples import tiny_index
 from mvrep.index.indexing import add_videos
+from mvrep.index.info import index_info
+from mvrep.probing.cross_validation import Protocol
+from mvrep.probing.index import probe_index
 from mvrep.recommendation.likes import recommend
 from mvrep.recommendation.lists import ListRules, arrange, n_surplus
 from mvrep.recommendation.neighbours import similar
@@ -44,6 +47,17 @@ def test_recommendations_count_copies_without_the_likes(index):
     found = recommend(index, ['v0003', 'copy1'], k=12)
     assert recordings(index.videos)[found.index].is_unique
     assert found.copies.iloc[0]==2 and found.index[0].startswith('copy')
+
+def test_info_counts_copies_and_leaves_them_out_of_hubness(index):
+    info = index_info(index)
+    assert (info.videos, info.copies)==(17, 5)
+    assert info.hubness['pool']==12 and index.build.hubness()['pool']==17
+
+def test_folds_of_a_probe_keep_copies_together(index):
+    labels = pd.Series(np.resize(['x', 'y'], len(index)), index.videos.index)
+    index.videos['half'] = labels
+    report = probe_index(index, 'half', 'audio', Protocol('linear', 3, 1))
+    assert report['groups']<=12 and any('5 copies of other videos' in o for o in report['notes'])
 
 def test_counts_of_a_ranking():
     ranked = pd.DataFrame(dict(score=[.9, .8, .7, .6]), index=list('bacd'))

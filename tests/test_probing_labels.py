@@ -56,13 +56,18 @@ def test_nothing_to_learn(values, message):
 
 def test_artists_and_copies_stay_together():
     feats = np.array([[1.], [2], [3], [4], [2], [5]])
-    assert artist_and_copy_groups(['A', 'B', None, 'A feat. C', 'D', None], feats).tolist()==[0, 1, 2, 0, 1, 3]
+    assert artist_and_copy_groups(['A', 'B', None, 'A feat. C', 'D', None], copy_groups(feats)).tolist()==[0, 1, 2, 0, 1, 3]
     assert len(feats)-len(np.unique(copy_groups(feats)))==1
 
 def test_videos_without_features_are_not_copies():
     feats = np.array([[1.], [np.nan], [2], [np.nan], [3]])
-    assert artist_and_copy_groups(['A', 'A', 'B', 'B', None], feats).tolist()==[0, 0, 1, 1, 2]
+    assert artist_and_copy_groups(['A', 'A', 'B', 'B', None], copy_groups(feats)).tolist()==[0, 0, 1, 1, 2]
     assert len(np.unique(copy_groups(feats)))==5
+
+def test_videos_of_one_recording_are_copies():
+    feats = np.array([[1.], [2], [3], [2]])
+    assert copy_groups(feats, ['a', 'b', 'a', 'c']).tolist()==[0, 1, 0, 1]
+    assert copy_groups(feats, list('abcd')).tolist()==[0, 1, 2, 1]
 
 # Label errors
 

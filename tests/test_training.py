@@ -103,7 +103,7 @@ def test_too_few_videos_are_refused(corpus):
         training_data(store, COLUMNS, videos.assign(split=['train']*239+['valid']))
 
 def test_one_video_of_a_recording_is_in_a_split(corpus):
-    "The copy in train stays, then the one in valid; unknown recordings are no copies"
+    "The copy in train stays, then the one in valid; an unknown recording has no copies"
     store, videos, whole = corpus
     assert whole.n_copies==0
     split = ['train']*200+['valid']*20+['test']*20

@@ -407,11 +407,13 @@ def hubness(self:Build,
     by:str='joint', # 'audio', 'video' or 'joint'
     k:int=10, # Length of the lists
     max_videos:int=4000, # Videos that are compared; if there are more, this many are drawn
-    seed:int=0 # Seed of the draw
+    seed:int=0, # Seed of the draw
+    allowed:np.ndarray|None=None # Videos that may be compared, such as one of each recording, bool, shape (n_videos,)
 ) -> dict: # As from `list_hubness`; only `by` and `seed` if there are too few videos
     "How unevenly lists of `k` neighbours are spread over the videos. Raises `ValueError` for another `by`."
     modalities = list(modality_weights(by))
-    rows = np.flatnonzero(np.logical_and.reduce([self.has[m] for m in modalities]))
+    is_used = np.logical_and.reduce([self.has[m] for m in modalities])
+    rows = np.flatnonzero(is_used if allowed is None else is_used & allowed)
     if len(rows)>max_videos: rows = np.sort(np.random.default_rng(seed).choice(rows, max_videos, replace=False))
     if len(rows)<=k: return dict(by=by, seed=seed)
     x = np.concatenate([self.embeddings[m][rows] for m in modalities], axis=1)

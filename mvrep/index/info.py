@@ -9,6 +9,7 @@ __all__ = ['IndexInfo', 'index_info']
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from ..corpus.duplicates import recordings
 from ..corpus.names import artist_key
 from .index import Index
 
@@ -22,6 +23,7 @@ class IndexInfo:
     with_video:int # Videos with a video embedding
     failed:int # Files that could not be used
     hours:float # Total duration of the videos
+    copies:int # Videos that hold the recording of another one
     artists:int # Different main artists; spellings of one name count once
     genres:int # Different genres
     plan:str # Segment plan
@@ -30,7 +32,7 @@ class IndexInfo:
     model:str # Name of the trained model; empty without one
     approximate:tuple # Ways of comparing that are prepared for approximate search
     megabytes:float # Size on disk; a file that several builds share counts once
-    hubness:dict # How unevenly videos are recommended, see `Build.hubness`
+    hubness:dict # How unevenly videos are recommended, one of each recording, see `Build.hubness`
 
 # %% ../../nbs/library/09_index/55_info.ipynb #e1e62bd4
 def _megabytes(root):
@@ -48,12 +50,12 @@ def index_info(
 ) -> IndexInfo: # Its numbers
     "Summarise an index. Raises `OSError` if its store cannot be read."
     build, videos = index.build, index.videos
-    stored = index.store.done()
+    stored, is_copy = index.store.done(), recordings(index.videos).duplicated().to_numpy()
     made_by = {o for column in index.store.columns for o in stored[f'{column}_made_by'].dropna()}
     return IndexInfo(
         videos=len(index), segments=len(index.store),
         with_audio=int(build.has['audio'].sum()), with_video=int(build.has['video'].sum()),
         failed=len(index.store.errors()), hours=round(float(videos.duration.sum())/3600, 3),
-        artists=videos.artist.map(artist_key).nunique(), genres=videos.genre.nunique(),
+        copies=int(is_copy.sum()), artists=videos.artist.map(artist_key).nunique(), genres=videos.genre.nunique(),
         plan=index.config.plan, encoders=tuple(build.specs), made_by=tuple(sorted(made_by)), model=index.model_name,
-        approximate=tuple(sorted(build.cells)), megabytes=_megabytes(index.folder), hubness=build.hubness())
+        approximate=tuple(sorted(build.cells)), megabytes=_megabytes(index.folder), hubness=build.hubness(allowed=~is_copy))

@@ -222,9 +222,9 @@ class _Selection:
     table:LabelTable # Of all videos with features
     notes:list # What was left out
 
-def _select(feats, values, artists):
+def _select(feats, values, artists, copy_of):
     "Videos with features and a usable label"
-    groups = artist_and_copy_groups(artists, feats)
+    groups = artist_and_copy_groups(artists, copy_of)
     has_feats = ~np.isnan(feats).all(1)
     table = label_table([o for o,has in zip(values, has_feats) if has], groups[has_feats])
     rows = np.flatnonzero(has_feats)[table.known]
@@ -233,9 +233,9 @@ def _select(feats, values, artists):
     if n_lost: notes.append(f'{count_of(n_lost, "labelled video")} without features: left out')
     return _Selection(rows, Labels(table.truth[table.known], table.names, groups[rows], table.multilabel), table, notes)
 
-def _copy_notes(feats, selection):
+def _copy_notes(copy_of, selection):
     "How many videos are copies, and whether copies have the same labels"
-    copy_of, truth = copy_groups(feats), selection.labels.truth
+    truth = selection.labels.truth
     notes, n_copies = [], len(copy_of)-len(np.unique(copy_of))
     if n_copies: notes.append(f'{count_of(n_copies, "copy", "copies")} of other videos: kept in the same fold')
     kept = copy_of[selection.rows]
@@ -300,12 +300,14 @@ def cross_validate(
     artists:list|None=None, # One a video, None if unknown
     fused:dict|None=None, # {name: inputs whose probabilities are combined}
     protocol:Protocol=Protocol(), # How probes are trained and tested
-    measured:tuple|None=None # Inputs and combinations to report; all if None
+    measured:tuple|None=None, # Inputs and combinations to report; all if None
+    recordings:list|None=None # Recording that each video holds: copies are kept in one fold; of their own if None
 ) -> dict: # What was used, `results`, `per_class`, `differences`, `doubtful` labels, `skipped` classes and `notes`
     "How well each input predicts the labels. Raises `ValueError` if too few classes or artists are left."
     feats = np.concatenate(list(inputs.values()), 1)
     artists = [None]*len(feats) if artists is None else list(artists)
-    selection = _select(feats, values, artists)
+    copy_of = copy_groups(feats, recordings)
+    selection = _select(feats, values, artists, copy_of)
     rows, labels = selection.rows, selection.labels
     used = {name: o[rows] for name,o in inputs.items() if not np.isnan(o[rows]).all()}
     grouped_by, artist_notes = _artist_notes([artists[i] for i in rows])
@@ -316,7 +318,7 @@ def cross_validate(
     results, per_class, input_notes = _report_rows(predictions, labels, protocol)
     doubtful_by, doubtful, doubt_notes = _doubtful(predictions, selection)
     unused_notes = [f'{name}: no labelled video has it, left out' for name in inputs if name not in used]
-    notes = [*selection.notes, *unused_notes, *_copy_notes(feats, selection), *artist_notes,
+    notes = [*selection.notes, *unused_notes, *_copy_notes(copy_of, selection), *artist_notes,
              *_fold_notes(n_folds, protocol.n_folds, labels), *_missing_notes(all_predictions), *input_notes,
              *doubt_notes, *predictions.notes]
     return dict(classes=labels.names, n=len(rows), n_per_class=dict(zip(labels.names, labels.truth.sum(0).tolist())),

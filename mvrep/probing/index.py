@@ -9,6 +9,7 @@ __all__ = ['THESIS_INPUTS', 'video_features', 'NoLabels', 'probe_index']
 import numpy as np
 import pandas as pd
 from ..core import MODALITIES, count_of
+from ..corpus.duplicates import recordings
 from .cross_validation import Protocol, cross_validate
 from .labels import clean_labels
 
@@ -110,7 +111,8 @@ def probe_index(
     if by=='all' and index.build.model:
         inputs |= _joint_inputs(index)
         notes.append(_training_note(index))
-    report = cross_validate(inputs, values, list(index.videos.artist), fused, protocol, measured)
+    artists, copies = list(index.videos.artist), list(recordings(index.videos))
+    report = cross_validate(inputs, values, artists, fused, protocol, measured, copies)
     for result in report['results']: result['input'] = THESIS_INPUTS[result['by']]
     for label in report['doubtful'] or (): label['video_id'] = index.build.video_ids[label.pop('position')]
     return dict(target=target)|report|dict(notes=notes+report['notes'])

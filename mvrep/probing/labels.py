@@ -126,19 +126,21 @@ def label_table(
 
 # %% ../../nbs/library/08_probing/10_labels.ipynb #2cf6bb28
 def copy_groups(
-    feats:np.ndarray # Features, shape (n, f); rows of NaN where a video has none
+    feats:np.ndarray, # Features, shape (n, f); rows of NaN where a video has none
+    recordings:list|None=None # Recording that each video holds, see `corpus.duplicates`; of their own if None
 ) -> np.ndarray: # A number for each video, the same for copies, shape (n,)
-    "Number videos so that those with equal features share a number."
+    "Number videos so that those with equal features, or one recording, share a number."
     rows = np.nan_to_num(np.ascontiguousarray(feats, np.float32))
     copy_of = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
     missing = np.isnan(feats).all(1)
     copy_of[missing] = copy_of.max()+1+np.arange(missing.sum())
-    return np.unique(copy_of, return_inverse=True)[1]
+    if recordings is None: return np.unique(copy_of, return_inverse=True)[1]
+    return linked_groups([[('features', number), ('recording', o)] for number, o in zip(copy_of, recordings)])
 
 def artist_and_copy_groups(
     artists:list, # One a video; None or empty if unknown
-    feats:np.ndarray # Features, shape (n, f); rows of NaN where a video has none
+    copy_of:np.ndarray # From `copy_groups`, shape (n,)
 ) -> np.ndarray: # A number for each video, shape (n,)
     "Number videos so that those of one artist, and copies, share a number."
-    keys = [[*artist_names(artist), ('copy', number)] for artist,number in zip(artists, copy_groups(feats))]
+    keys = [[*artist_names(artist), ('copy', number)] for artist,number in zip(artists, copy_of)]
     return linked_groups(keys)
