@@ -171,9 +171,9 @@ def test_a_kept_table_is_linked_and_restored(tmp_path):
     number = new_build(home, writer('a'), {'segments.lance': store/'segments.lance'})
     kept = build_folder(home, number)/'segments.lance'
     assert inodes(kept) & inodes(store/'segments.lance') # the table's own files, not copies
-    assert is_unchanged(db, kept) and not restore_table(db, kept)
+    assert is_unchanged(store, kept) and not restore_table(db, kept)
     table.delete("id = 'a'")
     table.drop_columns(['x'])
-    assert not is_unchanged(db, kept) and restore_table(db, kept)
-    assert is_unchanged(db, kept) and not restore_table(db, kept)
+    assert not is_unchanged(store, kept) and restore_table(db, kept)
+    assert is_unchanged(store, kept) and not restore_table(db, kept)
     assert db.open_table('segments').to_arrow()==before

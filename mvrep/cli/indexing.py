@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_GROUPS', 'Source', 'Out', 'Manifest', 'Preset', 'Encoders', 'Plan', 'LabelColumn', 'Strict', 'Files', 'Ids', 'To',
-           'List', 'Recall', 'print_report', 'index_command', 'add', 'info', 'remove', 'rollback', 'tune']
+           'List', 'Recall', 'print_report', 'index_command', 'add', 'info', 'remove', 'rollback', 'check', 'tune']
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #d67eb7cb
 from dataclasses import asdict
@@ -136,7 +136,7 @@ def remove(folder:Folder, ids:Ids, json_:Json=False):
     print_line(f'{count_of(n_removed, "video")} removed, {len(index)} in {folder}; '
                f'to undo it: {command_line("rollback", folder)}')
 
-# %% ../../nbs/library/12_cli/30_indexing.ipynb #d2ce5579
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #6f4ff731
 To = Annotated[Optional[int], typer.Option(min=1, help='Number of the build to restore; default: one step back')]
 List = Annotated[bool, typer.Option('--list', help='Only list the builds')]
 
@@ -146,12 +146,12 @@ def rollback(folder:Folder, to:To=None, only_list:List=False, json_:Json=False):
 
     Each `index`, `add`, `remove` and `train` creates a build, a numbered state of the index. `rollback` discards
     changes made after the current build (an interrupted run, new metadata). If there are none, it restores the
-    previous build.
+    previous build. It is not a backup: builds share files with the index, so damage to the disk damages both.
 
     Example: `mvrep rollback ~/videos.mvrep`"""
-    from mvrep.index.index import Index
-    index = Index(folder)
-    if not only_list: index.rollback(to)
+    from mvrep.index.index import Index, restore_build
+    index = restore_build(folder, to) if to and not only_list else Index(folder)
+    if not only_list and not to: index.rollback()
     builds = index.builds()
     if json_:
         builds = builds.assign(made=builds.made.astype(str))
@@ -159,6 +159,30 @@ def rollback(folder:Folder, to:To=None, only_list:List=False, json_:Json=False):
     in_use = builds.in_use.map({True: 'in use', False: ''})
     rows = zip(builds.index, builds.made, builds.videos, builds.model.replace('', 'none'), in_use)
     show_table(rows, ['build', 'made (UTC)', 'videos', 'model', ''])
+
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #d62101a5
+@app.command()
+def check(folder:Folder, json_:Json=False):
+    """Compare every file of an index with the size and checksums it had when it was written.
+
+    Prints what is damaged and how to repair it. Works on an index that does not open, and changes nothing.
+
+    Example: `mvrep check ~/videos.mvrep`"""
+    from mvrep.index.checking import check_index
+    found = check_index(folder)
+    if json_: print_json(dict(files=found.files, megabytes=round(found.megabytes, 1), unrecorded=found.unrecorded,
+                              damage=records(found.damage)))
+    else: _print_check(found)
+    if len(found.damage): raise typer.Exit(int(ExitCode.FAILED))
+
+def _print_check(found):
+    if found.unrecorded:
+        print_line(f'nothing was recorded of {", ".join(found.unrecorded)}, which an earlier version wrote; '
+                   'the next build is recorded')
+    print_line(f'{count_of(found.files, "file")} compared ({found.megabytes:.1f} MB), {len(found.damage)} damaged')
+    for remedy, damage in found.damage.groupby('remedy', sort=False):
+        show_table(damage[['part', 'problem']].itertuples(index=False), ['damaged', 'what differs'])
+        print_line(f'to repair it: {remedy}')
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #9cb0affc
 Recall = Annotated[float, typer.Option(min=.5, max=.999, help='Share of the true 10 nearest videos that must be found')]

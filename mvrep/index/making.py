@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['IndexConfig', 'read_config', 'write_config', 'encoded_sources', 'load_fitting_model', 'next_build']
 
-# %% ../../nbs/library/09_index/35_making.ipynb #e6e1006e
-import json
-from dataclasses import asdict, dataclass, replace
+# %% ../../nbs/library/09_index/35_making.ipynb #7110e477
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 import numpy as np
-from ..core import MODALITIES, atomic_write, count_of, sha256
+from ..core import MODALITIES, count_of, sha256
+from ..features.checksums import read_record, write_record
 from ..features.store import FeatureStore
 from ..features.vectors import Scale, fit_scale
 from .build import Build, empty_build
 
-# %% ../../nbs/library/09_index/35_making.ipynb #ee6608f3
+# %% ../../nbs/library/09_index/35_making.ipynb #43a23e5a
 @dataclass(frozen=True)
 class IndexConfig:
     "What the next build of an index is made of"
@@ -28,10 +28,10 @@ def read_config(
     path:Path # `mvrep.json` of an index
 ) -> IndexConfig: # As written there
     "Read the configuration of an index. Raises `ValueError` if it is damaged or of another version."
-    try: stored = json.loads(path.read_text())
+    try: stored = read_record(path, ('format', *(o.name for o in fields(IndexConfig)))) # `check` came later
     except ValueError as e:
         raise ValueError(f'{path} is damaged ({e}): restore a copy, or index into a new folder') from None
-    if not isinstance(stored, dict) or stored.get('format')!=1:
+    if stored.get('format')!=1:
         raise ValueError(f'{path} was not written by this version of mvrep: index the videos into a new folder')
     return IndexConfig(tuple(stored['specs']), stored['columns'], stored['plan'], stored['seed'])
 
@@ -40,7 +40,7 @@ def write_config(
     path:Path # `mvrep.json` of an index
 ):
     "Write the configuration of an index. Raises `OSError` if the folder cannot be written."
-    with atomic_write(path) as tmp: tmp.write_text(json.dumps(dict(format=1, **asdict(config)), indent=1))
+    write_record(path, dict(format=1, **asdict(config)), indent=1)
 
 # %% ../../nbs/library/09_index/35_making.ipynb #47582212
 def encoded_sources(
