@@ -159,7 +159,7 @@ class FeatureStore:
 
     def __len__(self): return self._merged().count_rows()
 
-# %% ../../nbs/library/04_features/10_store.ipynb #0196577b
+# %% ../../nbs/library/04_features/10_store.ipynb #ea99e706
 @patch
 def open(self:FeatureStore,
     name:str, # Name of a table of the store
@@ -190,6 +190,13 @@ def compare(self:FeatureStore,
             if damage: raise OSError(str(damage[0]))
             if contents: self._compared.update(recorded[name].files)
             return
+
+@patch
+def refresh(self:FeatureStore):
+    "Use the newest version of the segments. Raises `OSError` if the table is damaged."
+    self.compare('segments', contents=False)
+    with self._engine('segments'): self.segments.checkout_latest()
+    self._is_checked = False
 
 @patch
 def record(self:FeatureStore):

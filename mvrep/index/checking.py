@@ -99,10 +99,13 @@ def _check_tables(checking):
         for o in compare_table(store, name, record):
             checking.note(f'store/{o.path.relative_to(store)}', o.problem, checking.table_remedy())
 
-# %% ../../nbs/library/09_index/53_checking.ipynb #799654a9
+# %% ../../nbs/library/09_index/53_checking.ipynb #9f9eb23f
 def _check_matrices(checking):
     for path in sorted((checking.folder/'cache').glob('*.npy')):
         try: expected = from_json(read_record(path.with_suffix('.json')))[path.name]
+        except FileNotFoundError:
+            checking.unrecorded.append(f'cache/{path.name}')
+            continue
         except (OSError, ValueError, KeyError): problem = 'has no valid checksum'
         else:
             checking.count({path.name: expected})
