@@ -16,11 +16,16 @@ from mvrep.corpus.demo import tiny_corpus
 from mvrep.corpus.manifest import read_manifest
 from mvrep.encoders.registry import load_encoder
 from mvrep.encoders.weights import WeightsError
-from mvrep.features.extraction import encode_video, extract, missing_jobs, read_segment
+import mvrep.cli.main # makes the commands
+from mvrep.cli.options import run_command
+from mvrep.features.extraction import encode_video, encoding_seconds, extract, missing_jobs, read_segment
 from mvrep.features.store import FeatureStore, sql_in, sql_quote, table_errors
 from mvrep.features.table_records import RECORD
 from mvrep.features.vectors import Scale, fit_scale, pool_segments, standardise, unit_norm
-from mvrep.media.read import probe
+from mvrep.index.indexing import index_folder
+from mvrep.index.info import index_info
+from mvrep.media.clips import write_mp4
+from mvrep.media.read import probe, read_frames
 from mvrep.media.segments import Segment
 
 # Vectors
@@ -481,6 +486,38 @@ def test_values_that_are_not_finite_are_refused(encoders, videos):
         def __call__(self, x): return np.array([np.nan])
     with pytest.raises(MediaError, match='broken gave values that are not finite'):
         encode_video(videos.path[0], 'x', [Broken()])
+
+def with_silence(source, target, level=0.):
+    "A copy of a video whose audio is noise of a level"
+    frames = read_frames(source, 0, 6, fps=10)
+    y = level*np.random.default_rng(0).uniform(-1, 1, 6*44100).astype(np.float32)
+    return write_mp4(target, frames, 10, y, 44100)
+
+@pytest.mark.parametrize('level, is_silent', [(0., True), (3e-4, True), (.01, False)])
+def test_silent_audio_counts_as_none(encoders, videos, tmp_path, level, is_silent):
+    path = with_silence(videos.path[0], tmp_path/'a.mp4', level)
+    assert probe(path).has_audio
+    feats = encode_video(path, 'a', encoders)[1]
+    assert (feats['musicnn_mtt'] is None)==is_silent and feats['efficientnet_lite0'].ndim==2
+
+def test_a_silent_song_is_refused(encoders, tmp_path):
+    path = write_mp4(tmp_path/'a.mp4', y=np.zeros(3*44100, np.float32))
+    with pytest.raises(MediaError, match='its audio is silent, and it has no video'): encode_video(path, 'a', encoders)
+
+def test_silent_videos_are_counted_and_named(videos, tmp_path):
+    (tmp_path/'in').mkdir()
+    with_silence(videos.path[0], tmp_path/'in'/'loud.mp4', .1)
+    with_silence(videos.path[0], tmp_path/'in'/'silent.mp4')
+    remux(videos.path[1], tmp_path/'in'/'without.mp4', kinds=('video',))
+    index = index_folder(tmp_path/'in', tmp_path/'ix', progress=False).index
+    numbers = index_info(index)
+    assert numbers.silent_audio==('silent',) and (numbers.with_audio, numbers.with_video)==(1, 3)
+    assert '1 video, used without audio: silent' in run_command('info', tmp_path/'ix', width=200).text
+
+def test_the_time_limit_follows_the_duration():
+    limits = [encoding_seconds(o, 'stratified') for o in (4, 240, 7200)]
+    assert limits==[300+80+4, 300+600+240, 300+600+7200]
+    assert encoding_seconds(240, 'whole')>5000
 
 def test_a_text_file_is_refused(encoders, tmp_path):
     (tmp_path/'notes.mp4').write_text('not a video')

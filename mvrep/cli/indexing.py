@@ -99,12 +99,18 @@ def add(folder:Folder, files:Files, workers:Workers=None, json_:Json=False):
     report = add_videos(folder, files, workers=workers, progress=is_interactive(), on_note=print_note)
     print_report(report, folder, json_)
 
-# %% ../../nbs/library/12_cli/30_indexing.ipynb #d7737f16
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #ace393d6
 def _hub_text(hubness):
     "How unevenly videos are recommended, in words; empty for too few videos"
     if 'pool' not in hubness: return ''
     return (f'of {count_of(hubness["pool"], "video")}, {hubness["never"]:.0%} are in no list of {hubness["k"]} '
             f'neighbours (by chance {hubness["chance_never"]:.0%}); one is in {hubness["largest"]:.0%} of the lists')
+
+def _silent_text(video_ids):
+    "How many videos have silent audio, and the first of their ids; empty if none has"
+    if not video_ids: return ''
+    more = ', …' if len(video_ids)>10 else ''
+    return f'{count_of(len(video_ids), "video")}, used without audio: {", ".join(video_ids[:10])}{more}'
 
 @app.command()
 def info(folder:Folder, json_:Json=False):
@@ -116,7 +122,8 @@ def info(folder:Folder, json_:Json=False):
     index = Index(folder)
     errors, numbers = index.store.errors(), asdict(index_info(index))
     if json_: return print_json(dict(numbers, model=numbers['model'] or None, errors=records(errors)))
-    numbers |= dict(model=numbers['model'] or 'none', hubness=_hub_text(numbers['hubness']))
+    numbers |= dict(model=numbers['model'] or 'none', hubness=_hub_text(numbers['hubness']),
+                    silent_audio=_silent_text(numbers['silent_audio']))
     known = {name.replace('_', ' '): o for name, o in numbers.items() if o not in ('', ())}
     show_table([(name, str(o) if isinstance(o, float) else o) for name, o in known.items()], ['', str(folder)])
     show_errors(errors)

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/04_features/00_features.ipynb #369a9311
 from ..core import public_names
 
-# %% ../../nbs/library/04_features/00_features.ipynb #0174ea9e
+# %% ../../nbs/library/04_features/00_features.ipynb #d6cb77b7
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'checksums': ['BLOCK', 'Checksum', 'checksum', 'find_change', 'write_record', 'read_record', 'record_files',
                   'to_json', 'from_json', 'CheckedArrays'],
@@ -17,5 +17,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'store': ['FeatureStore', 'KEY_SCHEMA', 'KEY_COLUMNS', 'open_table', 'sql_quote', 'sql_in', 'table_errors'],
     'vectors': ['Scale', 'fit_scale', 'unit_norm', 'standardise', 'pool_segments'],
     'fingerprints': ['Fingerprints', 'FINGERPRINT_SCHEMA'],
-    'extraction': ['read_segment', 'encode_video', 'Job', 'missing_jobs', 'load_worker', 'encode_in_worker', 'extract'],
+    'extraction': ['read_segment', 'encode_video', 'Job', 'missing_jobs', 'load_worker', 'encoding_seconds',
+                   'encode_in_worker', 'extract'],
 })

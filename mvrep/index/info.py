@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['IndexInfo', 'index_info']
 
-# %% ../../nbs/library/09_index/55_info.ipynb #19983a9c
+# %% ../../nbs/library/09_index/55_info.ipynb #dadefac9
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from ..corpus.duplicates import recordings
 from ..corpus.names import artist_key
+from ..features.fingerprints import Fingerprints
 from .index import Index
 
-# %% ../../nbs/library/09_index/55_info.ipynb #88243c7a
+# %% ../../nbs/library/09_index/55_info.ipynb #4d3617ae
 @dataclass(frozen=True)
 class IndexInfo:
     "What an index holds"
@@ -21,6 +22,7 @@ class IndexInfo:
     segments:int # Segments in the feature store
     with_audio:int # Videos with an audio embedding
     with_video:int # Videos with a video embedding
+    silent_audio:tuple # Ids of videos whose audio is silent; they count as videos without audio
     failed:int # Files that could not be used
     hours:float # Total duration of the videos
     copies:int # Videos that hold the recording of another one
@@ -34,7 +36,7 @@ class IndexInfo:
     megabytes:float # Size on disk; a file that several builds share counts once
     hubness:dict # How unevenly videos are recommended, one of each recording, see `Build.hubness`
 
-# %% ../../nbs/library/09_index/55_info.ipynb #e1e62bd4
+# %% ../../nbs/library/09_index/55_info.ipynb #b6331486
 def _megabytes(root):
     "Size of the files below a folder; a file with several names counts once"
     sizes = {}
@@ -44,6 +46,13 @@ def _megabytes(root):
                 stat = os.stat(os.path.join(folder, name))
                 sizes[stat.st_dev, stat.st_ino] = stat.st_size
     return round(sum(sizes.values())/1e6, 1)
+
+def _silent_audio(index):
+    "Ids of the videos without an audio embedding whose files have audio, and so a fingerprint"
+    build = index.build
+    without = [o for o, has_audio in zip(build.video_ids, build.has['audio']) if not has_audio]
+    words = Fingerprints(index.store).read(without) if without else []
+    return tuple(video_id for video_id, o in zip(without, words) if len(o))
 
 def index_info(
     index:Index # The index
@@ -55,6 +64,7 @@ def index_info(
     return IndexInfo(
         videos=len(index), segments=len(index.store),
         with_audio=int(build.has['audio'].sum()), with_video=int(build.has['video'].sum()),
+        silent_audio=_silent_audio(index),
         failed=len(index.store.errors()), hours=round(float(videos.duration.sum())/3600, 3),
         copies=int(is_copy.sum()), artists=videos.artist.map(artist_key).nunique(), genres=videos.genre.nunique(),
         plan=index.config.plan, encoders=tuple(build.specs), made_by=tuple(sorted(made_by)), model=index.model_name,

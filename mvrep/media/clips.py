@@ -94,13 +94,13 @@ def cut_clip(
     with tempfile.TemporaryDirectory() as tmp:
         return write_mp4(Path(tmp)/'clip.mp4', frames, fps, y, 44100, preset='veryfast', crf='30').read_bytes()
 
-# %% ../../nbs/library/01_media/50_clips.ipynb #fca45231
+# %% ../../nbs/library/01_media/50_clips.ipynb #ceba7674
 def cut_clips(
     jobs:list[tuple], # `(path, start, length, size)` of each clip, as for `cut_clip`
     dest:list[Path] # File to write for each clip
 ) -> dict: # {position in jobs: why there is no clip}
-    """Cut many clips in worker processes. Raises `ValueError` if workers cannot be started, `ProgramError` for a fault of
-    the program."""
+    """Cut many clips in worker processes. Raises `ValueError` if workers cannot be started, `ProgramError` for a fault
+    of the program."""
     from mvrep.media.clips import cut_clip # a new process imports functions by name, not from a notebook
     longest = max((length for _, _, length, _ in jobs), default=0)
     failed, results = {}, in_workers(cut_clip, jobs, n_cores(), timeout=120+10*longest)
