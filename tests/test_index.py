@@ -18,8 +18,8 @@ from mvrep.index.build import Build, Query
 from mvrep.index.index import Index, create_index
 from mvrep.index.examples import tiny_index
 from mvrep.index.indexing import index_folder
-from mvrep.index.storage import build_folder, build_numbers, current_number, one_writer
-from mvrep.learning.model import JointModel, Origin
+from mvrep.index.storage import N_KEPT, build_folder, build_numbers, current_number, one_writer
+from mvrep.learning.model import JointModel, Origin, load_model
 from mvrep.media.segments import Segment
 
 COLUMNS = dict(audio='musicnn_mtt', video='efficientnet_lite0')
@@ -380,6 +380,22 @@ def test_rollback_restores_model_metadata_features_and_embeddings(changing):
     index.make_build(refit=False)
     assert index.build.number==1 # nothing to do
     assert index.builds().in_use.to_dict()=={1: True, 2: False, 3: False}
+
+def test_builds_share_the_file_of_a_model(changing):
+    index = changing.index
+    changing.save_model()
+    index.make_build()
+    changing.put('d')
+    index.make_build(refit=False)
+    index.remove(['a'])
+    def file_of(number): return (build_folder(index.builds_folder, number)/'model.safetensors').stat()
+    files = [file_of(number) for number in build_numbers(index.builds_folder)]
+    assert len(files)==N_KEPT and len({o.st_ino for o in files})==1
+    live = index.model_file
+    assert live.stat().st_ino!=files[0].st_ino # what is written into the live file changes no build
+    live.write_bytes(b'damaged')
+    index.rollback()
+    assert load_model(live) and index.model_name
 
 def test_builds_left_behind_go_when_another_is_made(changing):
     index = changing.index

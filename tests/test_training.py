@@ -33,6 +33,7 @@ from mvrep.learning.training import TrainingModule, run_history, run_name, train
 from mvrep.media.segments import Segment
 
 COLUMNS = dict(audio='audio', video='video')
+pytestmark = pytest.mark.filterwarnings('ignore:the first of') # trainings of a few epochs, too few to learn
 
 def assert_same_weights(model, other):
     for name, o in model.state_dict().items(): assert torch.equal(o, other.state_dict()[name]), name
@@ -193,6 +194,31 @@ def test_a_finished_run_is_not_trained_again(corpus, trained):
     again = train_model(corpus[2], replace(RECIPES['thesis'], max_epochs=4), runs)
     assert_same_weights(models['thesis'], again)
     assert last.stat().st_mtime_ns==before
+
+def megabytes(path): return path.stat().st_size/1e6
+
+def test_checkpoints_keep_what_later_epochs_need(tmp_path):
+    data = make_data(tmp_path/'s')
+    config = small_config('thesis', embed_dim=256, hidden_dim=1024, max_epochs=2, patience=100)
+    run = tmp_path/run_name(config, data)
+    model = train_model(data, config, tmp_path, accelerator='cpu')
+    weights = sum(o.numel() for o in model.state_dict().values())*4/1e6
+    assert megabytes(run/'best.ckpt')<1.1*weights and megabytes(run/'last.ckpt')>2.5*weights # it can go on
+    train_model(data, replace(config, max_epochs=3), tmp_path, accelerator='cpu')
+    assert len(run_history(run))==3
+
+def test_a_run_that_stopped_keeps_its_best_weights_only(tmp_path):
+    data = make_data(tmp_path/'s')
+    config = small_config('thesis', embed_dim=256, hidden_dim=1024, max_epochs=50, patience=1, lr=.3)
+    run = tmp_path/run_name(config, data)
+    model = train_model(data, config, tmp_path, accelerator='cpu')
+    n_epochs, last = len(run_history(run)), run/'last.ckpt'
+    assert n_epochs<50 and megabytes(last)<.02
+    before = last.stat().st_mtime_ns, (run/'best.ckpt').stat().st_mtime_ns
+    again = train_model(data, replace(config, max_epochs=100), tmp_path, accelerator='cpu')
+    assert_same_weights(model, again)
+    assert (len(run_history(run)), again.origin.epoch)==(n_epochs, model.origin.epoch)
+    assert (last.stat().st_mtime_ns, (run/'best.ckpt').stat().st_mtime_ns)==before
 
 def test_a_run_is_named_by_configuration_and_data(corpus):
     store, videos, data = corpus

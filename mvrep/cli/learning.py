@@ -79,8 +79,6 @@ def _ranking_rows(metrics):
 def _note_limits(metrics):
     "Tell why the numbers may be too good, or say little"
     n_test, n_known = metrics['pool_size'], metrics['n_by_artists_trained_on']
-    certain = [name for name in RANKING if name.startswith('R@') and metrics[f'chance_{name}']==1]
-    if certain: print_note(f'{" and ".join(certain)} not shown: always 1 with {count_of(n_test, "test video")}')
     if n_test<FEW_VIDEOS:
         print_note(f'{count_of(n_test, "test video")}: too few for reliable numbers, and intervals are too narrow')
     if n_known: print_note(f'{count_of(n_known, "test video")} by artists in the training set: expect lower scores on '

@@ -172,6 +172,12 @@ def make_build(self:Index,
     return build is not None
 
 @patch
+def _kept_model(self:Index, build, model_file):
+    "The model of a build: the file of the build in use if it is the same one, which then takes no space again"
+    kept = build_folder(self.builds_folder, self.build.number)/'model.safetensors'
+    return kept if build.model_hash==self.build.model_hash and kept.is_file() else model_file
+
+@patch
 def _save(self:Index, build, model_file):
     "Write a build with the tables and the model it was made from, and use it"
     def fill(folder):
@@ -181,7 +187,7 @@ def _save(self:Index, build, model_file):
             except ValueError as e: warnings.warn(f'search by {by} is exact from now on: {e}')
     kept = {f'{name}.lance': self.folder/'store'/f'{name}.lance' for name in ('segments', 'videos', 'removed')}
     kept = {name: path for name, path in kept.items() if path.is_dir()} # nothing may have been removed yet
-    if build.model_hash: kept['model.safetensors'] = model_file
+    if build.model_hash: kept['model.safetensors'] = self._kept_model(build, model_file)
     self.store.record() # the tables are on the disk before a build is made of them
     new_build(self.builds_folder, fill, kept, tables=read_tables(self.folder/'store'))
     self.reload()

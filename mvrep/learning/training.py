@@ -28,7 +28,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from fastcore.basics import patch
 from torch.utils.data import DataLoader
-from ..core import MODALITIES
+from ..core import MODALITIES, atomic_write
 from ..features.vectors import fit_scale
 from .batches import Batches, EpochSampler, validation_batches
 from .config import TrainConfig, make_loss, make_model
@@ -164,7 +164,7 @@ def make_trainer(
     "A trainer that logs and saves checkpoints in the folder of a run."
     keep = dict(dirpath=run.folder, enable_version_counter=False, save_on_train_epoch_end=True)
     stop = EarlyStopping('valid_loss', patience=run.config.patience)
-    best = ModelCheckpoint(filename='best', monitor='valid_loss', **keep)
+    best = ModelCheckpoint(filename='best', monitor='valid_loss', save_weights_only=True, **keep)
     last = ModelCheckpoint(filename='last', **keep) # `save_last` would skip epochs that are not the best
     start = str(len(list((run.folder/'csv').glob('*'))))
     loggers = [CSVLogger(run.folder, 'csv', start, flush_logs_every_n_steps=1),
@@ -203,12 +203,29 @@ def prepare_model(
             autoencoder_init(head, feats, config.autoencoder_epochs, seed=config.seed)
 
 # %% ../../nbs/library/06_learning/70_training.ipynb #a016b5f8
-def _is_finished(run):
-    "Has a run had `max_epochs`, or `patience` epochs without a better validation loss?"
-    if not run.last.exists(): return False
-    checkpoint = torch.load(run.last, weights_only=True, map_location='cpu')
+def _load_checkpoint(path): return torch.load(path, weights_only=True, map_location='cpu')
+
+def _has_stopped(run, checkpoint):
+    "Has a run had `patience` epochs without a better validation loss?"
     stopping = [state for name, state in checkpoint['callbacks'].items() if name.startswith('EarlyStopping')]
-    return checkpoint['epoch']+1>=run.config.max_epochs or stopping[0]['wait_count']>=run.config.patience
+    return stopping[0]['wait_count']>=run.config.patience
+
+def _is_finished(run):
+    "Has a run stopped, or had `max_epochs`?"
+    if not run.last.exists(): return False
+    checkpoint = _load_checkpoint(run.last)
+    return checkpoint['epoch']+1>=run.config.max_epochs or _has_stopped(run, checkpoint)
+
+def _keep_entries(path, names):
+    "Drop the other entries of a checkpoint"
+    checkpoint = _load_checkpoint(path)
+    if set(checkpoint)==set(names): return
+    with atomic_write(path) as tmp: torch.save({o: checkpoint[o] for o in names}, tmp)
+
+def _slim_checkpoints(run):
+    "Keep the best weights of a finished run, and the last state if more epochs could follow"
+    _keep_entries(run.best, ('epoch', 'state_dict'))
+    if _has_stopped(run, _load_checkpoint(run.last)): _keep_entries(run.last, ('epoch', 'callbacks'))
 
 def _fit(run, model):
     "Train a model in this process, from the last checkpoint if there is one."
@@ -226,7 +243,7 @@ def _load_best(run, model):
     if not np.isfinite(log.valid_loss).all():
         epochs = count_of(len(log), 'epoch')
         raise ValueError(f'the loss is not a number after {epochs}: use a learning rate below lr={run.config.lr:g}')
-    best = torch.load(run.best, weights_only=True, map_location='cpu')
+    best = _load_checkpoint(run.best)
     weights = {name: o for name, o in best['state_dict'].items() if name.startswith('model.')}
     model.load_state_dict({name.removeprefix('model.'): o for name, o in weights.items()})
     if len(log)>1 and best['epoch']==0:
@@ -258,4 +275,6 @@ def train_model(
         if not run.last.exists(): prepare_model(model, config, data)
         if devices==1: _fit(run, model)
         else: run_processes(_fit_copy, devices, run, model)
-    return _load_best(run, model)
+    model = _load_best(run, model)
+    _slim_checkpoints(run)
+    return model
