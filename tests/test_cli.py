@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from commands import mvrep, start
 from mvrep import __version__
 from mvrep.cli import ExitCode
 from mvrep.cli.console import command_line, escape, one_line_errors, option_errors, print_json, print_line
-from mvrep.cli.console import records, required_extra, show_errors, show_table
+from mvrep.cli.console import records, required_extra, show_errors, show_table, warnings_as_notes
 from mvrep.cli.options import app
 from mvrep.core import MODALITIES, MediaError, UnknownId
 from mvrep.corpus.manifest import COLUMNS
@@ -72,6 +73,12 @@ def test_json_is_one_object_that_a_terminal_does_not_obey(capsys):
     assert 'é' in printed and not re.search(r'[\x1b\x9b]', printed)
 
 # Errors
+
+def test_warnings_are_notes(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter('default')
+        with warnings_as_notes(): warnings.warn('few videos', stacklevel=1)
+    assert capsys.readouterr().err=='note: few videos\n'
 
 @pytest.mark.parametrize('error, text', [
     (ValueError('k=0: want at least 1'), 'mvrep: k=0: want at least 1'),

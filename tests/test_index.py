@@ -303,6 +303,14 @@ def changing(tmp_path):
     changing.index.make_build()
     return changing
 
+def test_an_index_without_videos_and_one_that_was_not_finished(tmp_path):
+    changing = Changing(tmp_path/'ix')
+    with pytest.raises(ValueError, match='has no videos: add some with `mvrep add`'): changing.index.check_not_empty()
+    changing.put('a')
+    with pytest.raises(ValueError, match='was not finished: run `mvrep index` again'): changing.index.check_not_empty()
+    changing.index.make_build()
+    changing.index.check_not_empty()
+
 def test_first_build(changing):
     build = changing.index.build
     assert changing.ids==['a', 'b', 'c', 'silent']

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DISK_FULL', 'INTERRUPTED', 'KNOWN_ERRORS', 'escape', 'print_line', 'print_note', 'show_table', 'show_frame',
-           'records', 'print_json', 'fail', 'required_extra', 'one_line_errors', 'option_errors', 'command_name',
-           'command_line', 'is_interactive', 'show_errors']
+           'records', 'print_json', 'fail', 'required_extra', 'one_line_errors', 'warnings_as_notes', 'option_errors',
+           'command_name', 'command_line', 'is_interactive', 'show_errors']
 
 # %% ../../nbs/library/12_cli/10_console.ipynb #953acd7f
 import json
@@ -14,6 +14,7 @@ import re
 import shlex
 import shutil
 import sys
+import warnings
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -149,6 +150,13 @@ def one_line_errors(): # Context that a command runs in
         fail(reason)
 
 # %% ../../nbs/library/12_cli/10_console.ipynb #594c182a
+@contextmanager
+def warnings_as_notes(): # Context that a command runs in
+    "Print warnings of the library as notes."
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *place, **more: print_note(message)
+        yield
+
 @contextmanager
 def option_errors(
     option:str, # Such as '--encoders'

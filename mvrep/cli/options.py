@@ -17,16 +17,16 @@ from typing import Annotated, Literal, Optional
 import typer
 from typer.core import TyperGroup
 from . import ExitCode
-from .console import one_line_errors, print_line
+from .console import one_line_errors, print_line, warnings_as_notes
 
 # %% ../../nbs/library/12_cli/20_options.ipynb #818dca0f
 class Commands(TyperGroup):
-    "All commands; their known errors are one line"
+    "All commands; their known errors are one line, and warnings are notes"
     def invoke(self,
         ctx # Typer's context
     ): # What the command returns
         "Run the given command. Raises `typer.Exit` for known errors."
-        with one_line_errors(): return super().invoke(ctx)
+        with one_line_errors(), warnings_as_notes(): return super().invoke(ctx)
 
 app = typer.Typer(
     cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,

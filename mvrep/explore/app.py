@@ -101,7 +101,7 @@ class Answers:
         "Open the index. Raises `ValueError` if it has no videos."
         self.folder, self.max_upload = Path(folder), max_upload
         self.catalogue = open_catalogue(folder)
-        if not len(self.catalogue.index): raise ValueError(f'{folder} has no videos: add some with `mvrep add`')
+        self.catalogue.index.check_not_empty()
         self.uploads, self.n_uploading = Uploads(timeout), 0
         self._opening = threading.Lock()
         self._cores = asyncio.Semaphore(n_cores())

@@ -33,7 +33,7 @@ def locate(
     video:str|Path # Id of a video of the index, or a file
 ) -> Located: # Its file, and its id if the index has it
     "Find what a name stands for. Raises `UnknownId` if it is not an id or a file, `ValueError` for an empty index."
-    if not len(index): raise ValueError(f'{index.folder} has no videos: add some with `mvrep add`')
+    index.check_not_empty()
     paths = index.videos.path
     if str(video) in paths.index: return Located(paths[str(video)], str(video))
     if not Path(video).is_file(): raise UnknownId(f'{video}: neither an id in {index.folder} nor a file')
