@@ -3,6 +3,7 @@ import pytest
 from commands import ask, mvrep
 from mvrep.explore.report import DEMO_NOTE
 from mvrep.index.examples import tiny_index
+from mvrep.index.index import create_index
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('exploring')).folder
@@ -10,8 +11,18 @@ def folder(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('explori
 def test_explore_tells_how_to_open_a_map(folder):
     assert 'Explorer(Index(' in mvrep('explore', folder).stdout
 
-def test_explore_needs_a_folder_and_a_known_column(folder, tmp_path):
-    assert "'--out'" in mvrep('explore', folder, '--html', code=2).stderr
+def test_a_page_needs_one_of_two_options(folder, tmp_path, monkeypatch):
+    pages = []
+    monkeypatch.setattr('mvrep.explore.static_page.write_page', lambda index, out, by: pages.append(str(out)) or out)
+    for options in (('--html',), ('--out', 'site'), ('--html', '--out', 'site')): mvrep('explore', folder, *options)
+    assert pages==[f'{folder.stem}-map', 'site', 'site']
+
+def test_an_index_without_videos_is_not_explored(tmp_path):
+    index = create_index(tmp_path/'ix', ('a', 'v'), dict(audio='a', video='v'))
+    for command in (('explore', index.folder), ('explore', index.folder, '--html'), ('app', index.folder)):
+        assert 'has no videos: add some with `mvrep add`' in mvrep(*command, code=1).stderr
+
+def test_explore_needs_a_known_column(folder, tmp_path):
     wrong = mvrep('explore', folder, '--html', '--out', tmp_path/'site', '--by', 'smell', code=2, width=300).stderr
     assert "Invalid value for '--by': 'smell': want one of audio, video, joint" in wrong
     assert 'efficientnet_lite0' in wrong and not (tmp_path/'site').exists()

@@ -15,7 +15,8 @@ from .options import Folder, app
 
 # %% ../../nbs/library/12_cli/60_exploring.ipynb #ccb28ce2
 Html = Annotated[bool, typer.Option('--html', help='Write a web page with the map, players and neighbours')]
-PageFolder = Annotated[Optional[Path], typer.Option('--out', '-o', help='Folder for the page and its clips')]
+PageFolder = Annotated[Optional[Path], typer.Option(
+    '--out', '-o', help='Folder for the page and its clips, which implies --html; default: NAME-map')]
 MapBy = Annotated[str, typer.Option(
     metavar='audio|video|joint|ENCODER', help='What the map is computed from; ENCODER: features of one encoder')]
 
@@ -28,12 +29,13 @@ def explore(folder:Folder, html:Html=False, out:PageFolder=None, by:MapBy='joint
     Example: `mvrep explore ~/videos.mvrep --html --out site`"""
     from mvrep.index.index import Index
     index = Index(folder)
-    if not html:
+    index.check_not_empty()
+    if not html and not out:
         print_line('in a notebook:  from mvrep import Index')
         print_line('                from mvrep.explore import Explorer')
         print_line(f'                Explorer(Index({str(folder)!r}))')
         return print_line(f'as a page:      {command_line("explore", folder, "--html", "--out", "SITE")}')
-    if not out: raise typer.BadParameter('--html needs a folder for the page', param_hint="'--out'")
+    if not out: out = Path(f'{folder.resolve().stem}-map')
     with option_errors('--by', argument='by'):
         from mvrep.explore.static_page import write_page
         page = write_page(index, out, by=by)
