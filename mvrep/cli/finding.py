@@ -54,6 +54,8 @@ def similar(
 ):
     """Find the videos most similar to a query video, and their most similar moments.
 
+    Scores are cosines, 1 for the same content. Of two moments, 0:03↔1:20, the first is in the query video.
+
     Example: `mvrep similar ~/videos.mvrep --video new.mp4 -k 5 --by audio`"""
     from mvrep.index.index import Index
     from mvrep.recommendation.neighbours import describe_reasons, similar
@@ -83,6 +85,9 @@ def recommend(
 ):
     """Recommend videos from likes and dislikes, including new releases without any plays.
 
+    The score is the mean cosine to the likes (with `--how max` the largest), less half the mean (largest) cosine to
+    the dislikes. With `--half-life` it is scaled to 0–1 and multiplied by the freshness.
+
     Example: `mvrep recommend ~/videos.mvrep --like clip-3 --like new.mp4 --less clip-9 --max-per-artist 1`"""
     from mvrep.index.index import Index
     from mvrep.recommendation.likes import recommend
@@ -101,13 +106,15 @@ Words = Annotated[list[str], typer.Argument(
 def search(folder:Folder, words:Words, k:K=10, where:Where=None, json_:Json=False):
     """Find videos by the words in their metadata.
 
+    The score tells how well the text matches, 0 to 1, not how similar videos are; rare words count more.
+
     Example: `mvrep search ~/videos.mvrep sad piano`"""
     from mvrep.index.index import Index
     from mvrep.recommendation.words import search
     query = ' '.join(words)
     found = search(Index(folder), query, k, where)
     if json_: return print_json(dict(words=query, results=records(found.reset_index())))
-    show_videos(found, dict(mood='mood', tags='tags', score='score'), repr(query), where)
+    show_videos(found, dict(mood='mood', tags='tags', score='text score'), repr(query), where)
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #fb52f600
 def _check_new(path):
