@@ -5,11 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import ask, mvrep
-from mvrep.cli.learning import DIRECTIONS, DOUBT, RANKING, _note_limits, _ranking_rows
+from mvrep.cli.learning import DIRECTIONS, DOUBT, INPUTS, RANKING, _note_limits, _ranking_rows
 from mvrep.encoders.registry import Encoder
 from mvrep.index.index import create_index
 from mvrep.index.examples import tiny_index
 from mvrep.media.segments import Segment
+from mvrep.probing.index import THESIS_INPUTS
 
 RESULTS = Path(__file__).resolve().parents[1]/'results'
 pytestmark = pytest.mark.filterwarnings('ignore:the first of', 'ignore:R@5') # notes of the tiny index
@@ -102,6 +103,15 @@ def test_the_table_of_a_probe_has_chance_and_the_most_frequent_label(labelled):
     printed = probe(labelled, '--by', 'audio', '--kind', 'knn').stdout
     assert 'most frequent' in printed and 'chance' in printed
     assert 'difference of AUC' not in printed # one input has nothing to be compared with
+
+def test_the_rows_of_a_probe_are_explained(labelled):
+    printed = probe(labelled, '--by', 'both').stdout
+    table = printed[:printed.index('per class')]
+    assert sum(line.startswith('│ both') for line in table.splitlines())==1 and '│ concatenated' not in table
+    assert 'both: mean of the probabilities' in table and 'difference of AUC' not in table
+    everything = probe(labelled).stdout
+    assert all(f'{name}: ' in everything for name in ('audio', 'video', 'concatenated', 'both'))
+    assert set(INPUTS)==set(THESIS_INPUTS)
 
 def test_inputs_are_compared_on_the_same_videos(labelled):
     printed = probe(labelled).stdout

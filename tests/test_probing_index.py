@@ -10,7 +10,7 @@ from mvrep.index.index import create_index
 from mvrep.index.examples import tiny_index
 from mvrep.media.read import read_audio
 from mvrep.probing.cross_validation import Protocol
-from mvrep.probing.index import NoLabels, probe_index, video_features
+from mvrep.probing.index import NoLabels, label_columns, probe_index, video_features
 from mvrep.probing.tags import tag_catalogue
 
 QUICK = Protocol(n_seeds=1)
@@ -96,6 +96,14 @@ def test_what_cannot_be_probed(index, tmp_path):
     with pytest.raises(ValueError, match='fewer than two classes'): probe_index(index, 'genre')
     message = "target='colour': want a column of the manifest: "
     with pytest.raises(ValueError, match=message): probe_index(index, 'colour')
+    with pytest.raises(ValueError, match="target='gener': want .* did you mean genre[?]"): probe_index(index, 'gener')
+    assert not {'path', 'sha256', 'duration', 'title'} & set(label_columns(index.videos))
+    for measured in ('duration', 'tempo'):
+        with_tempo = with_features(index)
+        numbers = np.linspace(60, 180.5, len(index))
+        with_tempo.videos = index.videos.assign(tempo=numbers, duration=numbers)
+        with pytest.raises(ValueError, match=f"target='{measured}': it holds measured numbers, not labels: want"):
+            probe_index(with_tempo, measured)
     unlabelled = with_features(index)
     unlabelled.videos = index.videos.assign(mood=None)
     with pytest.raises(NoLabels, match='^no video of this index has a label in mood$'): probe_index(unlabelled, 'mood')

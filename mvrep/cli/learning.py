@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Recipe', 'Epochs', 'RandomSeed', 'Accelerator', 'Devices', 'METRICS', 'Precision', 'RANKING', 'FEW_VIDEOS',
-           'DIRECTIONS', 'DOUBT', 'LABEL_HINT', 'Target', 'ProbeBy', 'Kind', 'Folds', 'Seeds', 'train', 'evaluate',
-           'probe']
+           'DIRECTIONS', 'INPUTS', 'DOUBT', 'LABEL_HINT', 'Target', 'ProbeBy', 'Kind', 'Folds', 'Seeds', 'train',
+           'evaluate', 'probe']
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #69921db8
 from dataclasses import asdict
@@ -104,15 +104,25 @@ def evaluate(folder:Folder, json_:Json=False):
         show_frame(genres, {name: name for name in genres.columns}, title)
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #eb2bf118
+INPUTS = dict( # {input: what the probe was given}
+    audio='features of the audio', video='features of the video', concatenated='both features side by side',
+    both='mean of the probabilities of the probes on audio, video and concatenated',
+    joint_audio='audio embedding of the trained model', joint_video='video embedding of the trained model',
+    joint_both='mean of the two')
+
+def _explain_inputs(names):
+    "A line with what each row of a table stands for"
+    print_line('; '.join(f'{name}: {INPUTS[name]}' for name in names))
+
 def _with_interval(result, name):
     "A measure with its interval as text; empty if it has no value"
     if result[name] is None: return ''
     return f'{result[name]:.3f} ({result[f"{name}_low"]:.3f}–{result[f"{name}_high"]:.3f})'
 
-def _show_results(report):
+def _show_results(report, results):
     "A row per input, then chance and the most frequent label"
     names, rows = ('accuracy', 'macro_f1', 'auc'), []
-    for result in report['results']:
+    for result in results:
         rows.append((result['by'], result['n'], *[_with_interval(result, name) for name in names]))
     first = report['results'][0]
     rows.append(('chance', '', *[first[f'chance_{name}'] for name in names]))
@@ -121,6 +131,7 @@ def _show_results(report):
     title = (f'{report["target"]}: {classes}, {count_of(report["n"], "video")}, {report["folds"]} folds that share no '
              f'{report["grouped_by"]}, {count_of(report["seeds"], "seed")}, 95 % intervals')
     show_table(rows, ['by', 'videos', 'accuracy', 'macro F1', 'AUC'], title)
+    _explain_inputs([result['by'] for result in results])
 
 def _show_differences(report, by):
     "A row per other input: how much higher the AUC of one input is on the same videos"
@@ -159,7 +170,7 @@ LABEL_HINT = 'index the folder again with --label-from-folder {0}, or with a --m
 
 Target = Annotated[str, typer.Option(metavar='COLUMN', help='Column of the manifest with the labels, such as genre')]
 ProbeBy = Annotated[Literal['audio', 'video', 'both', 'all'], typer.Option(
-    help='Input of the probe; all: also the embeddings of a trained model')]
+    help='Input of the probe; both: audio and video together; all: each of them, both, and the trained model')]
 Kind = Annotated[Literal['linear', 'mlp', 'knn'], typer.Option(help='Kind of probe')]
 Folds = Annotated[int, typer.Option(min=2, help='Number of folds; no artist is in two of them')]
 Seeds = Annotated[int, typer.Option(min=1, help='Number of random divisions into folds')]
@@ -183,8 +194,9 @@ def probe(
     for o in report['skipped']: print_note(f'left out {o["label"]} ({count_of(o["n"], "video")}): {o["reason"]}')
     for note in report['notes']: print_note(note)
     if json_: return print_json(report)
-    by = report['doubtful_by']
-    _show_results(report)
-    _show_differences(report, by)
+    asked, by = by, report['doubtful_by']
+    is_one = asked=='both' # its parts are only in the JSON object
+    _show_results(report, [o for o in report['results'] if o['by']==by or not is_one])
+    if not is_one: _show_differences(report, by)
     _show_classes(report, by)
     if not report['multilabel']: _show_doubtful(report, by)

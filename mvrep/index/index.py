@@ -149,6 +149,14 @@ def create_index(
 
 # %% ../../nbs/library/09_index/40_index.ipynb #8558a351
 @patch
+def check_not_empty(self:Index):
+    "Raise `ValueError` if there are no videos to search, with what to do about it."
+    if len(self): return
+    if len(self.store):
+        raise ValueError(f'{self.folder} was not finished: run `mvrep index` again; what is encoded already is kept')
+    raise ValueError(f'{self.folder} has no videos: add some with `mvrep add`')
+
+@patch
 def put_videos(self:Index,
     corpus:pd.DataFrame, # Manifest, checked by `validate`, with columns of your own
     overwrite:bool=True # Replace what is known; otherwise only fill what is missing
@@ -175,7 +183,8 @@ def make_build(self:Index,
 def _kept_model(self:Index, build, model_file):
     "The model of a build: the file of the build in use if it is the same one, which then takes no space again"
     kept = build_folder(self.builds_folder, self.build.number)/'model.safetensors'
-    return kept if build.model_hash==self.build.model_hash and kept.is_file() else model_file
+    is_same = build.model_hash==self.build.model_hash and kept.is_file() and sha256(kept)==build.model_hash
+    return kept if is_same else model_file
 
 @patch
 def _save(self:Index, build, model_file):
