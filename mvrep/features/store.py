@@ -67,7 +67,7 @@ def sql_in(
     "The SQL condition that a column has one of several values."
     return f'{column} IN ({", ".join(map(sql_quote, values))})' if len(values) else 'false'
 
-# %% ../../nbs/library/04_features/10_store.ipynb #c7dd61a6
+# %% ../../nbs/library/04_features/10_store.ipynb #0162e4ca
 _REMEDY = 'restore it from a copy, or index the videos into a new folder'
 
 @dataclass(frozen=True)
@@ -107,6 +107,9 @@ def table_errors(
     except ValueError as e:
         text = f'{table}: {_cause(e, remedy)}'
         raise OSError(text) if 'a file is' in text else ValueError(text) from e
+    except Exception as e:
+        if type(e).__name__!='RustPanic': raise
+        raise OSError(f'{table}: a file is damaged (the engine stopped): {remedy}') from e
 
 # %% ../../nbs/library/04_features/10_store.ipynb #68ff920c
 def _vector_column(feats, n, kind):
