@@ -18,5 +18,5 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'vectors': ['Scale', 'fit_scale', 'unit_norm', 'standardise', 'pool_segments'],
     'fingerprints': ['Fingerprints', 'FINGERPRINT_SCHEMA'],
     'extraction': ['read_segment', 'encode_video', 'Job', 'missing_jobs', 'load_worker', 'encoding_seconds',
-                   'encode_in_worker', 'extract'],
+                   'encode_in_worker', 'extract', 'file_state'],
 })

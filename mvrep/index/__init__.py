@@ -21,6 +21,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'removed': ['REMOVED', 'removed_videos', 'put_removed', 'forget_removed', 'stays_away'],
     'making': ['IndexConfig', 'read_config', 'write_config', 'encoded_sources', 'load_fitting_model', 'next_build'],
     'index': ['Index', 'read_model_name', 'create_index', 'restore_build'],
+    'files': ['why_not_usable', 'known_files', 'hash_files', 'is_gone', 'without_file', 'find_moved'],
+    'given': ['scan_videos', 'Given', 'read_given'],
     'segments': ['SegmentVectors', 'SegmentSearch', 'open_segments'],
     'copies': ['mark_copies'],
     'indexing': ['EncodersError', 'encoder_names', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder',

@@ -5,23 +5,24 @@
 # %% auto #0
 __all__ = ['EncodersError', 'encoder_names', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder', 'add_videos']
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #1f2b67dd
+# %% ../../nbs/library/09_index/50_indexing.ipynb #918c0348
 import os
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 import pandas as pd
 from ..core import MODALITIES, MediaError, count_of, seed_from
 from ..corpus.duplicates import find_duplicates
 from ..corpus.manifest import scan_manifest, validate
-from ..corpus.scan import scan_files, scan_folder, walk_folder
-from ..corpus.tables import READERS
 from ..encoders.registry import PRESETS, load_encoder
-from ..features.extraction import extract
+from ..features.extraction import extract, file_state
 from ..features.fingerprints import Fingerprints
+from ..features.store import sql_in
 from .copies import mark_copies
+from .files import find_moved, hash_files, known_files, why_not_usable, without_file
+from .given import read_given, scan_videos
 from .index import Index, create_index
+from .removed import removed_videos, stays_away
 from .storage import one_writer
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #d3199220
@@ -50,7 +51,7 @@ def encoder_columns(
         raise EncodersError(f'{",".join(specs)}: want one encoder for audio and one for video')
     return columns
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #b5dbfe0d
+# %% ../../nbs/library/09_index/50_indexing.ipynb #6a144845
 def check_not_nested(
     folder:Path # Where an index is, or is to be made
 ):
@@ -59,39 +60,67 @@ def check_not_nested(
     outer = next((o for o in folder.absolute().parents if (o/'mvrep.json').is_file()), None)
     if outer: raise ValueError(f'{folder} is inside the index {outer}: choose a folder beside it')
 
-def _scan(folder, label_from_folder, on_note):
-    "As `scan_folder`, with a note about files that are not videos"
-    content = walk_folder(os.path.abspath(folder))
-    found = scan_folder(folder, label_from_folder=label_from_folder, content=content)
-    endings = Counter(o.suffix.lower() or 'no ending' for o in content.other_files)
-    if endings:
-        common = ', '.join(ending for ending, _ in endings.most_common(5))
-        what = 'is not a video' if endings.total()==1 else 'are not videos'
-        on_note(f'skipped {count_of(endings.total(), "file")} that {what} ({common})')
-    return found
-
 def _read_corpus(src, manifest, label_from_folder, on_note):
     "A checked corpus from a folder or a manifest, and the files that cannot be used"
     if manifest or src.is_file():
         corpus, unusable = scan_manifest(manifest or src, root=src if manifest else None)
-    else: corpus, unusable = _scan(src, label_from_folder, on_note)
+    else: corpus, unusable = scan_videos(src, label_from_folder, on_note)
     for note in validate(corpus, check_files=False): on_note(note)
     return corpus, unusable
 
-def _with_known_ids(index, corpus):
-    "Give files of the index the ids they have there, and new files ids that belong to no other file"
-    known = index.metadata_table.to_pandas()
-    id_of, path_of = dict(zip(known.path, known.video_id)), dict(zip(known.video_id, known.path))
+# %% ../../nbs/library/09_index/50_indexing.ipynb #8f0ad33d
+def _with_known_ids(scanned, known, moved):
+    "Give files of the index the ids they have there, and new files ids that belong to no other video"
+    id_of = dict(zip(known.path, known.index))|moved
     ids, taken = [], set()
-    for video_id, path in zip(corpus.video_id, corpus.path):
+    for video_id, path in zip(scanned.video_id, scanned.path):
         if path in id_of: video_id = id_of[path]
-        elif video_id in taken or os.path.exists(path_of.get(video_id, '')):
-            video_id = f'{video_id[:63]}-{seed_from(path):016x}'
+        elif video_id in taken or video_id in known.index: video_id = f'{video_id[:63]}-{seed_from(path):016x}'
         ids.append(video_id)
         taken.add(video_id)
-    return corpus.assign(video_id=ids)
+    return scanned.assign(video_id=ids)
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #5a2b8997
+def _is_unchanged(corpus, known):
+    "Which files have a path of the index, with the content that it has there"
+    stored = known.drop_duplicates('path').set_index('path').sha256.reindex(corpus.path)
+    is_known = corpus.path.isin(known.path).to_numpy()
+    return is_known & (stored.isna().to_numpy() | (stored.to_numpy(object)==corpus.sha256.to_numpy(object)))
+
+@dataclass(frozen=True)
+class _Sorted:
+    "Files of a run, and which videos they are"
+    corpus:pd.DataFrame # To index, with their ids and content
+    moved:list # Ids of videos whose file moved
+    kept_away:pd.DataFrame # Files of removed videos: `video_id`, `path`
+
+def _sort_files(index, scanned, listed):
+    "Tell known, moved, new and removed files apart; the ids of `listed` name videos"
+    known, removed = known_files(index), removed_videos(index.store.db)
+    scanned, listed = [o.assign(sha256=hash_files(o, known)) for o in (scanned, listed)]
+    moved = find_moved(scanned[~scanned.path.isin(removed.path)], known)
+    kept_away, stays = [], []
+    for corpus, by_id in ((scanned, False), (listed, True)):
+        away = stays_away(corpus, removed, by_id)
+        exempt = _is_unchanged(corpus, known) | corpus.path.isin(moved).to_numpy()
+        is_away = away.notna().to_numpy() & ~exempt
+        kept_away.append(pd.DataFrame(dict(video_id=away[is_away], path=corpus.path[is_away])))
+        stays.append(corpus[~is_away])
+    corpus = pd.concat([_with_known_ids(stays[0], known, moved), stays[1]], ignore_index=True)
+    return _Sorted(corpus, sorted(moved.values()), pd.concat(kept_away, ignore_index=True))
+
+def _keep_features(index, corpus):
+    "Files whose content is that of their features are not encoded again, whatever their modification time"
+    known = known_files(index)
+    sources = {}
+    for video_id, path, content in zip(corpus.video_id, corpus.path, corpus.sha256):
+        if video_id not in known.index or not isinstance(known.source[video_id], str): continue
+        is_same = isinstance(content, str) and known.sha256[video_id]==content
+        state = file_state(path)
+        if is_same and known.source[video_id]!=state: sources[video_id] = state
+    index.store.set_sources(sources)
+    Fingerprints(index.store).set_sources(sources)
+
+# %% ../../nbs/library/09_index/50_indexing.ipynb #d408ad10
 @dataclass(frozen=True)
 class IndexReport:
     "What an indexing run did"
@@ -102,32 +131,63 @@ class IndexReport:
     errors:pd.DataFrame # These files: `video_id`, `path`, `reason`
     duplicates:list # Groups of ids whose files are identical
     video_ids:list # The videos of this run that are in the index
+    moved:list = field(default_factory=list) # Ids of videos whose file moved
+    kept_away:list = field(default_factory=list) # `(video_id, path)` of files of videos that were removed before
+    without_file:list = field(default_factory=list) # Ids of videos that have no file any more
+    pruned:list = field(default_factory=list) # Ids of those that were removed for it
 
     def __repr__(self):
         parts = [f'{count_of(self.done, "video")} encoded', f'{self.skipped} already there', f'{self.failed} failed']
         return f'IndexReport({", ".join(parts)}; {count_of(len(self.index), "video")} in the index)'
 
-def _encode_and_build(index, corpus, unusable, *, refit, overwrite, workers, progress, strict=False):
+def _note_scale(before, index, on_note):
+    "Tell that all embeddings changed because the scale was fitted on too few videos"
+    after = index.build
+    if not before.number or before.model_hash or after.fitted_on==before.fitted_on: return
+    n_before, n_after = (max(o.fitted_on.values(), default=0) for o in (before, after))
+    on_note(f'the scale of the features was fitted on {count_of(n_before, "video")}: it is fitted on '
+            f'{count_of(n_after, "video")} now, and all embeddings changed')
+
+def _encode_and_build(index, corpus, unusable, on_note, *, refit, overwrite, workers, progress, strict=False):
     "Encode what is missing and make a build; with `overwrite` the corpus replaces metadata of the index"
-    validate(corpus, check_files=False)
     index.store.clear_errors(None if refit else [*corpus.path, *unusable.path])
+    _keep_features(index, corpus)
     index.put_videos(corpus, overwrite)
     index.store.put_errors([(o.path, o.path, o.reason) for o in unusable.itertuples()])
     config, fingerprints = index.config, Fingerprints(index.store)
-    before = fingerprints.sources()
+    old, before = index.build, fingerprints.sources()
     count = extract(corpus, index.store, config.specs, config.plan, config.seed, workers, renew=refit, strict=strict,
                     progress=progress)
     mark_copies(index, [o for o, source in fingerprints.sources().items() if before.get(o)!=source])
     index.make_build(refit)
+    if not refit: _note_scale(old, index, on_note)
     return count
 
-def _report(index, corpus, count, unusable, errors, duplicates=()):
-    video_ids = [o for o in corpus.video_id if o in index.build.rows]
-    n_failed = count['failed']+len(unusable)
-    return IndexReport(index, count['done'], count['skipped'], n_failed, errors, list(duplicates), video_ids)
+def _copies(corpus): return [list(ids) for _, ids in find_duplicates(corpus).groupby('sha256').video_id]
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #1c903cae
+def _report(index, found, count, unusable, errors, **fields):
+    video_ids = [o for o in found.corpus.video_id if o in index.build.rows]
+    kept_away = list(found.kept_away.itertuples(index=False, name=None))
+    return IndexReport(index, count['done'], count['skipped'], count['failed']+len(unusable), errors,
+                       video_ids=video_ids, moved=found.moved, kept_away=kept_away, **fields)
+
+# %% ../../nbs/library/09_index/50_indexing.ipynb #113cde2a
 def _ignore(note): pass
+
+def _lost_videos(index, corpus):
+    "Ids of videos whose file is gone, apart from those of this run"
+    known = known_files(index)
+    return sorted(without_file(known[~known.index.isin(corpus.video_id)]).index)
+
+def _prune(index, video_ids, folder):
+    "Remove those of the videos whose file was below a folder, or all; the next build is without them"
+    paths = known_files(index).path
+    root = folder and os.path.abspath(folder)
+    pruned = [o for o in video_ids if root is None or Path(paths[o]).is_relative_to(root)]
+    index.store.remove(pruned)
+    Fingerprints(index.store).remove(pruned)
+    index.metadata_table.delete(sql_in('video_id', pruned))
+    return pruned
 
 def index_folder(
     src:str|Path, # Folder of videos, or a manifest (.csv, .parquet, .jsonl)
@@ -138,18 +198,19 @@ def index_folder(
     label_from_folder:str|None=None, # Column that the name of a file's folder becomes, such as 'genre'
     workers:int|None=None, # Processes; the number of cores if None
     strict:bool=False, # Stop at the first file that cannot be used
+    prune:bool=False, # Remove videos whose file is gone: those below `src`, or all with a manifest
     progress:bool=True, # Show a progress bar
     on_note=_ignore # Called with each remark, a text, as soon as there is one
 ) -> IndexReport: # The index, and what happened to each file
-    """Index a folder of videos, or continue: only what is missing or changed is encoded, and a video whose file is gone
-    stays.
+    """Index a folder of videos, or continue: only what is missing or changed is encoded. Without a change, no build is
+    made. A video whose file is gone stays, unless `prune`; the file of a video that was removed stays away.
 
     Raises `FileNotFoundError` if `src` does not exist, `CorpusError` for a manifest that cannot be used,
     `EncodersError` and `WeightsError` for the encoders, `MediaError` for the first bad file if `strict`,
     `ValueError` if `out` cannot become an index."""
     src, out = Path(src), Path(out)
     check_not_nested(out)
-    if not src.exists(): raise FileNotFoundError(f'{src}: no such file or folder')
+    if reason := why_not_usable(src): raise FileNotFoundError(f'{src}: {reason}')
     has_table = bool(manifest) or src.is_file()
     read = partial(_read_corpus, src, manifest, label_from_folder, on_note)
     table = read() if has_table else None # its faults are known before encoders load
@@ -159,39 +220,49 @@ def index_folder(
     if strict and len(unusable): raise MediaError(unusable.path[0], unusable.reason[0])
     with one_writer(out):
         index = create_index(out, specs, columns, plan)
-        if not has_table: corpus = _with_known_ids(index, corpus)
-        count = _encode_and_build(index, corpus, unusable, refit=True, overwrite=has_table or bool(label_from_folder),
-                                  workers=workers, progress=progress, strict=strict)
-        groups = find_duplicates(corpus).groupby('sha256').video_id
-        return _report(index, corpus, count, unusable, index.store.errors(), [list(ids) for _, ids in groups])
+        found = _sort_files(index, *((corpus[:0], corpus) if has_table else (corpus, corpus[:0])))
+        lost = _lost_videos(index, found.corpus)
+        pruned = _prune(index, lost, None if has_table else src) if prune else []
+        count = _encode_and_build(index, found.corpus, unusable, on_note, refit=True, strict=strict, workers=workers,
+                                  overwrite=has_table or bool(label_from_folder), progress=progress)
+        return _report(index, found, count, unusable, index.store.errors(), pruned=pruned,
+                       duplicates=_copies(found.corpus), without_file=[o for o in lost if o not in pruned])
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #31460613
+# %% ../../nbs/library/09_index/50_indexing.ipynb #d79ec5d6
+def _of_index(index, corpus):
+    "Paths and content of all videos of the index that have the content of one in the corpus"
+    known = known_files(index).reset_index()
+    return known[known.sha256.isin(corpus.sha256.dropna())]
+
+def _not_added(found, given):
+    "What was asked for and is not in the index: arguments, and files of removed videos"
+    reason = 'removed before as {!r}: `mvrep remove DIR {} --undo` lets it come back'
+    away = [(o.path, reason.format(o.video_id, o.video_id)) for o in found.kept_away.itertuples()]
+    return pd.concat([given.refused, pd.DataFrame(away, columns=['path', 'reason'], dtype=object)], ignore_index=True)
+
 def add_videos(
     index:Index|str|Path, # An index, or its folder
     paths:list[str|Path], # Videos, folders of videos, or manifests
     workers:int|None=None, # Processes; the number of cores if None
+    strict:bool=False, # Stop at the first argument or file that cannot be used
     progress:bool=True, # Show a progress bar
     on_note=_ignore # Called with each remark, a text, as soon as there is one
-) -> IndexReport: # About these files only
+) -> IndexReport: # About these files only; its `errors` also list arguments that cannot be used
     """Add videos to an index. A video that is in it is encoded again if its file changed.
 
-    Raises `FileNotFoundError` if there is no index or a path does not exist, `CorpusError` for a folder or manifest
-    that cannot be used, `ValueError` if another process writes."""
+    Raises `FileNotFoundError` if there is no index, `CorpusError` if nothing that was given can be used, `MediaError`
+    for the first that cannot if `strict`, `ValueError` if another process writes."""
     if not isinstance(index, Index): index = Index(index) # raises if there is none, before a lock is made
-    paths = [Path(o) for o in paths]
-    missing = [str(o) for o in paths if not o.exists()]
-    if missing: raise FileNotFoundError(f'{", ".join(missing)}: no such file or folder')
+    given = read_given(paths, on_note, strict)
+    for corpus in (given.scanned, given.listed):
+        if len(corpus): validate(corpus, check_files=False)
     with one_writer(index.folder):
         index.reload()
-        tables = [o for o in paths if o.is_file() and o.suffix.lower() in READERS]
-        videos = [o for o in paths if o.is_file() and o not in tables]
-        scans = [_scan(o, None, on_note) for o in paths if not o.is_file()]+[scan_files(videos)]
-        corpora, errors = zip(*scans)
-        listed, bad_rows = zip(*map(scan_manifest, tables)) if tables else ((), ())
-        corpus = _with_known_ids(index, pd.concat(corpora, ignore_index=True))
-        corpus = pd.concat([corpus, *listed], ignore_index=True)
-        unusable = pd.concat([*errors, *bad_rows], ignore_index=True)
-        count = _encode_and_build(index, corpus, unusable, refit=False, overwrite=bool(tables), workers=workers,
-                                  progress=progress)
-        errors = index.store.errors()
-        return _report(index, corpus, count, unusable, errors[errors.path.isin([*corpus.path, *unusable.path])])
+        found = _sort_files(index, given.scanned, given.listed)
+        count = _encode_and_build(index, found.corpus, given.unusable, on_note, refit=False, strict=strict,
+                                  overwrite=len(given.listed)>0, workers=workers, progress=progress)
+        errors, not_added = index.store.errors(), _not_added(found, given)
+        errors = errors[errors.path.isin([*found.corpus.path, *given.unusable.path])]
+        errors = pd.concat([errors, not_added.assign(video_id=not_added.path)], ignore_index=True)
+        copies = _copies(_of_index(index, found.corpus))
+        return _report(index, found, count, pd.concat([given.unusable, not_added]), errors, duplicates=copies)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from ..corpus.duplicates import recordings
 from ..corpus.names import artist_key
 from ..features.fingerprints import Fingerprints
+from .files import known_files, without_file
 from .index import Index
+from .removed import removed_videos
 
 # %% ../../nbs/library/09_index/55_info.ipynb #4d3617ae
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class IndexInfo:
     with_video:int # Videos with a video embedding
     silent_audio:tuple # Ids of videos whose audio is silent; they count as videos without audio
     failed:int # Files that could not be used
+    without_file:int # Videos whose file is gone
+    removed:int # Removed videos, whose files stay away
     hours:float # Total duration of the videos
     copies:int # Videos that hold the recording of another one
     artists:int # Different main artists; spellings of one name count once
@@ -65,7 +69,8 @@ def index_info(
         videos=len(index), segments=len(index.store),
         with_audio=int(build.has['audio'].sum()), with_video=int(build.has['video'].sum()),
         silent_audio=_silent_audio(index),
-        failed=len(index.store.errors()), hours=round(float(videos.duration.sum())/3600, 3),
+        failed=len(index.store.errors()), without_file=len(without_file(known_files(index))),
+        removed=removed_videos(index.store.db).video_id.nunique(), hours=round(float(videos.duration.sum())/3600, 3),
         copies=int(is_copy.sum()), artists=videos.artist.map(artist_key).nunique(), genres=videos.genre.nunique(),
         plan=index.config.plan, encoders=tuple(build.specs), made_by=tuple(sorted(made_by)), model=index.model_name,
         approximate=tuple(sorted(build.cells)), megabytes=_megabytes(index.folder), hubness=build.hubness(allowed=~is_copy))
