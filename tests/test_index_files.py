@@ -1,12 +1,14 @@
 "Files of an index that move, go, come back or were never there, with commands as a user gives them"
 import os
 import shutil
+from functools import lru_cache
 from pathlib import Path
 import numpy as np
 import pytest
 from commands import ask, mvrep
 from mvrep.core import MODALITIES, MediaError
 from mvrep.corpus.tables import CorpusError
+from mvrep.encoders.registry import load_encoder
 from mvrep.index.files import is_gone, why_not_usable
 from mvrep.index.index import Index
 from mvrep.index.indexing import add_videos
@@ -22,8 +24,12 @@ def in_this_process(work, jobs, n, timeout, prepare=None, args=()):
         try: yield i, work(*job)
         except MediaError as e: yield i, Failure(e.reason)
 
+load_once = lru_cache(load_encoder)
+
 @pytest.fixture(autouse=True)
 def no_processes(monkeypatch):
+    for module in ('features.extraction', 'index.indexing'):
+        monkeypatch.setattr(f'mvrep.{module}.load_encoder', load_once)
     for module in ('features.extraction', 'corpus.scan'):
         monkeypatch.setattr(f'mvrep.{module}.in_workers', in_this_process)
 
@@ -63,8 +69,8 @@ def test_a_scale_fitted_on_one_video_is_fitted_again(clips, tmp_path, monkeypatc
     build = Index('ix').build
     assert all(build.has[m].all() and build.fitted_on[m]==5 for m in MODALITIES)
     assert not np.allclose(build.embeddings['video'][0], first.embeddings['video'][0])
-    found = ask('similar', 'ix', '--video', 'a')['results']
-    assert len(found)==4 and len({round(o['score'], 6) for o in found})==4
+    found = Index('ix').search(build.query('a'))
+    assert len(found)==5 and found.video.nunique()==5
     assert not mvrep('add', 'ix', clips/'f.mp4').stderr # five are enough for the sixth
     after = Index('ix').build
     assert after.fitted_on['audio']==5 and np.array_equal(after.embeddings['video'][:5], build.embeddings['video'])

@@ -16,7 +16,8 @@ class ExitCode(int, Enum):
     FAILED = 1, 'failed: one line on standard error gives the reason'
     WRONG_COMMAND = 2, 'wrong command or option'
     SOME_FILES_FAILED = 3, 'done, but some files could not be used'
-    INTERRUPTED = 130, 'interrupted: run the same command again to continue'
+    INTERRUPTED = 130, 'interrupted (Ctrl-C): run the same command again to continue'
+    TERMINATED = 143, 'stopped (SIGTERM): run the same command again to continue'
 
     def __new__(cls,
         code:int, # The exit code

@@ -13,7 +13,7 @@ import mvrep.cli.learning
 import mvrep.cli.exploring
 import mvrep.cli.demo
 import mvrep.cli.doctor
-from .console import print_note
+from .console import print_note, raise_when_terminated
 from .options import app, print_version
 
 # %% ../../nbs/library/12_cli/90_main.ipynb #45f8adcb
@@ -27,6 +27,7 @@ def version():
 def main():
     "Run the command that the command line names; warnings are notes. Raises `SystemExit` with its exit code."
     warnings.showwarning = _show_warning
+    raise_when_terminated()
     app(prog_name='mvrep')
 
 def _show_warning(message, category, filename, lineno, file=None, line=None): print_note(message)

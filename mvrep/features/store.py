@@ -478,6 +478,20 @@ def set_splits(self:FeatureStore,
             self._merged().update(where=sql_in('video_id', video_ids), values=dict(split=split))
 
 @patch
+def set_sources(self:FeatureStore,
+    sources:dict # {video_id: source} of videos whose content is the same, such as files with a new modification time
+):
+    "Record another `source` of videos, so that they are not encoded again. Raises `OSError` as `set_splits`."
+    if not sources: return
+    with self._engine('segments'):
+        found = self._merged().search().where(sql_in('video_id', list(sources)))
+        rows = found.select(['segment_id', 'video_id']).to_arrow()
+        new = pa.array([sources[o] for o in rows['video_id'].to_pylist()], pa.string())
+        rows = rows.select(['segment_id']).append_column('source', new)
+        self.segments.merge_insert('segment_id').when_matched_update_all().execute(rows)
+    self._sources = None
+
+@patch
 def remove(self:FeatureStore,
     video_ids:list[str] # Videos to remove; unknown ones are ignored
 ):

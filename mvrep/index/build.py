@@ -14,7 +14,7 @@ import lancedb
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import MODALITIES, UnknownId, atomic_write, count_of, read_json
+from ..core import MODALITIES, UnknownId, atomic_write, count_of, or_close, read_json
 from ..features.checksums import CheckedArrays, checksum, find_change, from_json, read_record, to_json, write_record
 from ..features.vectors import Scale, pool_segments, standardise, unit_norm
 from .approximate import TunedCells, find_candidates, make_cells, tune_cells
@@ -186,7 +186,7 @@ def query(self:Build,
     video_id:str # Id of a video of the build
 ) -> Query: # Its embeddings
     "Embeddings of a video. Raises `UnknownId` for an id that is not in the build."
-    if video_id not in self.rows: raise UnknownId(f'no video {video_id!r} in build {self.number}')
+    if video_id not in self.rows: raise UnknownId(f'no video {video_id!r} in build {self.number}{or_close(video_id, self.video_ids)}')
     row = self.rows.get_loc(video_id)
     return Query(**{m: np.array(self._matrix(m, [row])[row]) if self.has[m][row] else None for m in MODALITIES})
 

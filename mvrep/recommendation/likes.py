@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import UnknownId
+from ..core import UnknownId, or_close
 from ..index.index import Index
 from .lists import ListRules, arrange, takes_list_rules
 from .neighbours import find_seed, locate, similarities
@@ -65,7 +65,8 @@ def _compare(index, videos, by, weight):
             own.append(found.video_id)
         scores.append(index.build.scores(query, by, weight).score.to_numpy())
         names.append(found.video_id or name)
-    if unknown: raise UnknownId(f'neither ids in {index.folder} nor files: {", ".join(unknown[:10])}')
+    if unknown: raise UnknownId(f'neither ids in {index.folder} nor files: {", ".join(unknown[:10])}'
+                                f'{or_close(unknown[0], index.build.video_ids)}')
     return _Examples(np.array(scores).reshape(-1, len(index)), names, own)
 
 def _as_list(videos): return [videos] if isinstance(videos, (str, Path)) else list(videos)

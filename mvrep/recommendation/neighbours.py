@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import MODALITIES, UnknownId, clock
+from ..core import MODALITIES, UnknownId, or_close, clock
 from ..corpus.duplicates import recordings
 from ..encoders.registry import load_encoder
 from ..features.extraction import encode_video
@@ -36,7 +36,7 @@ def locate(
     index.check_not_empty()
     paths = index.videos.path
     if str(video) in paths.index: return Located(paths[str(video)], str(video))
-    if not Path(video).is_file(): raise UnknownId(f'{video}: neither an id in {index.folder} nor a file')
+    if not Path(video).is_file(): raise UnknownId(f'{video}: neither an id in {index.folder} nor a file{or_close(video, paths.index)}')
     same_file = paths.index[paths==os.path.abspath(video)]
     return Located(str(video), same_file[0] if len(same_file) else None)
 
