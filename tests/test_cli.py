@@ -40,7 +40,8 @@ def cells(line): return [o.strip() for o in line.split('│')[1:-1]]
 
 def rows(text): return [cells(line) for line in text.splitlines() if line[0]=='│']
 
-def test_cells_of_a_table(capsys):
+def test_cells_of_a_table(capsys, monkeypatch):
+    monkeypatch.setenv('MVREP_TABLES', '1')
     row = (None, float('nan'), .12345, 7, 'a\x1b[31m', ['x', 'y'], np.array(['z']), '[bold]hi[/bold]')
     show_table([row], [str(i) for i in range(len(row))], 'title\x1b')
     printed = capsys.readouterr().out
@@ -49,12 +50,14 @@ def test_cells_of_a_table(capsys):
     show_table([], ['id', 'title'])
     assert 'id' in capsys.readouterr().out # an empty table keeps its headings
 
-def test_long_ids_are_wrapped_and_never_cut(capsys):
-    show_table([('x'*500, 'y'*500)], ['id', 'title'])
+def test_long_ids_are_wrapped_and_never_cut(capsys, monkeypatch):
+    monkeypatch.setenv('MVREP_TABLES', '1')
+    show_table([('x'*500, 'y'*500)], ['id', 'file'])
     printed = capsys.readouterr().out
     assert printed.count('x')==500 and printed.count('y')==500
 
-def test_at_most_twenty_errors_are_printed(capsys):
+def test_at_most_twenty_errors_are_printed(capsys, monkeypatch):
+    monkeypatch.setenv('MVREP_TABLES', '1')
     errors = pd.DataFrame(dict(path=[f'{i}.mp4' for i in range(25)], reason='empty'))
     show_errors(errors)
     printed = capsys.readouterr().out
@@ -162,7 +165,7 @@ def test_missing_arguments_and_unknown_commands_are_wrong_commands(arguments): m
 def words_of(*arguments): return set(re.findall(r'\w+', mvrep(*arguments).stdout))
 
 def test_the_help_lists_exit_codes_and_columns():
-    assert {str(int(o)) for o in ExitCode}=={'0', '1', '2', '3', '130'}<=words_of('--help')
+    assert {str(int(o)) for o in ExitCode}=={'0', '1', '2', '3', '130', '143'}<=words_of('--help')
     assert set(COLUMNS)<=words_of('index', '--help')
     assert set(COMMANDS)<=words_of('--help')
 

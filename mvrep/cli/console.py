@@ -80,7 +80,9 @@ def show_table(
     "Print a table, or lines with tabs if the output is not a terminal. Text is shown as it is, never as markup."
     table = Table()
     cells = [list(map(_cell, row)) for row in rows]
-    if not _draws_tables(): return _print_lines(cells, columns, title)
+    if not _draws_tables():
+        _print_lines(cells, columns, title)
+        return
     has_value = [any(texts) for texts in zip(*cells)] if cells else [True]*len(columns)
     shown = [i for i, is_shown in enumerate(has_value) if is_shown]
     for i in shown: table.add_column(Text(escape(columns[i])), overflow='fold')

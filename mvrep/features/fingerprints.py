@@ -9,6 +9,7 @@ __all__ = ['FINGERPRINT_SCHEMA', 'MAX_FRAGMENTS', 'Fingerprints']
 from contextlib import contextmanager
 import numpy as np
 import pyarrow as pa
+from fastcore.basics import patch
 from .store import FeatureStore, open_table, sql_in, table_errors
 
 # %% ../../nbs/library/04_features/25_fingerprints.ipynb #466067bf
@@ -64,19 +65,21 @@ class Fingerprints:
         rows = (row_of.get(o) for o in video_ids)
         return [empty if i is None else values[edges[i]:edges[i+1]] for i in rows]
 
-    def set_sources(self,
-        sources:dict # {video_id: state of its file} of files with the same content and a new modification time
-    ):
-        "Record another state of files, so that they are not read again. Raises `OSError` as `put` does."
-        known = self.sources()
-        ids = [o for o in sources if o in known]
-        rows = pa.table(dict(video_id=ids, source=[sources[o] for o in ids]))
-        with self._table() as table:
-            if ids: table.merge_insert('video_id').when_matched_update_all().execute(rows)
-
     def remove(self,
         video_ids:list[str] # Videos whose fingerprints are removed
     ):
         "Remove fingerprints. Raises `OSError` if the table cannot be written."
         with self._table() as table:
             if table is not None: table.delete(sql_in('video_id', video_ids))
+
+# %% ../../nbs/library/04_features/25_fingerprints.ipynb #22ae190c
+@patch
+def set_sources(self:Fingerprints,
+    sources:dict # {video_id: state of its file} of files with the same content and a new modification time
+):
+    "Record another state of files, so that they are not read again. Raises `OSError` as `put` does."
+    known = self.sources()
+    ids = [o for o in sources if o in known]
+    rows = pa.table(dict(video_id=ids, source=[sources[o] for o in ids]))
+    with self._table() as table:
+        if ids: table.merge_insert('video_id').when_matched_update_all().execute(rows)

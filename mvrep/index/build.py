@@ -186,7 +186,8 @@ def query(self:Build,
     video_id:str # Id of a video of the build
 ) -> Query: # Its embeddings
     "Embeddings of a video. Raises `UnknownId` for an id that is not in the build."
-    if video_id not in self.rows: raise UnknownId(f'no video {video_id!r} in build {self.number}{or_close(video_id, self.video_ids)}')
+    if video_id not in self.rows:
+        raise UnknownId(f'no video {video_id!r} in build {self.number}{or_close(video_id, self.video_ids)}')
     row = self.rows.get_loc(video_id)
     return Query(**{m: np.array(self._matrix(m, [row])[row]) if self.has[m][row] else None for m in MODALITIES})
 

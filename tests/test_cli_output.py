@@ -1,0 +1,75 @@
+"What commands print into a pipe, how errors look to a program, and the completion of a shell"
+import json
+import os
+import subprocess
+import sys
+import pandas as pd
+import pytest
+from commands import mvrep
+from mvrep.cli.console import LONGEST, show_frame, show_table
+from mvrep.core import closest
+from mvrep.index.examples import tiny_index
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('output')).folder
+
+# Tables
+
+SONGS = pd.DataFrame(dict(video_id=['x'*200, 'b'], title=['t'*300, 'a\tb\nc'], tags=[['p', 'q'], []], mood=None))
+HEADINGS = dict(video_id='id', title='title', tags='tags', mood='mood')
+
+def test_a_pipe_gets_one_line_per_row(capsys, monkeypatch):
+    monkeypatch.delenv('MVREP_TABLES', raising=False)
+    show_frame(SONGS, HEADINGS, 'two songs')
+    printed = capsys.readouterr()
+    rows = [line.split('\t') for line in printed.out.splitlines()]
+    assert rows==[['id', 'title', 'tags', 'mood'], ['x'*200, 't'*300, 'p, q', ''], ['b', 'a�b�c', '', '']]
+    assert printed.err=='two songs\n' # not among the rows
+    show_table([], ['id', 'title'])
+    assert capsys.readouterr().out=='id\ttitle\n'
+
+def test_a_terminal_gets_complete_ids_and_short_titles(capsys, monkeypatch):
+    monkeypatch.setenv('MVREP_TABLES', '1')
+    show_frame(SONGS, HEADINGS)
+    printed = capsys.readouterr().out
+    assert '┃' in printed and printed.count('x')==200 and 't'*300 not in printed
+    assert printed.replace('title', '').replace('tags', '').count('t')==LONGEST-1 and '…' in printed
+
+def test_rows_of_commands(folder):
+    lines = mvrep('similar', folder, '--video', 'v0001', '-k', 3, is_piped=True).stdout.splitlines()
+    columns = lines[0].split('\t')
+    assert columns[:2]==['id', 'title'] and len(lines)==4
+    assert all(line.count('\t')==len(columns)-1 and line.startswith('v') for line in lines[1:])
+    assert not any(sign in ''.join(lines) for sign in '┃│━')
+    assert any(line.startswith('videos\t12') for line in mvrep('info', folder, is_piped=True).stdout.splitlines())
+
+# Errors as JSON
+
+@pytest.mark.parametrize('words, code, reason', [
+    (('similar', 'IX', '--video', 'v001'), 1, 'did you mean v00'),
+    (('similar', 'IX', '--video', 'v0001', '--where', "genre = 'x' y"), 1, 'follows a complete condition'),
+    (('recommend', 'IX', '--like', 'v00001'), 1, 'did you mean v0001'),
+    (('remove', 'IX', 'v0001x'), 1, 'did you mean v0001'),
+    (('info', 'nowhere'), 1, 'holds no index'),
+    (('similar', 'IX', '--video', 'v0001', '-k', '0'), 2, "'-k'"),
+    (('similar', 'IX'), 2, '--video'), (('similar', 'IX', '--vidoe', 'x'), 2, 'No such option'),
+    (('train', 'IX', '--recipe', 'x'), 2, '--recipe'), (('simlar', 'IX'), 2, 'No such command')])
+def test_errors_are_one_json_object(folder, words, code, reason):
+    words = [str(folder) if o=='IX' else o for o in words]
+    done = mvrep(*words, '--json', code=code, width=400)
+    answer = json.loads(done.stdout)
+    assert answer.keys()=={'error', 'exit_code'} and answer['exit_code']==code
+    assert reason in answer['error'] and '\n' not in answer['error'] and done.stderr
+    assert mvrep(*words, code=code).stdout=='' # only with --json
+
+def test_names_that_are_close():
+    assert closest('V0001', ['v0001', 'w'])==['v0001'] and closest('zzz', ['v0001'])==[] and closest('', [])==[]
+
+# The shell
+
+def test_completion_is_offered():
+    env = dict(os.environ, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION='1')
+    command = [sys.executable, '-c', 'from mvrep.cli.main import main; main()', '--show-completion', 'bash']
+    script = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100).stdout
+    assert '_MVREP_COMPLETE=complete_bash' in script and 'mvrep' in script
+    assert '--install-completion' in mvrep('--help').stdout
