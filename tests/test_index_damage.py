@@ -134,3 +134,25 @@ def test_a_build_restores_what_a_partial_copy_lacks(original, tmp_path, lost):
     with pytest.raises((OSError, ValueError)): Index(folder)
     restore_build(folder, current_number(original/'index'))
     assert answers(folder)==expected and not len(check_index(folder).damage)
+
+def test_everything_is_on_the_disk_before_a_build_is_used(original, tmp_path, monkeypatch):
+    "Each file has been flushed since it was written when `current` names the build"
+    folder = tmp_path/'ix'
+    shutil.copytree(original, folder)
+    before, flushed, checked = {o.stat().st_ino for o in folder.rglob('*')}, set(), []
+    fsync, move = os.fsync, os.replace
+    def noted(handle):
+        flushed.add(os.fstat(handle).st_ino)
+        fsync(handle)
+    def moved(source, target):
+        if str(target).endswith('index/current'):
+            needed = [o for o in folder.glob('index/0*/**/*') if o.is_file()]
+            needed += [o for o in folder.glob('store/*/data/*')]+[o for o in folder.glob('store/*/_versions/*.manifest')]
+            checked.extend(o for o in needed if o.stat().st_ino not in before)
+            assert {o.stat().st_ino for o in checked}<=flushed
+            assert {folder.joinpath('index').stat().st_ino, os.stat(source).st_ino}<=flushed
+        move(source, target)
+    monkeypatch.setattr(os, 'fsync', noted)
+    monkeypatch.setattr(os, 'replace', moved)
+    Index(folder).remove(['a'])
+    assert len(checked)>8
