@@ -139,7 +139,8 @@ def test_everything_is_on_the_disk_before_a_build_is_used(original, tmp_path, mo
     "Each file has been flushed since it was written when `current` names the build"
     folder = tmp_path/'ix'
     shutil.copytree(original, folder)
-    before, flushed, checked = {o.stat().st_ino for o in folder.rglob('*')}, set(), []
+    before = {o.stat().st_ino for o in folder.rglob('*')}
+    flushed, checked = set(), []
     fsync, move = os.fsync, os.replace
     def noted(handle):
         flushed.add(os.fstat(handle).st_ino)
@@ -147,7 +148,7 @@ def test_everything_is_on_the_disk_before_a_build_is_used(original, tmp_path, mo
     def moved(source, target):
         if str(target).endswith('index/current'):
             needed = [o for o in folder.glob('index/0*/**/*') if o.is_file()]
-            needed += [o for o in folder.glob('store/*/data/*')]+[o for o in folder.glob('store/*/_versions/*.manifest')]
+            needed += [*folder.glob('store/*/data/*'), *folder.glob('store/*/_versions/*.manifest')]
             checked.extend(o for o in needed if o.stat().st_ino not in before)
             assert {o.stat().st_ino for o in checked}<=flushed
             assert {folder.joinpath('index').stat().st_ino, os.stat(source).st_ino}<=flushed
