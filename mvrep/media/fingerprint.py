@@ -78,8 +78,8 @@ def overlap(
     n_errors = int(np.bitwise_count(a[is_audible]^b[is_audible]).sum())
     return Overlap(n_errors/(32*n_words), n_words)
 
-# %% ../../nbs/library/01_media/40_fingerprint.ipynb #cef58dc3
-MAX_ERROR = .24 # share of bits below which two fingerprints are of one recording; copies of real clips have up to .23
+# %% ../../nbs/library/01_media/40_fingerprint.ipynb #ccbc33c9
+MAX_ERROR = .25 # share of bits below which two fingerprints are of one recording
 MIN_OVERLAP = .25 # share of the shorter fingerprint that must be compared
 MIN_WORDS = 18 # words that must be compared, about 2 s
 
