@@ -73,4 +73,5 @@ def index_info(
         removed=removed_videos(index.store.db).video_id.nunique(), hours=round(float(videos.duration.sum())/3600, 3),
         copies=int(is_copy.sum()), artists=videos.artist.map(artist_key).nunique(), genres=videos.genre.nunique(),
         plan=index.config.plan, encoders=tuple(build.specs), made_by=tuple(sorted(made_by)), model=index.model_name,
-        approximate=tuple(sorted(build.cells)), megabytes=_megabytes(index.folder), hubness=build.hubness(allowed=~is_copy))
+        approximate=tuple(sorted(build.cells)), megabytes=_megabytes(index.folder),
+        hubness=build.hubness(allowed=~is_copy))

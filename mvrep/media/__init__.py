@@ -21,6 +21,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'read': ['CUT_OFF', 'MediaInfo', 'cut_off_reason', 'probe', 'iter_frames', 'read_frames', 'read_audio'],
     'segments': ['PLANS', 'SEGMENT_SECONDS', 'Segment', 'plan_segments', 'stratified', 'middle', 'whole'],
     'crops': ['synchronous_crop', 'spatial_crop'],
+    'fingerprint': ['Overlap', 'audio_fingerprint', 'read_fingerprint', 'overlap', 'is_same_recording',
+                    'same_recordings'],
     'clips': ['CLIP_SECONDS', 'write_mp4', 'cut_clip', 'cut_clips', 'write_mp4_and_wav'],
     'images': ['contact_sheet', 'mel_image'],
 })
