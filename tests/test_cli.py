@@ -173,6 +173,20 @@ def test_the_help_lists_exit_codes_and_columns():
 def test_the_help_of_every_command_has_an_example(name):
     assert f'Example: mvrep {name}' in mvrep(name, '--help').stdout
 
+@pytest.mark.parametrize('name', COMMANDS)
+def test_no_option_is_cut_in_a_narrow_terminal(name):
+    printed = mvrep(name, '--help', width=80).stdout
+    options = [line for line in printed.splitlines() if re.match(r'│[ *]+-', line)]
+    assert options and not any('…' in line[:24] for line in options), printed
+
+def test_flags_have_no_value_and_plans_have_lengths():
+    printed = mvrep('index', '--help', width=200).stdout
+    flags = [line for line in printed.splitlines() if '--strict' in line or '--json' in line]
+    assert len(flags)==2 and not any('<bool>' in line for line in flags)
+    for plan in ('stratified', 'middle', 'whole'): assert f'{plan}: ' in printed
+    assert '6 segments of 5 s' in printed and '8 of 15 s' in printed
+    assert 'The last three are kept' in ' '.join(mvrep('rollback', '--help', width=200).stdout.split())
+
 def test_the_version():
     assert mvrep('--version').stdout==mvrep('version').stdout==f'{__version__}\n'
 

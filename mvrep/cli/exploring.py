@@ -14,7 +14,8 @@ from .console import command_line, option_errors, print_line
 from .options import Folder, app
 
 # %% ../../nbs/library/12_cli/60_exploring.ipynb #ccb28ce2
-Html = Annotated[bool, typer.Option('--html', help='Write a web page with the map, players and neighbours')]
+Html = Annotated[bool, typer.Option(
+    '--html', metavar=' ', help='Write a web page with the map, players and neighbours')]
 PageFolder = Annotated[Optional[Path], typer.Option(
     '--out', '-o', help='Folder for the page and its clips, which implies --html; default: NAME-map')]
 MapBy = Annotated[str, typer.Option(

@@ -109,8 +109,8 @@ def run_command(
 
 # %% ../../nbs/library/12_cli/20_options.ipynb #5cad8e13
 Folder = Annotated[Path, typer.Argument(metavar='DIR', help='Folder of an index')]
-Json = Annotated[bool, typer.Option('--json', help='Print one JSON object, for programs')]
-Workers = Annotated[Optional[int], typer.Option(min=1, help='Number of processes; default: one per core')]
+Json = Annotated[bool, typer.Option('--json', metavar=' ', help='Print one JSON object, for programs')]
+Workers = Annotated[Optional[int], typer.Option(min=1, metavar='N', help='Number of processes; default: one per core')]
 
 # %% ../../nbs/library/12_cli/20_options.ipynb #5ed0818c
 K = Annotated[int, typer.Option('-k', min=1, help='Number of results')]
