@@ -158,7 +158,7 @@ def _read_table(path):
     "Usable rows of a manifest as they are written there, and the others: `place`, `reason`"
     if not os.path.isfile(path): raise CorpusError(path, 'no such file: check the path')
     is_table = Path(path).suffix.lower() in READERS
-    if not is_table: raise CorpusError(path, f'not a manifest: want one of {" ".join(READERS)}')
+    if not is_table: raise CorpusError(path, f'not a manifest (want {" ".join(READERS)}) and not a folder of videos')
     df, errors = read_rows(path, COLUMNS)
     _check_table(path, df)
     return df, errors
