@@ -154,8 +154,8 @@ def info(folder:Folder, json_:Json=False):
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #015bbc5c
 Ids = Annotated[Optional[list[str]], typer.Argument(metavar='ID', help='Ids of videos in the index')]
-Undo = Annotated[bool, typer.Option('--undo', help='Let videos that were removed be indexed again')]
-ListRemoved = Annotated[bool, typer.Option('--list', help='Only list the videos that were removed')]
+Undo = Annotated[bool, typer.Option('--undo', metavar=' ', help='Let videos that were removed be indexed again')]
+ListRemoved = Annotated[bool, typer.Option('--list', metavar=' ', help='Only list the videos that were removed')]
 
 def _list_removed(index, folder, json_):
     from mvrep.index.removed import removed_videos
