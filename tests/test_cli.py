@@ -187,6 +187,10 @@ def test_flags_have_no_value_and_plans_have_lengths():
     assert '6 segments of 5 s' in printed and '8 of 15 s' in printed
     assert 'The last three are kept' in ' '.join(mvrep('rollback', '--help', width=200).stdout.split())
 
+def test_the_help_of_add_tells_what_becomes_of_songs_and_folders():
+    text = ' '.join(mvrep('add', '--help', width=200).stdout.split())
+    assert 'added as a song, without video; in folders, only videos' in text and '--label-from-folder' in text
+
 def test_the_version():
     assert mvrep('--version').stdout==mvrep('version').stdout==f'{__version__}\n'
 

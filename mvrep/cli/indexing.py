@@ -118,6 +118,9 @@ def add(folder:Folder, files:Files, workers:Workers=None, strict:Strict=False, j
 
     Other videos are not encoded again. What cannot be added is listed, and the rest is added.
 
+    An audio file that is given by name is added as a song, without video; in folders, only videos are looked for.
+    Folder names become no labels here: `index` does that, with --label-from-folder.
+
     Example: `mvrep add ~/videos.mvrep new1.mp4 new2.mp4`"""
     from mvrep.index.indexing import add_videos
     report = add_videos(folder, files, workers=workers, strict=strict, progress=is_interactive(), on_note=print_note)
