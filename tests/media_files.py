@@ -178,7 +178,8 @@ def bad_files(folder):
 
 def stamp_of(data, at):
     "The time stamp in five bytes of a transport stream, ticks of 1/90000 s"
-    high, middle, low = data[at]>>1 & 7, data[at+1:at+3], data[at+3:at+5]
+    high = data[at]>>1 & 7
+    middle, low = data[at+1:at+3], data[at+3:at+5]
     return high<<30 | (int.from_bytes(middle)>>1)<<15 | int.from_bytes(low)>>1
 
 def write_stamp(data, at, ticks):

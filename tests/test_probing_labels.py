@@ -56,7 +56,8 @@ def test_nothing_to_learn(values, message):
 
 def test_artists_and_copies_stay_together():
     feats = np.array([[1.], [2], [3], [4], [2], [5]])
-    assert artist_and_copy_groups(['A', 'B', None, 'A feat. C', 'D', None], copy_groups(feats)).tolist()==[0, 1, 2, 0, 1, 3]
+    artists = ['A', 'B', None, 'A feat. C', 'D', None]
+    assert artist_and_copy_groups(artists, copy_groups(feats)).tolist()==[0, 1, 2, 0, 1, 3]
     assert len(feats)-len(np.unique(copy_groups(feats)))==1
 
 def test_videos_without_features_are_not_copies():

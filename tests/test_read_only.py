@@ -21,7 +21,7 @@ from mvrep.index.examples import tiny_index
 from mvrep.index.index import Index
 from mvrep.index.joint_space import train
 
-NOBODY = 65534
+READER = 65534 # user without rights
 
 def _remove_rights(folder):
     for path in [folder, *folder.rglob('*')]: path.chmod(0o555 if path.is_dir() else 0o444)
@@ -35,9 +35,9 @@ def reading(folder, home):
     shown.chmod(mode|0o055)
     is_root, before = os.geteuid()==0, os.environ['MVREP_HOME']
     if is_root:
-        os.chown(home, NOBODY, NOBODY)
-        os.setegid(NOBODY)
-        os.seteuid(NOBODY)
+        os.chown(home, READER, READER)
+        os.setegid(READER)
+        os.seteuid(READER)
     os.environ['MVREP_HOME'] = str(home)
     try: yield
     finally:
@@ -51,7 +51,7 @@ def reading(folder, home):
 
 @pytest.fixture
 def place():
-    "A folder that everybody may enter, with a home for caches in it"
+    "A folder that each user may enter, with a home for caches in it"
     with tempfile.TemporaryDirectory() as tmp:
         os.chmod(tmp, 0o755)
         (Path(tmp)/'home').mkdir()
@@ -65,7 +65,7 @@ def cached_files(home): return sorted(o.name for o in home.rglob('*') if o.is_fi
 
 @pytest.mark.filterwarnings('error')
 def test_commands_that_read_work(place, monkeypatch):
-    monkeypatch.setattr('mvrep.explore.static_page.cut_clips', lambda jobs, dest: {}) # nobody may not run root's Python
+    monkeypatch.setattr('mvrep.explore.static_page.cut_clips', lambda jobs, dest: {}) # the reader may not run root's Python
     index, home = tiny_index(place/'ix'), place/'home'
     parts = ['train']*7+['valid']*2+['test']*3
     index.put_videos(index.videos.reset_index().assign(split=parts))

@@ -87,12 +87,13 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self,
         index:Index, # What to explore
-        by:str|Map='joint', # What the map is made of: 'audio', 'video', 'joint', a column of the store; or a map with its level
+        by:str|Map='joint', # What is drawn: 'audio', 'video', 'joint', a column of the store; or a map with its level
         level:str='video', # 'video': a point per video; 'segment': a point per segment
         color:str|None=None # A column, 'year' or 'tag:NAME', see `color_columns`; the first that is known if None
     ):
         "Open or draw a map. Raises `ValueError` for another `by`, `level` or column, or too few points for a map."
-        self.index, self._points, self._clips = index, {}, {}
+        self.index = index
+        self._points, self._clips = {}, {}
         if isinstance(by, Map): by, level = self._use_map(by)
         self.by = by
         packed = self._pack(level)

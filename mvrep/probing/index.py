@@ -46,7 +46,7 @@ def video_features(
             feats[modality][rows[rows>=0]] = found[rows>=0]
     return feats
 
-# %% ../../nbs/library/08_probing/35_index.ipynb #a3e63d49
+# %% ../../nbs/library/08_probing/35_index.ipynb #0726103f
 THESIS_INPUTS = dict(audio='B1', video='B2', concatenated='B3', both='B1 + B2 + B3',
                      joint_audio='M1', joint_video='M2', joint_both='M3') # {input: its name in the thesis}
 
@@ -67,6 +67,7 @@ def is_measured(
     known = values.dropna()
     return bool((known%1!=0).any())
 
+# %% ../../nbs/library/08_probing/35_index.ipynb #431565a5
 class NoLabels(ValueError):
     "An index without a label in the column that is asked for"
 
