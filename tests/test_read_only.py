@@ -65,7 +65,8 @@ def cached_files(home): return sorted(o.name for o in home.rglob('*') if o.is_fi
 
 @pytest.mark.filterwarnings('error')
 def test_commands_that_read_work(place, monkeypatch):
-    monkeypatch.setattr('mvrep.explore.static_page.cut_clips', lambda jobs, dest: {}) # the reader may not run root's Python
+    # the reader may not run root's Python, so no worker cuts clips
+    monkeypatch.setattr('mvrep.explore.static_page.cut_clips', lambda jobs, dest: {})
     index, home = tiny_index(place/'ix'), place/'home'
     parts = ['train']*7+['valid']*2+['test']*3
     index.put_videos(index.videos.reset_index().assign(split=parts))
