@@ -44,12 +44,14 @@ def is_same_text(one, other):
     return same_length and all(a==b or i%2 and is_near(a, b) for i, (a, b) in enumerate(pairs))
 
 def texts(notebook, flags):
-    "{number of a code cell: text of its outputs}, without the cells that have one of these flags."
+    """{number of a code cell: text of its outputs}, without the cells that have one of these flags, and without what goes
+    to stderr: warnings name files of this machine."""
     clean_nb(notebook)
     found = {}
     for i, cell in enumerate(notebook.cells):
-        is_flagged = bool(flags & directives_of(cell.source).keys())
-        if cell.cell_type=='code' and not is_flagged: found[i] = plain(Cell('code', '', cell.outputs).printed)
+        if cell.cell_type!='code' or flags & directives_of(cell.source).keys(): continue
+        outputs = [o for o in cell.get('outputs', []) if o.get('name')!='stderr']
+        found[i] = plain(Cell('code', '', outputs).printed)
     return found
 
 def stale_outputs(committed, fresh):
