@@ -10,13 +10,14 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parents[1]
 sys.path.append(str(root/'docs'))
-from extensions.notebook_file import is_skipped
+from extensions.notebook_file import is_skipped, is_warning
 
 WIDGET = 'application/vnd.jupyter.widget-view+json' # Names a model that only a running kernel has
 
-def drop_widgets(notebook):
-    "Remove the views of widgets from the outputs; their text stays."
+def clean_outputs(notebook):
+    "Remove warnings and the views of widgets, whose text stays."
     for cell in notebook.cells:
+        if 'outputs' in cell: cell.outputs = [o for o in cell.outputs if not is_warning(o)]
         for output in cell.get('outputs', []): output.get('data', {}).pop(WIDGET, None)
 
 def run(path):
@@ -29,7 +30,7 @@ def run(path):
     notebook, shell = read_nb(path), CaptureShell(path)
     try: shell.run_all(notebook, exc_stop=True, preproc=partial(is_skipped, flags=flags))
     except Exception: sys.exit(shell.prettytb(fname=path))
-    drop_widgets(notebook)
+    clean_outputs(notebook)
     write_nb(notebook, path)
 
 def run_all(names):

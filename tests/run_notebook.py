@@ -15,7 +15,7 @@ from nbdev.clean import clean_nb
 from nbdev.config import get_config
 
 sys.path.append(str(Path(__file__).resolve().parents[1]/'docs'))
-from extensions.notebook_file import EXPORTS, Cell, directives_of, is_skipped, read_page
+from extensions.notebook_file import EXPORTS, Cell, directives_of, is_skipped, is_warning, read_page
 
 def exported_module(path, config):
     "The module that a notebook exports. Raises `ImportError` if another installation's would be imported."
@@ -44,13 +44,12 @@ def is_same_text(one, other):
     return same_length and all(a==b or i%2 and is_near(a, b) for i, (a, b) in enumerate(pairs))
 
 def texts(notebook, flags):
-    """{number of a code cell: text of its outputs}, without the cells that have one of these flags, and without what goes
-    to stderr: warnings name files of this machine."""
+    "{number of a code cell: text of its outputs}, without warnings and the cells that have one of these flags."
     clean_nb(notebook)
     found = {}
     for i, cell in enumerate(notebook.cells):
         if cell.cell_type!='code' or flags & directives_of(cell.source).keys(): continue
-        outputs = [o for o in cell.get('outputs', []) if o.get('name')!='stderr']
+        outputs = [o for o in cell.get('outputs', []) if not is_warning(o)]
         found[i] = plain(Cell('code', '', outputs).printed)
     return found
 

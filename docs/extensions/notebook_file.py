@@ -26,6 +26,10 @@ def is_skipped(cell, flags):
     is_export = 'nbdev_export(' in cell.source
     return cell.cell_type!='code' or is_export or bool(set(flags) & directives_of(cell.source).keys())
 
+def is_warning(output):
+    "Is an output of a cell a warning of Python? It names a file of this machine."
+    return output.get('name')=='stderr' and 'Warning: ' in ''.join(output['text'])
+
 @dataclass
 class Cell:
     "A cell of a notebook"
