@@ -121,6 +121,7 @@ def test_combining_likes():
     assert np.allclose(combine(scores, 'mean'), [.6, .2, np.nan], equal_nan=True)
     assert np.allclose(combine(scores, 'max'), [.8, .2, np.nan], equal_nan=True)
 
+@pytest.mark.filterwarnings('ignore:half_life has no effect')
 def test_freshness_by_hand():
     dates = pd.Series(['2024-05-01', '2024-04-01', '2023', 'last summer', None, '2031-01-01'])
     assert np.allclose(freshness(dates, 30, '2024-05-01')[:3], [1, .5, 2**(-486/30)])

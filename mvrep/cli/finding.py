@@ -91,6 +91,9 @@ def recommend(
     Example: `mvrep recommend ~/videos.mvrep --like clip-3 --like new.mp4 --less clip-9 --max-per-artist 1`"""
     from mvrep.index.index import Index
     from mvrep.recommendation.likes import recommend
+    if today and not half_life: print_note('--today has no effect without --half-life')
+    if how=='max' and len(set(like))==1 and len(set(less or ()))<2:
+        print_note('--how max has no effect on a single like')
     day = (today or datetime.now()).date().isoformat()
     rules = dict(k=k, where=where, diversity=diversity, max_per_artist=max_per_artist)
     found = recommend(Index(folder), like, less or (), by, how=how, half_life=half_life, today=day, **rules)

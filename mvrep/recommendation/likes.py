@@ -6,6 +6,7 @@
 __all__ = ['combine', 'freshness', 'recommend']
 
 # %% ../../nbs/library/10_recommendation/30_likes.ipynb #10d54e49
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -39,7 +40,9 @@ def freshness(
     released = pd.to_datetime(pd.Series(dates).astype('string'), format='ISO8601', errors='coerce', utc=True)
     days = (pd.to_datetime(today, utc=True)-released).dt.total_seconds()/86400
     age = days.clip(lower=0).to_numpy(float, na_value=np.nan)
-    if np.isnan(age).all(): return np.ones(len(age))
+    if np.isnan(age).all():
+        warnings.warn('half_life has no effect: no video of this index has a release date', stacklevel=3)
+        return np.ones(len(age))
     return 2.**(-np.where(np.isnan(age), np.nanmedian(age), age)/half_life)
 
 # %% ../../nbs/library/10_recommendation/30_likes.ipynb #ce14e73b
