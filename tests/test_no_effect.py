@@ -24,4 +24,5 @@ def test_an_option_without_effect_is_noted_once(folder, words, note):
     assert done.stderr.count('note: ')==1 and note in done.stderr and done.stdout
 
 def test_options_with_an_effect_are_silent(folder):
-    assert mvrep('recommend', folder, '--like', 'v0000', '--like', 'v0001', '--how', 'max', '--diversity', .5).stderr==''
+    likes = '--like', 'v0000', '--like', 'v0001'
+    assert mvrep('recommend', folder, *likes, '--how', 'max', '--diversity', .5).stderr==''

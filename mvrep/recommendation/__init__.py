@@ -10,7 +10,8 @@ from ..core import public_names
 
 # %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #4f4f11b8
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'lists': ['ListRules', 'takes_list_rules', 'limit_per_artist', 'mmr', 'n_surplus', 'arrange', 'warn_without_effect'],
+    'lists': ['ListRules', 'takes_list_rules', 'limit_per_artist', 'mmr', 'n_surplus', 'arrange',
+              'warn_without_effect'],
     'neighbours': ['Located', 'locate', 'Seed', 'segment_embeddings', 'find_seed', 'explain', 'describe_reasons',
                    'describe_moments', 'similarities', 'similar'],
     'likes': ['combine', 'freshness', 'recommend'],
