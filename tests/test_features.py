@@ -358,7 +358,7 @@ def test_a_store_in_a_read_only_folder(store, monkeypatch, tmp_path):
     before = np.array(store.matrix('audio'))
     shutil.rmtree(store.folder/'cache')
     monkeypatch.setenv('MVREP_HOME', str(tmp_path/'home'))
-    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    monkeypatch.setattr(os, 'access', lambda path, mode, **options: False)
     np.testing.assert_array_equal(FeatureStore(store.folder).matrix('audio'), before)
     assert not (store.folder/'cache').exists()
     assert list((tmp_path/'home'/'cache').glob('features-*/audio-*.npy'))

@@ -11,18 +11,21 @@ from datetime import datetime, timezone
 import pandas as pd
 import pyarrow as pa
 from ..core import UnknownId, or_close, sha256
-from ..features.store import open_table, sql_in
+from ..features.store import open_table, sql_in, table_errors
 
 # %% ../../nbs/library/09_index/34_removed.ipynb #0302abd5
 REMOVED = pa.schema([(o, pa.string()) for o in ('video_id', 'path', 'sha256', 'removed')])
+
+def _errors_of(db): return table_errors(f"table 'removed' of {db.uri}")
 
 def removed_videos(
     db # LanceDB connection of the index
 ) -> pd.DataFrame: # Columns of `REMOVED`, one row per removal; `removed` is the moment (UTC)
     "Videos that were removed. Raises `OSError` if the table cannot be read."
-    try: table = db.open_table('removed')
-    except ValueError: return REMOVED.empty_table().to_pandas() # nothing was removed yet
-    return table.to_pandas()
+    with _errors_of(db):
+        try: table = db.open_table('removed')
+        except ValueError: return REMOVED.empty_table().to_pandas() # nothing was removed yet
+        return table.to_pandas()
 
 def _content(path, known):
     "SHA-256 of a file: the known one, or that of the file if it can still be read"
@@ -38,7 +41,8 @@ def put_removed(
     now = datetime.now(timezone.utc).isoformat(timespec='seconds')
     rows = [dict(video_id=o.video_id, path=o.path, sha256=_content(o.path, o.sha256), removed=now)
             for o in videos.itertuples()]
-    if rows: open_table(db, 'removed', REMOVED).add(pa.Table.from_pylist(rows, REMOVED))
+    if not rows: return
+    with _errors_of(db): open_table(db, 'removed', REMOVED).add(pa.Table.from_pylist(rows, REMOVED))
 
 def forget_removed(
     db, # LanceDB connection of the index
@@ -48,7 +52,8 @@ def forget_removed(
     removed = removed_videos(db)
     unknown = [o for o in video_ids if o not in set(removed.video_id)]
     if unknown: raise UnknownId(f'{unknown[0]!r} was not removed{or_close(unknown[0], removed.video_id)}')
-    if len(video_ids): db.open_table('removed').delete(sql_in('video_id', list(video_ids)))
+    with _errors_of(db):
+        if len(video_ids): db.open_table('removed').delete(sql_in('video_id', list(video_ids)))
     return removed[removed.video_id.isin(video_ids)].reset_index(drop=True)
 
 # %% ../../nbs/library/09_index/34_removed.ipynb #ebcf045e
