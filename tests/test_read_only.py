@@ -63,7 +63,7 @@ def cached_files(home): return sorted(o.name for o in home.rglob('*') if o.is_fi
 
 # The whole index
 
-@pytest.mark.filterwarnings('error')
+@pytest.mark.filterwarnings('error', 'ignore:.*among 3 candidates', 'ignore:the first of 1 epoch')
 def test_commands_that_read_work(place, monkeypatch):
     # the reader may not run root's Python, so no worker cuts clips
     monkeypatch.setattr('mvrep.explore.static_page.cut_clips', lambda jobs, dest: {})

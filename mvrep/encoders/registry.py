@@ -129,9 +129,9 @@ def find_weights(
     entry = find_encoder(name)
     to_fetch = WeightsStatus(False, f'fetched at first use; or give a file: {name}@FILE')
     if entry.default_weights=='hub': return to_fetch
-    if entry.default_weights=='KINETICS400_V1':
-        from mvrep.encoders.video import fetched_file
+    try:
+        if entry.default_weights!='KINETICS400_V1': return WeightsStatus(True, load_encoder(name).made_by)
+        from mvrep.encoders.video import fetched_file # imports torchvision
         path = fetched_file()
         return WeightsStatus(True, str(path)) if path.is_file() else to_fetch
-    try: return WeightsStatus(True, load_encoder(name).made_by)
     except (WeightsError, ImportError) as e: return WeightsStatus(False, str(e).splitlines()[0])

@@ -105,7 +105,7 @@ def color_by(
 # %% ../../nbs/library/11_explore/15_plots.ipynb #0b483132
 _FIRST = ('genre', 'mood', 'emotion', 'artist', 'origin', 'split', 'license', 'year', 'duration')
 _LAST = ('title', 'release_date', 'tags')
-_NEVER = ('path', 'sha256')
+_NEVER = ('path', 'sha256', 'recording')
 
 def color_columns(
     videos:pd.DataFrame, # Metadata of the videos
