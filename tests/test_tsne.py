@@ -30,7 +30,9 @@ def keep(index, rows):
         embeddings={m: o[rows] for m, o in build.embeddings.items()}, sources=np.array(build.sources, object)[rows])
     index.videos = index.videos.iloc[rows]
 
-def with_embeddings(index, **changed): index.build = replace(index.build, embeddings=dict(index.build.embeddings)|changed)
+def with_embeddings(index, **changed):
+    "Make an index search other embeddings"
+    index.build = replace(index.build, embeddings=dict(index.build.embeddings)|changed)
 
 def clusters(n=300, d=32):
     "Unit-norm vectors in five groups, and the group of each"
