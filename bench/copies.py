@@ -9,12 +9,12 @@ where the threshold `MAX_ERROR` lies.
 import itertools
 import tempfile
 from pathlib import Path
-import av
 import numpy as np
 import pandas as pd
 from common import parser, write_table
 from mvrep.core import data_folder
 from mvrep.corpus.demo import demo_corpus
+from mvrep.media.clips import write_audio
 from mvrep.media.fingerprint import MAX_ERROR, MIN_OVERLAP, overlap, read_fingerprint, same_recordings
 from mvrep.media.read import read_audio
 
@@ -30,18 +30,6 @@ COPIES = { # name: ending, codec, bit rate, change of the waveform
     'more treble': ('mp4', 'aac', 64000, lambda y: np.convolve(y, [1, -.7], 'same')),
 }
 
-def encode(y, path, codec, bit_rate):
-    "Write a waveform at 48 kHz as a file with one audio stream."
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream(codec, rate=RATE, layout='mono')
-        stream.bit_rate = bit_rate
-        frame = av.AudioFrame.from_ndarray(y[None].astype(np.float32), format='fltp', layout='mono')
-        frame.sample_rate = RATE
-        resampler = av.AudioResampler(format=stream.codec_context.format.name, layout='mono', rate=RATE)
-        for part in resampler.resample(frame)+resampler.resample(None): container.mux(stream.encode(part))
-        container.mux(stream.encode(None))
-    return path
-
 def least_error(one, other):
     "The lowest error at any offset with a sufficient overlap; 1 if there is none."
     least = max(18, int(MIN_OVERLAP*min(len(one), len(other))))
@@ -53,7 +41,7 @@ def copies_of(path, folder):
     y = read_audio(path, sr=RATE)
     found = {}
     for name, (ending, codec, bit_rate, change) in COPIES.items():
-        found[name] = read_fingerprint(encode(change(y), folder/f'copy.{ending}', codec, bit_rate))
+        found[name] = read_fingerprint(write_audio(folder/f'copy.{ending}', change(y), RATE, codec, bit_rate))
     return found
 
 def measure(corpus, paths, copied, folder):

@@ -394,7 +394,7 @@ def test_engine_errors_become_errors_of_python():
     with pytest.raises(OSError, match='may not be read or written here .*copy the index to a folder'):
         refused(RuntimeError('lance error: Unable to open file /data/x.lance: Permission denied (os error 13)'))
     with pytest.raises(OSError, match='a file is truncated .*: do this$'):
-        refused(RuntimeError('Invalid range 0..0 for object of size 0 bytes, /root/.cargo/dataset.rs:775:26'))
+        refused(RuntimeError('Invalid range 0..0 for object of size 0 bytes, /build/dataset.rs:775:26'))
     with pytest.raises(ZeroDivisionError): refused(ZeroDivisionError())
 
 WRITER = """

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from mvrep.core import MediaError
-from mvrep.media import contact_sheet, cut_clip, cut_clips, mel_image, write_mp4_and_wav, write_mp4
+from mvrep.media import contact_sheet, cut_clip, cut_clips, mel_image, write_audio, write_mp4, write_mp4_and_wav
 from mvrep.media import frame_number, make_clip, probe, read_audio, read_frames, tone_second
 from media_files import SHORT_GOP, make
 
@@ -25,6 +25,33 @@ def test_a_clip_of_one_modality(modality, tmp_path):
     clip = tmp_path/'clip.mp4'
     clip.write_bytes(cut_clip(make_clip(tmp_path/'a.mp4', modalities=(modality,)), 1, 2))
     assert (probe(clip).has_audio, probe(clip).has_video)==(modality=='audio', modality=='video')
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    "Whatever was encoded in the process before"
+    rng, frames = np.random.default_rng(0), np.full((12, 91, 161, 3), 60, np.uint8)
+    written = set()
+    for i in range(12):
+        noise = .2*rng.normal(size=48000)
+        write_audio(tmp_path/'a.webm', noise)
+        write_audio(tmp_path/'a.mp4', noise, codec='aac')
+        cut_clip(make_clip(tmp_path/'clip.mp4'), 1, 2)
+        written.add(write_mp4(tmp_path/'v.mp4', frames, 12, preset='veryfast').read_bytes())
+    assert len(written)==1
+
+CODECS = [('webm', 'libopus'), ('mp3', 'libmp3lame'), ('mp4', 'aac'), ('flac', 'flac')]
+
+@pytest.mark.parametrize('ending, codec', CODECS)
+def test_audio_in_any_codec(ending, codec, tmp_path):
+    y = .3*np.sin(np.arange(96000)*.05)
+    info = probe(write_audio(tmp_path/f'y.{ending}', y, 48000, codec))
+    assert info.has_audio and not info.has_video and abs(info.duration-2)<.1
+    power = np.abs(np.fft.rfft(read_audio(info.path, sr=48000)[:48000]))
+    assert abs(int(power.argmax())-382)<=1 # .05 rad a sample is 382 Hz
+
+@pytest.mark.parametrize('name, codec', [('y.mp3', 'libopus'), ('y.what', 'aac'), ('y.mp4', 'no-codec')])
+def test_audio_that_does_not_fit_its_container(name, codec, tmp_path):
+    with pytest.raises(ValueError): write_audio(tmp_path/name, np.zeros(4800), codec=codec)
+    assert not list(tmp_path.iterdir())
 
 def test_writing_frames_and_audio(tmp_path):
     frames = np.full((12, 91, 161, 3), 60, np.uint8)

@@ -1,25 +1,13 @@
 "Fingerprints find the same recording in other formats, at other volumes and in excerpts, and nothing else"
-import av
 import numpy as np
 import pytest
 from mvrep.corpus.demo import tiny_corpus
+from mvrep.media.clips import write_audio
 from mvrep.media.fingerprint import (MIN_WORDS, SR, audio_fingerprint, is_same_recording, overlap, read_fingerprint,
                                      same_recordings)
 from mvrep.media.read import read_audio
 
 RATE = 48000 # Hz, of the copies
-
-def encode(y, path, codec, bit_rate):
-    "Write a waveform at 48 kHz as a file with one audio stream"
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream(codec, rate=RATE, layout='mono')
-        stream.bit_rate = bit_rate
-        frame = av.AudioFrame.from_ndarray(y[None].astype(np.float32), format='fltp', layout='mono')
-        frame.sample_rate = RATE
-        resampler = av.AudioResampler(format=stream.codec_context.format.name, layout='mono', rate=RATE)
-        for part in resampler.resample(frame)+resampler.resample(None): container.mux(stream.encode(part))
-        container.mux(stream.encode(None))
-    return path
 
 COPIES = { # name: ending, codec, bit rate, change of the waveform
     'webm at 24 kbit/s': ('webm', 'libopus', 24000, lambda y: y),
@@ -42,7 +30,9 @@ def prints(): return [read_fingerprint(o) for o in sorted((tiny_corpus()/'videos
 @pytest.mark.parametrize('name', COPIES)
 def test_a_copy_is_found_and_nothing_else(name, songs, prints, tmp_path):
     ending, codec, bit_rate, change = COPIES[name]
-    copies = [read_fingerprint(encode(change(songs[i]), tmp_path/f'{i}.{ending}', codec, bit_rate)) for i in (0, 5, 9)]
+    files = [tmp_path/f'{i}.{ending}' for i in (0, 5, 9)]
+    for i, file in zip((0, 5, 9), files): write_audio(file, change(songs[i]), RATE, codec, bit_rate)
+    copies = [read_fingerprint(o) for o in files]
     n = len(prints)
     assert same_recordings(prints+copies)==[(0, n), (5, n+1), (9, n+2)]
 

@@ -75,7 +75,7 @@ def page_level(
 # %% ../../nbs/library/11_explore/35_static_page.ipynb #0ee5fff7
 @dataclass(frozen=True)
 class VideoClips:
-    "What a page knows of the clips of one video"
+    "The clips of one video on a page"
     file:str # Name of its files, without number and ending
     has_audio:bool # Has any clip audio?
     length:float # Length of each clip, seconds

@@ -23,6 +23,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'crops': ['synchronous_crop', 'spatial_crop'],
     'fingerprint': ['Overlap', 'audio_fingerprint', 'read_fingerprint', 'overlap', 'is_same_recording',
                     'same_recordings'],
-    'clips': ['CLIP_SECONDS', 'write_mp4', 'cut_clip', 'cut_clips', 'write_mp4_and_wav'],
+    'clips': ['CLIP_SECONDS', 'write_mp4', 'write_audio', 'cut_clip', 'cut_clips', 'write_mp4_and_wav'],
     'images': ['contact_sheet', 'mel_image'],
 })

@@ -87,7 +87,7 @@ class _Part:
 
 @dataclass
 class _Track:
-    "What a scan knows of a stream"
+    "State of the scan of one stream"
     modality:str # 'audio' or 'video'
     frame_seconds:float # Duration of a packet that states none
     part:int=0 # Part that its last packet belongs to
