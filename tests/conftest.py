@@ -37,6 +37,24 @@ def copy_tree(folder):
 @pytest.fixture
 def tree(tmp_path): return copy_tree(tmp_path/'tree')
 
+@pytest.fixture(scope='session')
+def ragged(tmp_path_factory):
+    "The irregular index of ragged.py, shared by all tests: not to be changed."
+    from ragged import make_ragged
+    return make_ragged(tmp_path_factory.mktemp('ragged')/'index')
+
+@pytest.fixture(scope='session')
+def ragged_model(tmp_path_factory):
+    "The irregular index with an untrained model of one space, shared by all tests: not to be changed."
+    from ragged import make_ragged
+    return make_ragged(tmp_path_factory.mktemp('ragged')/'model', 'aligned')
+
+@pytest.fixture
+def own_ragged(ragged, tmp_path):
+    "A copy of the irregular index, which a test may change."
+    from mvrep.index.index import Index
+    return Index(shutil.copytree(ragged.folder, tmp_path/'ragged'))
+
 @pytest.fixture(scope='module')
 def browser():
     from browser import open_browser
