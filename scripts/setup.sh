@@ -26,7 +26,7 @@ echo "Installing mvrep and its tools into .venv ($("$python" --version), a few m
 .venv/bin/python -m pip install -q --disable-pip-version-check uv || true
 
 # editable_mode: a script beside a folder that is called mvrep finds the package, not the folder
-mvrep=(-c constraints.txt -e '.[dev,train,explore,app]')
+mvrep=(-c constraints.txt -e '.[dev,train,pretrain,onnx,explore,app]')
 if ! .venv/bin/python -m uv pip install -q -p .venv -C editable_mode=compat "${mvrep[@]}"; then
   echo "uv failed; trying pip"
   .venv/bin/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=compat "${mvrep[@]}"

@@ -69,6 +69,10 @@ def _load_mel_cnn(name, weights):
     from mvrep.encoders.mel_cnn import MelCNN
     return MelCNN.from_pretrained(weights or '')
 
+def _load_sample_cnn(name, weights):
+    from mvrep.encoders.sample_cnn import SampleCNN
+    return SampleCNN.from_pretrained(weights or '')
+
 def _load_image(name, weights):
     from mvrep.encoders.image import ImageTower
     return ImageTower.from_pretrained(name, weights)
@@ -86,6 +90,7 @@ _ENTRIES = (
     EncoderEntry('musicnn_mtt', 'audio', _load_musicnn, 'mtt'),
     EncoderEntry('musicnn_msd', 'audio', _load_musicnn, 'msd'),
     EncoderEntry('mel_cnn', 'audio', _load_mel_cnn, needs_file=True),
+    EncoderEntry('sample_cnn', 'audio', _load_sample_cnn, needs_file=True),
     EncoderEntry('efficientnet_lite0', 'video', _load_image),
     EncoderEntry('r2plus1d_18', 'video', _load_r2plus1d, 'KINETICS400_V1'),
     EncoderEntry('i3d', 'video', _load_i3d, needs_file=True))
