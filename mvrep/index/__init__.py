@@ -30,5 +30,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'examples': ['tiny_index', 'study_index'],
     'checking': ['IndexCheck', 'check_index'],
     'info': ['IndexInfo', 'index_info'],
+    'seconds': ['make_seconds'],
     'joint_space': ['train', 'evaluate', 'SplitSizes', 'split_sizes'],
 })

@@ -18,6 +18,7 @@ from fastcore.basics import patch
 from safetensors import safe_open
 from ..core import MODALITIES, UnknownId, atomic_write, count_of, or_close, read_json, sha256
 from ..features.fingerprints import Fingerprints
+from ..features.seconds import StoredSeconds
 from ..features.store import FeatureStore, sql_in, table_errors
 from ..features.table_records import RECORD, read_tables, record_tables
 from .build import Build, Query, empty_build, read_build, write_build
@@ -361,6 +362,7 @@ def remove(self:Index,
         if keep_away: self._keep_away(video_ids)
         self.store.remove(video_ids)
         Fingerprints(self.store).remove(video_ids)
+        StoredSeconds(self.store).remove(video_ids)
         self.metadata_table.delete(sql_in('video_id', video_ids))
         stays, old = ~self.build.rows.isin(video_ids), self.build
         if stays.all():

@@ -17,6 +17,7 @@ from ..corpus.manifest import scan_manifest, validate
 from ..encoders.registry import PRESETS, load_encoder
 from ..features.extraction import extract, file_state
 from ..features.fingerprints import Fingerprints
+from ..features.seconds import StoredSeconds
 from ..features.store import sql_in
 from .copies import mark_copies
 from .files import find_moved, hash_files, known_files, why_not_usable, without_file
@@ -118,7 +119,7 @@ def _keep_features(index, corpus):
         state = file_state(path)
         if is_same and known.source[video_id]!=state: sources[video_id] = state
     index.store.set_sources(sources)
-    Fingerprints(index.store).set_sources(sources)
+    for kept in (Fingerprints(index.store), StoredSeconds(index.store)): kept.set_sources(sources)
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #d408ad10
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _prune(index, video_ids, folder):
     root = folder and os.path.abspath(folder)
     pruned = [o for o in video_ids if root is None or Path(paths[o]).is_relative_to(root)]
     index.store.remove(pruned)
-    Fingerprints(index.store).remove(pruned)
+    for kept in (Fingerprints(index.store), StoredSeconds(index.store)): kept.remove(pruned)
     index.metadata_table.delete(sql_in('video_id', pruned))
     return pruned
 
