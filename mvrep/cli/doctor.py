@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['CPU_WHEELS', 'PACKAGES', 'CODECS', 'how_to_install', 'try_out', 'Installation', 'check_installation', 'doctor']
 
-# %% ../../nbs/library/12_cli/80_doctor.ipynb #b01b0109
+# %% ../../nbs/library/12_cli/80_doctor.ipynb #7510b656
 import platform
 import re
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Optional
 import typer
 from . import ExitCode
-from .console import print_json, print_line, show_table
+from .console import print_json, print_line, print_note, records, show_frame, show_table
 from .options import Json, app
 from ..core import data_home, n_cores
 
@@ -145,25 +147,62 @@ def check_installation() -> Installation: # What was found
         python=platform.python_version(), cores=n_cores(), home=str(data_home()),
         versions={o: _version(o) for o in PACKAGES}, codecs=_codecs(), weights=_weights(), trial=try_out())
 
-# %% ../../nbs/library/12_cli/80_doctor.ipynb #baa77b9d
+# %% ../../nbs/library/12_cli/80_doctor.ipynb #9a2578a4
+def _licences(folder):
+    "A frame of the weights behind an index, or of all encoders"
+    if folder:
+        from mvrep.index.index import Index
+        from mvrep.index.licences import index_licences
+        return index_licences(Index(folder))
+    import pandas as pd
+    from mvrep.encoders.licences import weights_licence
+    from mvrep.encoders.registry import ENCODERS
+    return pd.DataFrame([asdict(weights_licence(o)) for o in ENCODERS])
+
+_TERMS = dict(encoder='weights', licence='licence', trained_on='trained on', source='source')
+_FILES = dict(encoder='weights', sha256='sha256', file='file')
+_STATE = dict(encoder='weights', made_by='made by', state='here')
+
+def _show_licences(folder, is_json):
+    "Print the weights behind an index, or of all encoders"
+    weights = _licences(folder)
+    if is_json: return print_json(dict(weights=records(weights)))
+    for headings in (_TERMS, _FILES): show_frame(weights, headings)
+    if 'state' not in weights: return
+    show_frame(weights, _STATE)
+    for encoder in weights.encoder[weights.state=='not those of the features']:
+        print_note(f'the weights of {encoder} on this machine are not those that made the features')
+
+# %% ../../nbs/library/12_cli/80_doctor.ipynb #ac9f4ac2
 def _yes(is_true): return 'yes' if is_true else 'no'
 
+def _show_installation(found):
+    about = dict(python=found.python, cores=found.cores, home=found.home, **found.versions)
+    show_table([(name, o or 'missing') for name, o in about.items()], ['', 'found'])
+    show_table([(name, _yes(o)) for name, o in found.codecs.items()], ['codec', 'can be decoded'])
+    show_table([(name, _yes(o.found), o.detail) for name, o in found.weights.items()], ['weights', 'found', ''])
+    show_table([(step, _yes(not problem)) for step, problem in found.trial.items()], ['trial', 'works'])
+    for problem in found.problems: print_line(problem)
+    if found.ready: print_line('ready for --preset offline')
+
+def _installation_json(found):
+    weights = {name: asdict(o) for name, o in found.weights.items()}
+    return dict(python=found.python, cores=found.cores, home=found.home, **found.versions, codecs=found.codecs,
+                weights=weights, trial=found.trial, problems=found.problems, ready=found.ready)
+
 @app.command()
-def doctor(json_:Json=False):
+def doctor(
+    folder:Annotated[Optional[Path], typer.Argument(metavar='DIR', help='Folder of an index, with --licences')]=None,
+    licences:Annotated[bool, typer.Option('--licences', metavar=' ', help='Print source, terms and SHA-256 of the '
+                                          'weights of all encoders, or of those behind an index')]=False,
+    json_:Json=False
+):
     """Print what is installed, which weights are found, and whether a small clip can be decoded and encoded.
 
-    Example: `mvrep doctor`"""
+    Example: `mvrep doctor`, or `mvrep doctor ~/videos.mvrep --licences`"""
+    if licences: return _show_licences(folder, json_)
+    if folder: raise typer.BadParameter('an index is only read with --licences', param_hint='DIR')
     found = check_installation()
-    about = dict(python=found.python, cores=found.cores, home=found.home, **found.versions)
-    if json_:
-        weights = {name: asdict(o) for name, o in found.weights.items()}
-        print_json(dict(about, codecs=found.codecs, weights=weights, trial=found.trial, problems=found.problems,
-                        ready=found.ready))
-    else:
-        show_table([(name, o or 'missing') for name, o in about.items()], ['', 'found'])
-        show_table([(name, _yes(o)) for name, o in found.codecs.items()], ['codec', 'can be decoded'])
-        show_table([(name, _yes(o.found), o.detail) for name, o in found.weights.items()], ['weights', 'found', ''])
-        show_table([(step, _yes(not problem)) for step, problem in found.trial.items()], ['trial', 'works'])
-        for problem in found.problems: print_line(problem)
-        if found.ready: print_line('ready for --preset offline')
+    if json_: print_json(_installation_json(found))
+    else: _show_installation(found)
     if not found.ready: raise typer.Exit(int(ExitCode.FAILED))

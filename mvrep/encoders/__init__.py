@@ -19,9 +19,10 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'classifier': ['fit_classifier', 'classify'],
     'mel_cnn': ['htk_filters', 'mel_patches', 'MelCNN', 'from_vggish'],
     'sample_cnn': ['SampleCNNConfig', 'SAMPLE_CNNS', 'SampleCNN', 'run_file', 'registered_runs'],
-    'image': ['lite0_state', 'hub_model', 'ImageTower'],
+    'image': ['lite0_file', 'lite0_state', 'hub_model', 'ImageTower'],
     'video': ['fetched_file', 'fetch_state', 'R2Plus1D18'],
     'i3d': ['same_pad', 'Unit3D', 'Pool3D', 'Mixed', 'I3D'],
     'registry': ['Encoder', 'EncoderEntry', 'ENCODERS', 'PRESETS', 'CODE_VERSION', 'find_encoder', 'load_encoder',
                  'WeightsStatus', 'find_weights'],
+    'licences': ['WeightsSource', 'WeightsLicence', 'weights_licence'],
 })

@@ -31,5 +31,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'checking': ['IndexCheck', 'check_index'],
     'info': ['IndexInfo', 'index_info'],
     'seconds': ['make_seconds'],
+    'licences': ['index_licences'],
     'joint_space': ['train', 'evaluate', 'SplitSizes', 'split_sizes'],
 })
