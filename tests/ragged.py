@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from mvrep.core import MODALITIES
 from mvrep.encoders.registry import Encoder
+from mvrep.features.vectors import fit_scale
 from mvrep.index.index import Index, create_index
 from mvrep.learning.synthetic import SyntheticNetwork
 from mvrep.media.segments import Segment
@@ -71,6 +72,9 @@ def save_model(index, recipe):
     "Put an untrained model where the next build finds it"
     from mvrep.learning.config import RECIPES, make_model # imports torch
     model = make_model(RECIPES[recipe], {modality: encoder.dim for modality, encoder in ENCODERS.items()})
+    for modality, encoder in ENCODERS.items():
+        feats = [features_of(o)[encoder] for o in BUILT]
+        model.set_scale(modality, fit_scale(np.concatenate([o for o in feats if o is not None])))
     model.eval().save(index.model_file)
 
 def make_ragged(folder, recipe=None):
