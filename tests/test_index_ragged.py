@@ -92,7 +92,8 @@ def cosine(build, query, video_id, weights):
     for m, weight in weights.items():
         other = build.embeddings[m][row] if build.has[m][row] else None
         both |= query[m] is not None and other is not None
-        parts.append([weight**.5*(np.zeros(build.embeddings[m].shape[1]) if o is None else o) for o in (query[m], other)])
+        missing = np.zeros(build.embeddings[m].shape[1])
+        parts.append([weight**.5*(missing if o is None else o) for o in (query[m], other)])
     one, two = (np.concatenate(o) for o in zip(*parts))
     return unit(one)@unit(two) if both else None
 

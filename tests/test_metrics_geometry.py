@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 from mvrep.metrics.geometry import alignment, modality_gap, uniformity
 
-EAST, NORTH, WEST = [1., 0], [0, 1.], [-1., 0]
+EAST = [1., 0]
+NORTH = [0, 1.]
+WEST = [-1., 0]
 
 def test_gap_is_the_distance_of_the_means():
     assert modality_gap(np.array([EAST, NORTH]), np.array([EAST, NORTH]))==0

@@ -111,3 +111,8 @@ def test_jackknife_without_a_second_group_or_a_value():
     assert np.isnan(jackknife_interval(np.full((1, 4), np.nan))).all()
     low, high = jackknife_interval(np.array([[.9, .1, .9, .5]]))
     assert (low[0], high[0])==(0, 1) # clipped
+
+def test_jackknife_of_two_groups_by_hand():
+    "Standard error √((2-1)·.001²), 12.706 is the 97.5 % quantile of t with one degree of freedom"
+    found = jackknife_interval(np.array([[.5, .499, .501]]))
+    np.testing.assert_allclose(found, [[.5-.012706], [.5+.012706]], rtol=1e-4)

@@ -18,7 +18,9 @@ def segments(ragged):
     def standardised(m, feats):
         scale = ragged.build.scale[m]
         return np.array([unit((row-scale.mean)/scale.std) for row in feats])
-    return {m: {o: standardised(m, feats) for o, feats in made_features(ragged, m).items()} for m in MODALITIES}
+    found = {}
+    for m in MODALITIES: found[m] = {o: standardised(m, feats) for o, feats in made_features(ragged, m).items()}
+    return found
 
 def cosine(segments, one, other, by='joint', weight=.5):
     "Cosine of two videos; None if they cannot be compared"
