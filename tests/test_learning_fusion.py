@@ -34,6 +34,10 @@ def test_missing_segments_become_zeros(batch):
     assert mask.int().tolist()==[[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
     assert torch.equal(x[1, 2:], torch.zeros(2, 3))
 
+def test_one_missing_value_makes_a_segment_missing():
+    x, mask = pad_segments([torch.tensor([[1., torch.nan], [2., 3.]])])
+    assert (x.tolist(), mask.tolist())==([[[0, 0], [2, 3]]], [[False, True]])
+
 def test_the_mean_is_over_existing_segments(videos, batch):
     long, short, gap, _ = videos
     x, with_nan, mask = batch
@@ -146,6 +150,11 @@ def test_concatenation_of_different_widths_with_a_missing_modality():
     assert ConcatFusion(3, 5)(None, torch.randn(2, 5)).shape==(2, 8)
     assert ConcatFusion(3, 5)(torch.randn(2, 3), None).shape==(2, 8)
 
+@pytest.mark.parametrize('fusion', [MeanFusion(), ConcatFusion(8, 8)])
+def test_both_modalities_count_alike_whatever_their_length(embeddings, fusion):
+    audio_emb, video_emb, *_ = embeddings
+    close(fusion(7*audio_emb, video_emb/3), fusion(audio_emb, video_emb))
+
 def test_a_gate_mixes_what_is_there(embeddings):
     audio_emb, video_emb, *_ = embeddings
     gated = GatedFusion(8)
@@ -186,7 +195,11 @@ def test_attention_over_one_key_ignores_the_query(segments):
 def test_missing_segments_and_modalities_have_no_influence(segments):
     audio_segments, video_segments, audio_mask, video_mask = segments
     fusion = CrossAttentionFusion(8).eval()
+    for attention in (fusion.to_video, fusion.to_audio): # as after training: nothing found is not zero
+        for bias in (attention.in_proj_bias, attention.out_proj.bias): nn.init.uniform_(bias, 1, 2)
     out = fusion(*segments).detach()
+    alone = fusion.norm_audio(audio_segments[1, :2]).mean(0)
+    close(out[1], F.normalize(alone, dim=0))
     close(out[0], fusion(audio_segments[:1], video_segments[:1])[0])
     close(out[1], fusion(audio_segments[1:2, :2], None)[0])
     assert torch.equal(out[2], torch.zeros(8))

@@ -68,6 +68,11 @@ def test_wrong_arguments_are_refused(video_feats):
 
 # Two towers
 
+def test_a_single_head_maps_into_the_audio_features():
+    towers = TwoTowers(6, 5, embed_dim=99, single_sided=True, hidden_dim=7)
+    audio_emb, video_emb = towers(torch.randn(3, 6), torch.randn(3, 5))
+    assert audio_emb.shape==video_emb.shape==(3, 6) and towers.embed_dim==6
+
 def test_two_towers_share_a_space(video_feats):
     audio_feats = torch.randn(32, 1506)
     audio_emb, video_emb = TwoTowers(1506, 512)(audio_feats, video_feats)
@@ -141,6 +146,27 @@ def test_an_autoencoder_finds_the_causes(pairs):
         errors = autoencoder_init(head, feats[:900])
         assert errors[-1]<.95*errors[0]
     assert explained(towers.audio, audio_feats, causes)>start
+
+@pytest.mark.parametrize('training', [False, True])
+def test_an_autoencoder_leaves_the_mode_as_it_was(pairs, training):
+    head = ProjectionHead(60, embed_dim=4, hidden_dim=8).train(training)
+    autoencoder_init(head, pairs[1][:20], epochs=1)
+    assert head.training==training and all(o.grad is None or not o.grad.any() for o in head.parameters())
+
+def test_a_last_batch_of_one_row_is_left_out():
+    "Batch normalisation of one row would fail; the error of an epoch is a mean over rows"
+    torch.manual_seed(0)
+    head, feats = ProjectionHead(3, embed_dim=2, hidden_dim=4), torch.randn(5, 3)
+    (one,) = autoencoder_init(copy.deepcopy(head), feats, epochs=1, batch_size=4)
+    (two,) = autoencoder_init(copy.deepcopy(head), feats, epochs=1, batch_size=5)
+    assert 0<one<two # the row that is left out adds nothing
+
+def test_the_error_of_an_autoencoder_is_a_mean_over_rows():
+    "Features that nothing can learn in one step: batches of 2 and of 4 of six rows have the mean of their squares"
+    head = ProjectionHead(2, embed_dim=2, hidden_dim=4, output='linear')
+    feats = 100*torch.tensor([[1., -1.]]).repeat(6, 1)
+    (error,) = autoencoder_init(head, feats, epochs=1, batch_size=4, lr=0.)
+    assert error==pytest.approx(1e4, rel=.05)
 
 def test_an_autoencoder_depends_on_its_seed_only(pairs):
     head = ProjectionHead(60, embed_dim=16, hidden_dim=64)

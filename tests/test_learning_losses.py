@@ -71,6 +71,53 @@ def test_ignored_pairs_are_as_good_as_absent():
     assert_same(lambda x, y: ClipLoss(.1)(x, y, ignore), normalised(masked_slowly(.1)))
     assert ClipLoss()(AUDIO, VIDEO, torch.ones(12, 12)).item()==0
 
+def masked_by_hand(ignore, positive):
+    "InfoNCE of both directions by hand, for masks with audio in rows that differ from their transposes"
+    logits = AUDIO[:3]@VIDEO[:3].T/.1
+    rows = []
+    for x, left_out, right in ((logits, ignore, positive), (logits.T, ignore.T, positive.T)):
+        for i in range(3):
+            kept = [j for j in range(3) if right[i, j] or not left_out[i, j]]
+            rows.append(x[i, kept].logsumexp(0)-x[i, right[i]].mean())
+    return sum(rows).item()/6
+
+def test_masks_have_audio_in_rows():
+    ignore, positive = torch.zeros(3, 3).bool(), torch.eye(3).bool()
+    ignore[0, 1], positive[2, 1] = True, True
+    want = masked_by_hand(ignore, positive)
+    assert ClipLoss(.1)(AUDIO[:3], VIDEO[:3], ignore, positive).item()==pytest.approx(want, abs=1e-5)
+    for masks in ((ignore.T, positive), (ignore, positive.T)): assert abs(masked_by_hand(*masks)-want)>.001
+
+def test_a_positive_pair_that_is_ignored_stays_positive():
+    plain = ClipLoss(.1)(AUDIO, VIDEO)
+    assert torch.equal(ClipLoss(.1)(AUDIO, VIDEO, torch.eye(12)), plain)
+
+def test_related_clips_are_no_negatives_of_the_same_modality():
+    "Neither those that are ignored, nor further positives, whatever side of the mask they are on"
+    ignore, positive = torch.zeros(3, 3).bool(), torch.eye(3).bool()
+    ignore[0, 1], positive[2, 1] = True, True
+    def row(i, x, y, left_out, right):
+        logits = [x[i]@y[j]/.1 for j in range(3) if right[i, j] or not left_out[i, j]]
+        related = (left_out | left_out.T | right | right.T)[i]
+        logits += [x[i]@x[j]/.1 for j in range(3) if j!=i and not related[j]]
+        mean = torch.stack([x[i]@y[j]/.1 for j in range(3) if right[i, j]]).mean()
+        return torch.stack(logits).logsumexp(0)-mean
+    audio, video = AUDIO[:3], VIDEO[:3]
+    want = sum(row(i, audio, video, ignore, positive)+row(i, video, audio, ignore.T, positive.T) for i in range(3))/6
+    assert NTXentLoss(.1)(audio, video, ignore, positive).item()==pytest.approx(want.item(), abs=1e-5)
+
+def test_sigmoid_loss_of_ignored_pairs():
+    ignore = torch.zeros(12, 12)
+    ignore[0, 1] = 1
+    loss = SigmoidLoss(.1, -1.)
+    cost = -F.logsigmoid(-(AUDIO[0]@VIDEO[1]/.1-1))
+    assert (loss(AUDIO, VIDEO)-loss(AUDIO, VIDEO, ignore)).item()==pytest.approx(cost.item()/12, abs=1e-5)
+
+def test_earlier_embeddings_may_have_any_length():
+    x, memory = unit(3, 8), torch.zeros(3, 12)
+    want = ClipLoss(.1)(x, x, memory=Memory(AUDIO, VIDEO, memory))
+    torch.testing.assert_close(ClipLoss(.1)(x, x, memory=Memory(5*AUDIO, VIDEO/3, memory)), want)
+
 def test_equal_candidates_share_equally():
     logits, true = torch.zeros(4, 4), torch.eye(4).bool()
     nothing = torch.zeros(4, 4).bool()
@@ -189,6 +236,13 @@ def test_contrastive_loss_is_that_of_hadsell():
     want = sum(positives)/12+sum(negatives)/len(negatives)
     assert ContrastiveLoss()(AUDIO, VIDEO).item()==pytest.approx(want.item(), abs=1e-5)
 
+@pytest.mark.parametrize('loss, chance', [
+    (VeldkampLoss(.3), 2*math.log(4)), (VeldkampLoss(.3, printed=True), 2*math.log(3)), (ClipLoss(), math.log(4)),
+    (NTXentLoss(), math.log(7)), (SigmoidLoss(), math.log(4)+3*math.log(4/3)),
+    (ContrastiveLoss(), 2*.5**2), (ContrastiveLoss(.25, 1.25, power=1), 2*.5), (ContrastiveLoss(1., .5), 0),
+    (TripletMarginLoss(.2, mining='all'), .2), (TripletMarginLoss(.2, mining='hard'), .2), (TripletMarginLoss(.2), 0)])
+def test_chance_of_four_clips(loss, chance): assert loss.chance(4)==pytest.approx(chance)
+
 def test_contrastive_loss_at_chance_is_that_of_the_best_single_distance():
     best = min((d/100)**2+(1-d/100)**2 for d in range(101))
     assert ContrastiveLoss().chance(12)==pytest.approx(best)
@@ -214,7 +268,7 @@ def test_triplet_loss_is_that_of_pytorch_metric_learning(kind, mining, labels):
     assert_same(lambda x, y: ours(x, y, positive=same_pairs(labels)), pml_triplet(labels, kind, mining))
 
 def test_mining():
-    cos = torch.tensor([[1., .9, .8, .1]])
+    cos = torch.tensor([[1., .9, .8, .1]]) # the last negative is further than the margin: it is not semi-hard
     candidates = Candidates(cos, cos==1, cos<0)
     assert TripletMarginLoss(.3).one_way(candidates).item()==pytest.approx(((.3-.1)+(.3-.2))/2)
     assert TripletMarginLoss(.3, mining='hard').one_way(candidates).item()==pytest.approx(.3-.1)
@@ -238,7 +292,10 @@ def test_structure_loss():
     rotation = torch.linalg.qr(torch.randn(6, 6, generator=g))[0]
     assert structure_loss(feats@rotation, feats).item()==pytest.approx(0, abs=1e-5)
     feats, emb = F.normalize(feats[:5], dim=1), unit(5, 6)
-    assert structure_loss(emb, feats).item()==pytest.approx(structure_slowly(emb, feats, .1).item(), abs=1e-4)
+    for temperature in (.1, .5):
+        want = structure_slowly(emb, feats, temperature).item()
+        assert structure_loss(emb, feats, temperature).item()==pytest.approx(want, abs=1e-4)
+    assert structure_loss(emb, feats)==structure_loss(emb, feats, .1)
     with pytest.raises(ValueError, match='at least 3'): structure_loss(feats[:2], feats[:2])
     with pytest.raises(ValueError, match='5 embeddings and 4 features'): structure_loss(emb, feats[:4])
 

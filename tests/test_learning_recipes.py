@@ -1,13 +1,15 @@
 "Recipes of the thesis: the published rank formula, the ladder, training in memory against `train_model`, scores"
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mvrep.corpus.folds import group_folds
 from mvrep.learning.config import RECIPES
-from mvrep.learning.recipes import (LADDER, THESIS_TABLE, array_data, fit_in_memory, measure, published_ranks, score,
-                                    with_test)
+from mvrep.learning.recipes import (LADDER, THESIS_TABLE, _mean_loss, array_data, fit_in_memory, measure,
+                                    published_ranks, score, with_test)
 from mvrep.learning.losses import VeldkampLoss
 from mvrep.learning.training import train_model
 from mvrep.metrics.ranking import ranks
@@ -95,6 +97,46 @@ def test_training_in_memory_is_training(data, recipe, tmp_path):
     x = data.load('audio', data.in_split('test')).numpy()
     np.testing.assert_allclose(fitted.model.embed_segments('audio', x), model.embed_segments('audio', x), atol=1e-4)
 
+def embed(model, data, positions):
+    "Audio and video embeddings of segments"
+    return [torch.from_numpy(model.embed_segments(o, data.load(o, positions).numpy())) for o in data.paths]
+
+def test_the_best_epoch_is_kept(data):
+    config = replace(RECIPES['thesis'], lr=.1, patience=2, max_epochs=30, **SMALL)
+    fitted = fit_in_memory(data, config)
+    assert 0<fitted.best.epoch and fitted.best.n_epochs==fitted.best.epoch+3
+    valid, losses = data.first_segments('valid'), []
+    assert len(valid)<=24 # one batch
+    audio, video = embed(fitted.model, data, valid)
+    assert fitted.loss(audio, video).item()==pytest.approx(fitted.best.loss, rel=1e-5)
+    assert not fitted.model.training
+
+def test_validation_loss_is_a_mean_over_videos():
+    def loss_and_embeddings(batch): return torch.tensor(batch['loss']), None, None
+    task = SimpleNamespace(eval=lambda: None, loss_and_embeddings=loss_and_embeddings)
+    batches = [dict(loss=1., ids=[0, 1, 2]), dict(loss=5., ids=[3])]
+    assert _mean_loss(task, batches)==2
+
+def test_validation_videos_are_a_ninth_of_the_others(data):
+    counts = {o: (data.split==o).sum() for o in ('train', 'valid', 'test')}
+    assert counts['test']==30 and 9<=counts['valid']<=12
+
+def test_chance_and_floor_are_those_of_the_gallery(data):
+    fitted = fit_in_memory(data, replace(RECIPES['thesis'], max_epochs=1, **SMALL))
+    found = score(fitted, data)
+    assert found['pool_size']==30 and found['loss_chance']==pytest.approx(2*np.log(30))
+    assert found['loss_floor']==pytest.approx(2*np.log(1+29*np.exp(-1))) # behind a sigmoid, no cosine is negative
+    assert found['chance_median_rank']==15.5
+    linear = replace(fitted, config=replace(fitted.config, output='linear'))
+    assert score(linear, data)['loss_floor']==pytest.approx(2*np.log(1+29*np.exp(-1-1/29)))
+
+def test_first_or_all_segments_represent_a_video(data):
+    fitted = fit_in_memory(data, replace(RECIPES['thesis'], max_epochs=1, **SMALL))
+    positions = data.first_segments('test')
+    audio, video = embed(fitted.model, data, positions)
+    assert score(fitted, data)['loss']==pytest.approx(fitted.loss(audio, video).item(), rel=1e-5)
+    assert abs(score(fitted, data, 'all')['loss']-score(fitted, data)['loss'])>1e-5
+
 def test_a_loss_that_is_not_a_number(data):
     with pytest.raises(ValueError, match='a lower lr'):
         fit_in_memory(data, replace(RECIPES['aligned'], lr=1e30, max_epochs=3, **SMALL))
@@ -107,6 +149,13 @@ def test_scores_follow_what_was_learned(data):
     assert trained['video_to_audio_median_rank']<untrained['video_to_audio_median_rank']/2
     published = [trained[f'published_{o}_median_rank'] for o in ('video_to_audio', 'audio_to_video')]
     assert published[0]==published[1]
+
+def test_the_published_rank_by_hand():
+    "Place of the own number when row `i` is sorted: of videos over songs"
+    sim = np.array([[5, 6, 3], [7, 4, 9], [8, 1, 2.]])
+    for ranks_of in published_ranks(sim): assert ranks_of.tolist()==[2, 0, 0]
+    assert measure(np.eye(3), sim)['published_video_to_audio_median_rank']==0
+    assert measure(sim, np.eye(3))['published_video_to_audio_median_rank']==1 # of the transpose: 0, 1, 1
 
 def test_published_measures_stand_beside_right_ones():
     emb = np.eye(8, dtype=np.float32)

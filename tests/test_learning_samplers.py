@@ -104,6 +104,7 @@ def test_half_of_the_pairs_share_the_label():
     first, second, same = sample_pairs(MOOD, 1001)
     assert np.array_equal(MOOD[first]==MOOD[second], same)
     assert same.sum()==500 and (first!=second).all()
+    assert 200<same[:500].sum()<300 # in random order
     assert sample_pairs(MOOD, 9, seed=3)[1].tolist()==sample_pairs(MOOD, 9, seed=3)[1].tolist()
 
 def test_one_class_has_no_triplets():

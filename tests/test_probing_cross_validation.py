@@ -6,8 +6,10 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score, roc_auc_score
 from mvrep.metrics.classification import MEASURES, chance_average_precision, rank_within_folds
 from mvrep.metrics.intervals import jackknife_interval
-from mvrep.probing.cross_validation import (FoldPredictions, Labels, Protocol, compare_inputs, cross_validate,
-                                            evaluate_predictions, fuse_probabilities, predict_folds)
+from mvrep.probing.cross_validation import (FoldPredictions, Labels, Protocol, _decide, _doubtful, _fold_notes,
+                                            _fuse, _Prediction, _Selection,
+                                            compare_inputs, cross_validate, evaluate_predictions, fuse_probabilities,
+                                            predict_folds)
 
 ONE = Protocol(n_seeds=1)
 BOTH = dict(both=('audio', 'video'))
@@ -84,6 +86,91 @@ def test_fused_probabilities():
     fused = fuse_probabilities([[[.9, .1], [.6, .4]], [[.3, .7], [np.nan]*2]], False)
     np.testing.assert_allclose(fused, [[.663, .337], [.6, .4]], atol=1e-3)
     assert np.isnan(fuse_probabilities([[[np.nan]], [[np.nan]]], True)).all()
+
+def test_chance_by_hand():
+    "Six videos of three classes, in two folds of which each has one video of `a`, one of `b` and one more"
+    truth = np.eye(3, dtype=bool)[[0, 1, 0, 0, 1, 2]]
+    folds = np.repeat([0, 1], 3)
+    probs = np.tile(np.random.default_rng(0).random((6, 3)), (2, 1, 1))
+    predictions = FoldPredictions(dict(x=probs), dict(x=probs>.9), np.stack([folds, folds]), [])
+    row, classes = evaluate_predictions('x', predictions, Labels(truth, ['a', 'b', 'c'], np.arange(6)))
+    assert row['chance_accuracy']==pytest.approx((1/2)**2+(1/3)**2+(1/6)**2)
+    assert (row['chance_balanced_accuracy'], row['chance_macro_f1'], row['chance_auc'])==(1/3, 1/3, .5)
+    assert row['majority_accuracy']==.5 and row['n']==6
+    one_of_three = (1+1/2+1/3)/3 # mean precision of one positive that is first, second or third
+    two_of_three = ((1+1)/2+(1+2/3)/2+(1/2+2/3)/2)/3
+    want = dict(a=(2*two_of_three+one_of_three)/3, b=one_of_three, c=one_of_three)
+    found = {o['label']: o['chance_average_precision'] for o in classes}
+    assert found==pytest.approx(want, abs=.12) # the mean of 20 orders
+    assert row['chance_average_precision']==pytest.approx(np.mean(list(found.values())))
+    assert [o['n'] for o in classes]==[3, 2, 1]
+
+def test_chance_of_tags_by_hand():
+    "Three of four videos have the tag `x`, all have `y`, whose order says nothing"
+    truth = np.array([[1, 1], [1, 1], [1, 1], [0, 1]], bool)
+    probs = np.arange(8.).reshape(1, 4, 2)/8
+    labels = Labels(truth, ['x', 'y'], np.arange(4), multilabel=True)
+    predictions = FoldPredictions(dict(x=probs), dict(x=probs>.5), np.zeros((1, 4), int), [])
+    row, classes = evaluate_predictions('x', predictions, labels)
+    assert row['chance_accuracy']==pytest.approx(((3/4)**2+(1/4)**2+1)/2)
+    assert row['chance_macro_f1']==pytest.approx((2*.75/1.75+1)/2)
+    assert (row['chance_balanced_accuracy'], row['chance_auc'], row['majority_accuracy'])==(.5, .5, .875)
+    by_place = [1, (1+1+3/4)/3, (1+2/3+3/4)/3, (1/2+2/3+3/4)/3] # of the video without the tag: last … first
+    assert row['chance_average_precision']==pytest.approx(np.mean(by_place), abs=.1)
+    assert [o['chance_average_precision'] for o in classes]==[row['chance_average_precision'], None]
+
+def test_measures_are_means_over_seeds_on_the_videos_that_have_the_input():
+    "Both seeds split differently; the last video lacks the input"
+    truth = np.eye(2, dtype=bool)[[0, 0, 1, 1, 1]]
+    right, wrong = np.array([[.9, .1]]*2+[[.1, .9]]*2+[[np.nan]*2]), np.array([[.9, .1]]*4+[[np.nan]*2])
+    probs, folds = np.stack([right, wrong]), np.array([[0, 0, 0, 0, 0], [0, 1, 0, 1, 0]])
+    predictions = FoldPredictions(dict(x=probs), dict(x=np.nan_to_num(probs)>.5), folds, [])
+    row, classes = evaluate_predictions('x', predictions, Labels(truth, ['a', 'b'], np.array([0, 0, 1, 2, 3])))
+    assert row['n']==4 and (row['accuracy'], row['auc'], row['chance_accuracy'])==(.75, .75, .5)
+    assert [o['recall'] for o in classes]==[1, .5] and [o['precision'] for o in classes]==[.75, .5]
+
+def test_intervals_are_over_groups():
+    "Two artists, one known and one not: each left out changes the accuracy more than any single video would"
+    truth = np.eye(2, dtype=bool)[np.arange(20)%2]
+    probs = np.where(np.arange(20)[:, None]<10, truth, ~truth)[None]*.8+.1
+    predictions = FoldPredictions(dict(x=probs), dict(x=probs>.5), np.zeros((1, 20), int), [])
+    def width(groups):
+        row = evaluate_predictions('x', predictions, Labels(truth, ['a', 'b'], groups))[0]
+        return row['accuracy_high']-row['accuracy_low']
+    assert width(np.arange(20)//5)>1.5*width(np.arange(20))
+
+def test_guesses_are_frequencies_in_training():
+    "Of the inputs of a fold, one was seen with one class only: Laplace's rule over the other videos"
+    truth = np.eye(2, dtype=bool)[[0]*6+[1]*6]
+    feats = np.random.default_rng(0).normal(size=(12, 3))
+    feats[[*range(6, 12)]] = np.nan # all videos that have it are of the first class
+    labels = Labels(truth, ['a', 'b'], np.arange(12))
+    found = predict_folds(dict(x=feats), labels, protocol=Protocol(n_folds=2, n_seeds=1))
+    known = found.probs['x'][0, :6]
+    np.testing.assert_allclose(known, [[4/5, 1/5]]*6) # three videos of `a` in the other fold: (3+1)/(3+2)
+    assert np.isnan(found.probs['x'][0, 6:]).all()
+
+def test_each_seed_has_its_own_folds_and_probes():
+    rng = np.random.default_rng(0)
+    truth = np.eye(2, dtype=bool)[np.arange(40)%2]
+    labels = Labels(truth, ['a', 'b'], np.arange(40))
+    found = predict_folds(dict(x=rng.normal(size=(40, 3))), labels, protocol=Protocol('knn', 4, 3))
+    assert len({tuple(o) for o in found.folds})==3
+    assert all(np.bincount(o).tolist()==[10]*4 for o in found.folds)
+
+def test_thresholds_of_tags_are_fused_as_probabilities_are():
+    parts = [_Prediction(np.array([[p]]), np.array([t])) for p, t in ((.9, .8), (.4, .2))]
+    fused = _fuse(parts, True)
+    assert fused.thresholds[0]==pytest.approx(.5) # odds of 4 and of 1/4
+    assert fused.probs[0, 0]==pytest.approx(expit((np.log(9)+np.log(2/3))/2))
+    assert _decide(fused, True).tolist()==[[True]]
+    assert _decide(_Prediction(np.array([[.5], [.5]]), np.array([.5])), True).all()
+    classes = _Prediction(np.array([[.2, .8], [.7, .3]]), np.array([]))
+    assert _decide(classes, False).tolist()==[[False, True], [True, False]]
+
+def test_certain_probabilities_are_fused():
+    fused = fuse_probabilities([[[1., 0.]], [[.5, .5]]], False)
+    np.testing.assert_allclose(fused, [[1000/1001, 1/1001]], rtol=1e-4)
 
 # Reports
 
@@ -188,6 +275,37 @@ def test_an_artist_in_two_spellings_is_one_artist(data):
     report = cross_validate(audio_only(data), data[1], artists, protocol=ONE)
     assert report['grouped_by']=='artist'
     assert not any('no two videos are known' in o for o in report['notes'])
+
+def test_copies_by_different_artists_are_in_one_fold():
+    feats = np.random.default_rng(0).normal(size=(30, 4))
+    feats[7] = feats[3]
+    recordings, artists = [*range(29), 11], [f'artist {i}' for i in range(30)]
+    report = cross_validate(dict(x=feats), ['a', 'b']*15, artists, None, Protocol('knn', n_seeds=1), None, recordings)
+    assert (report['n'], report['groups'], report['grouped_by'])==(30, 28, 'video')
+    assert '2 copies of other videos: kept in the same fold' in report['notes']
+
+def test_doubts_are_those_of_all_seeds():
+    "A label that one seed finds doubtful, and that the mean of both does not"
+    truth = np.eye(2, dtype=bool)[[0, 0, 1, 1]]
+    sure = np.array([[.9, .1], [.9, .1], [.1, .9], [.1, .9]])
+    other = sure.copy()
+    other[0] = .45, .55
+    predictions = FoldPredictions(dict(x=np.stack([other, sure])), {}, np.zeros((2, 4), int), [])
+    def doubted(order):
+        probs = dict(x=predictions.probs['x'][order])
+        selection = _Selection(np.array([5, 6, 7, 9]), Labels(truth, ['a', 'b'], np.arange(4)), None, [])
+        return _doubtful(FoldPredictions(probs, {}, None, []), selection)[1]
+    assert doubted([0, 1])==[]
+    other[0] = .05, .95
+    predictions.probs['x'][1, 0] = .1, .9
+    (found,) = doubted([1, 1])
+    assert (found['position'], found['label'], found['looks_like'])==(5, 'a', 'b')
+
+@pytest.mark.parametrize('n, is_rare', [(4, True), (5, False)])
+def test_classes_that_some_folds_lack_are_noted(n, is_rare):
+    truth = np.eye(2, dtype=bool)[[0]*n+[1]*20]
+    notes = _fold_notes(5, 5, Labels(truth, ['a', 'b'], np.arange(n+20)))
+    assert notes==(['fewer than 5 videos, so missing from some folds: a'] if is_rare else [])
 
 def test_an_input_that_no_labelled_video_has_is_left_out(data):
     inputs, values = data

@@ -129,6 +129,22 @@ def test_equal_distances_are_at_chance():
     report = nearest_report(np.ones((4, 4)), EMOTIONS_OF_FOUR)
     assert (report['accuracy'], report['chance'], report['median_rank'], report['pool'])==(.5, .5, 2.5, 4)
 
+def test_chance_by_hand():
+    "One of four songs is `Sad`, three are `Fear`; unlabelled songs are candidates of the own song only"
+    emotions = ['Sad', 'Fear', 'Fear', 'Fear', None]
+    report = nearest_report(1-np.eye(5), emotions)
+    assert report['chance']==pytest.approx((1/4+3*3/4)/4)
+    assert report['others_chance']==pytest.approx((0+3*2/3)/4)
+    assert (report['pool'], report['chance_median_rank'], report['chance_R@1'], report['chance_R@5'])==(5, 3, .2, 1)
+    shares, chance = nearest_music(1-np.eye(5), emotions)
+    np.testing.assert_allclose(chance, [1/4, 3/4, 3/4, 3/4, 0])
+    assert shares.columns.tolist()==['Fear', 'Sad'] and shares.iloc[4].tolist()==[.75, .25]
+
+def test_ranks_of_the_own_song():
+    distance = np.array([[.5, .1, .2], [.9, .1, .8], [.3, .2, .4]])
+    report = nearest_report(distance, ['Sad', 'Sad', 'Fear'])
+    assert (report['median_rank'], report['R@1'], report['R@5'])==(3, 1/3, 1)
+
 def test_artists_are_drawn_together():
     report = nearest_report(1-np.eye(4)[[1, 0, 2, 3]], EMOTIONS_OF_FOUR, ['Ada', 'Ada', 'Bo', 'Bo'])
     assert report['others_low']==1/3

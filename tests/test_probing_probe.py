@@ -3,12 +3,15 @@ import json
 import warnings
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from mvrep.probing import classifiers
-from mvrep.probing.classifiers import Task, balanced_loss, fit_knn, knn_logits
+from mvrep.features.vectors import unit_norm
+from mvrep.probing.classifiers import (Fit, Task, balanced_loss, class_probabilities, fit_knn, knn_logits,
+                                       mlp_logits)
 from mvrep.probing.probe import KINDS, Probe, _features, _fit_units, _to_units, best_threshold
 
 # Data with a known answer: three classes in two of twelve features, ten artists, some values missing
@@ -77,6 +80,95 @@ def test_neighbours_vote():
     fit = fit_knn(Task(z, truth, False, [np.arange(0, 20, 2), np.arange(1, 20, 2)]))
     assert (knn_logits(fit.params, z).argmax(1)==truth.argmax(1)).all() and np.isfinite(fit.logits).all()
 
+def test_neighbours_are_those_of_the_same_direction():
+    "Not those of the same length; and a class that no neighbour has keeps a little of its frequency"
+    z = np.array([[1., 0], [9., .5], [0, 1], [.5, 9.], [1, 1.2]])
+    params = dict(known=unit_norm(z), truth=np.eye(3, dtype=np.uint8)[[0, 0, 1, 1, 2]], k=np.array([2]))
+    probs = class_probabilities(knn_logits(params, np.array([[.1, .001], [.01, 30.]])), False)
+    np.testing.assert_allclose(probs, [[2.4/3, .4/3, .2/3], [.4/3, 2.4/3, .2/3]], rtol=1e-6)
+    tags = class_probabilities(knn_logits(params, np.array([[.1, .001]]), multilabel=True), True)
+    np.testing.assert_allclose(tags, probs[:1], rtol=1e-6)
+
+def inner_losses(task, logits_of):
+    "Loss on the inner folds for each setting of a classifier"
+    return {setting: balanced_loss(o, task.truth, task.multilabel) for setting, o in logits_of.items()}
+
+@pytest.fixture(scope='module')
+def noisy_task():
+    "Classes that overlap: the strongest fit is not the best"
+    rng = np.random.default_rng(3)
+    truth = np.eye(2, dtype=bool)[np.arange(40)%2]
+    z = rng.normal(size=(40, 30))+.4*truth[:, :1]
+    return Task(z, truth, False, [np.arange(i, 40, 4) for i in range(4)])
+
+def test_the_strength_is_the_best_of_the_inner_folds(noisy_task):
+    task, logits = noisy_task, {}
+    z = task.z/np.sqrt(30)
+    for strength in classifiers.STRENGTHS:
+        logits[strength] = np.empty((40, 2))
+        for fold in task.folds:
+            train = np.setdiff1d(np.arange(40), fold)
+            model = LogisticRegression(C=strength, class_weight='balanced', max_iter=1000)
+            score = model.fit(z[train], task.truth[train, 1]).decision_function(z[fold])
+            logits[strength][fold] = np.c_[-score, score]/2
+    losses = inner_losses(task, logits)
+    best = min(losses, key=losses.get)
+    fit = classifiers.fit_linear(task)
+    assert fit.params['strength']==best!=max(losses, key=losses.get)
+    np.testing.assert_allclose(fit.logits, logits[best], atol=1e-2)
+
+def test_the_number_of_neighbours_is_the_best_of_the_inner_folds(noisy_task):
+    task, logits = noisy_task, {}
+    z = unit_norm(task.z)
+    for k in classifiers.NEIGHBOURS:
+        logits[k] = np.empty((40, 2))
+        for fold in task.folds:
+            train = np.setdiff1d(np.arange(40), fold)
+            nearest = train[np.argsort(-z[fold]@z[train].T, axis=1)[:, :k]]
+            logits[k][fold] = np.log((task.truth[nearest].sum(1)+task.truth[train].mean(0))/(k+1))
+    losses = inner_losses(task, logits)
+    best = min(losses, key=losses.get)
+    fit = fit_knn(task)
+    assert fit.params['k']==best!=max(losses, key=losses.get)
+    np.testing.assert_allclose(fit.logits, logits[best], atol=1e-9)
+
+@pytest.mark.parametrize('multilabel', [False, True])
+def test_the_best_epoch_of_a_network_is_kept(noisy_task, multilabel):
+    task = Task(noisy_task.z, noisy_task.truth, multilabel, noisy_task.folds)
+    fit, valid = classifiers.fit_mlp(task, patience=3), noisy_task.folds[0]
+    np.testing.assert_allclose(mlp_logits(fit.params, task.z[valid]), fit.logits[valid], atol=1e-4)
+    assert np.isnan(np.delete(fit.logits, valid, 0)).all()
+
+def test_a_network_that_does_not_improve_is_trained_no_longer(monkeypatch, noisy_task):
+    epochs = []
+    monkeypatch.setattr(classifiers, '_run_epoch', lambda net, *args: epochs.append(net.eval()))
+    classifiers.fit_mlp(noisy_task, patience=4)
+    assert len(epochs)==5 # the first is the best
+    classifiers.fit_mlp(noisy_task, epochs=3)
+    assert len(epochs)==5+3
+
+def test_rare_classes_have_larger_weights():
+    "Three items with the class, one without; a tag is weighed at most tenfold"
+    truth, zeros = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], bool), torch.zeros(4, 2)
+    rows = torch.arange(4)
+    logits = zeros.clone()
+    logits[:, 0] = 1.
+    loss = classifiers._weighted_loss(truth, rows, False)(logits, rows)
+    right, wrong = np.log(1+np.exp(-1)), np.log(1+np.exp(1))
+    assert loss.item()==pytest.approx((right+wrong)/2) # classes count alike
+    tags = classifiers._weighted_loss(np.r_[[[True]], np.zeros((99, 1), bool)], torch.arange(100), True)
+    assert tags(torch.zeros(100, 1), torch.arange(100)).item()==pytest.approx(np.log(2)*(10+99)/100)
+
+def test_a_tag_that_no_item_has_is_unlikely():
+    "By its frequency, with half an item added"
+    weights = classifiers._tag_weights(np.eye(3), np.zeros((3, 1), bool), 1.)
+    assert weights[:3].tolist()==[[0], [0], [0]] and weights[3, 0]==pytest.approx(np.log(.5/3.5))
+
+def test_balanced_loss_of_tags():
+    "One item of two has the tag, and gets .8; the other gets .4. A tag that all have does not count"
+    logits, truth = np.log([[.8/.2, 1.], [.4/.6, 9.]]), np.array([[1, 1], [0, 1]], bool)
+    assert balanced_loss(logits, truth, True)==pytest.approx(-(np.log(.8)+np.log(.6))/2)
+
 # Thresholds
 
 @pytest.mark.parametrize('probs, truth, threshold', [
@@ -84,6 +176,37 @@ def test_neighbours_vote():
     ([.3, .8], [0, 0], .5), ([.3, .8], [1, 1], .5)])
 def test_best_threshold(probs, truth, threshold):
     assert best_threshold(np.array(probs), np.array(truth, bool))==threshold
+
+def fake_fit(probs, tasks):
+    "In place of a classifier: logits of inner folds that are given; NaN for items that were always trained on"
+    with np.errstate(divide='ignore'): logits = np.log(probs/(1-probs))
+    return lambda task: tasks.append(task) or Fit(dict(weight=np.zeros((1, 2)), bias=np.zeros(2)), logits)
+
+def test_thresholds_are_chosen_on_inner_folds(monkeypatch):
+    truth = np.array([[0, 1], [0, 1], [1, 1], [1, 0], [1, 0]], bool)
+    probs = np.array([[.1, .6], [.2, .8], [.4, .9], [.7, .2], [np.nan]*2])
+    monkeypatch.setitem(KINDS, 'linear', fake_fit(probs, []))
+    probe = Probe().fit(np.arange(5.)[:, None], truth)
+    np.testing.assert_allclose(probe.thresholds, [.3, .4])
+    probe.thresholds = np.array([.5, .6])
+    assert probe.predict(np.ones((1, 1))).tolist()==[[True, False]] # both have probability one half
+
+@pytest.mark.parametrize('n, n_folds', [(1000, 5), (1001, 1)])
+def test_many_items_have_one_inner_fold(monkeypatch, n, n_folds):
+    tasks = []
+    monkeypatch.setitem(KINDS, 'linear', fake_fit(np.full((n, 2), .5), tasks))
+    Probe().fit(np.arange(float(n))[:, None], np.arange(n)%2)
+    assert len(tasks[0].folds)==n_folds
+
+def test_features_that_hardly_change_say_nothing():
+    x = np.array([[1000., 1.], [1000.0001, 1.1]])
+    assert _fit_units(x)[1].tolist()==pytest.approx([0, 20])
+
+def test_the_score_of_tags_is_their_mean_auc():
+    "By a probe that orders the items by their feature; a tag that all items have does not count"
+    probe = Probe().fit(np.arange(20.)[:, None], np.c_[np.arange(20)>9, np.arange(20)>4, np.arange(20)<3])
+    truth = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]], bool)
+    assert probe.score(np.array([[2.], [5], [8], [16]]), truth)==pytest.approx((3/4+1)/2)
 
 # Probes
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from ragged import metadata
 from mvrep.corpus.demo import tiny_corpus
 from mvrep.corpus.manifest import read_manifest
 from mvrep.encoders.registry import Encoder
@@ -24,9 +25,9 @@ from mvrep.index.indexing import add_videos
 from mvrep.index.joint_space import evaluate, train
 from mvrep.learning.batches import Batches, EpochSampler, validation_batches
 from mvrep.learning.config import RECIPES, TrainConfig, make_loss, make_model
-from mvrep.learning.data import training_data
+from mvrep.learning.data import _fingerprint, _is_copy, training_data
 from mvrep.learning.distributed import gather_rows
-from mvrep.learning.evaluation import evaluate_model
+from mvrep.learning.evaluation import _artist_counts, _label_precision, evaluate_model
 from mvrep.learning.model import JointModel, load_model
 from mvrep.learning.synthetic import SyntheticNetwork, synthetic_store
 from mvrep.learning.training import TrainingModule, run_history, run_name, train_model
@@ -79,10 +80,58 @@ def trained(corpus, tmp_path_factory):
 
 # Data
 
+def test_a_copy_without_a_modality_is_the_one_left_out(corpus):
+    "Whatever its split"
+    found = _is_copy(pd.DataFrame(dict(video_id=list('abcd'), recording=list('xxyy'), artist=None, title=None,
+                                       sha256=None, split=['train', 'valid', 'test', 'valid'])),
+                     np.array([False, True, True, True]))
+    assert found.tolist()==[True, False, True, False]
+
 def test_splits_share_no_artist(corpus):
     _, videos, data = corpus
     artists = [set(videos.artist[data.video_ids[data.split==o]]) for o in ('train', 'valid', 'test')]
     assert sum(len(o) for o in artists)==len(set.union(*artists))==40
+
+def fingerprint_of(**changed):
+    "Fingerprint of two videos, of which something is changed"
+    made_by = changed.pop('made_by', 'a 1')
+    done = pd.DataFrame(dict(source=changed.pop('source', 's'), audio_made_by=made_by, video_made_by='v 1'),
+                        index=['a', 'b'])
+    known = dict(columns=COLUMNS, video_ids=['a', 'b'], split=np.array(['train', 'valid']),
+                 groups=dict(artist=np.array([0, 1]), genre=np.array([-1, -1])))
+    return _fingerprint(SimpleNamespace(done=lambda: done), **known|changed)
+
+def test_the_fingerprint_depends_on_all_that_is_trained_on():
+    changes = [{}, dict(made_by='a 2'), dict(source='t'), dict(video_ids=['b', 'a']), dict(video_ids=['a']),
+               dict(split=np.array(['train', 'test'])), dict(columns=dict(audio='video', video='audio')),
+               dict(groups=dict(artist=np.array([0, 0]), genre=np.array([-1, -1]))),
+               dict(groups=dict(artist=np.array([0, 1]), genre=np.array([-1, 0])))]
+    assert fingerprint_of()==fingerprint_of() and len({fingerprint_of(**o) for o in changes})==len(changes)
+
+def test_irregular_videos(ragged):
+    "Segments with both modalities, their starts and videos; a duet makes one artist of two; splits that are missing"
+    given = dict(late=None, c10='valid', c11='valid')
+    videos = metadata().set_index('video_id')
+    videos['split'] = [given.get(o, 'train') for o in videos.index]
+    data = training_data(ragged.store, ragged.build.columns, videos)
+    keys = ragged.store.keys().reset_index(drop=True)
+    complete = keys[~keys.video_id.isin(['no_audio', 'no_video'])]
+    assert data.rows.tolist()==complete.index.tolist()
+    assert data.starts.tolist()==complete.start.tolist()
+    assert data.video_ids[data.video_index].tolist()==complete.video_id.tolist()
+    splits, numbers = dict(zip(data.video_ids, data.split)), dict(zip(data.video_ids, data.groups['artist']))
+    assert (splits['late'], splits['c00'], splits['c10'])==('', 'train', 'valid')
+    assert data.n_copies==1 and {splits['c04'], splits['c05']}=={'train', ''}
+    assert numbers['a_unlabelled']==-1
+    artist = videos.artist
+    duet = [o for o in data.video_ids if artist[o] in ('Artist 3', 'Artist 4', 'Artist 3 ft. Artist 4')]
+    assert len(duet)>=4 and len({numbers[o] for o in duet})==1
+    assert all(numbers[o]!=numbers['c03'] for o in data.video_ids if o not in duet)
+    first = data.first_segments('train')
+    assert data.video_ids[data.video_index[first]].tolist()==[o for o in data.video_ids if splits[o]=='train'
+                                                              and o not in ('no_audio', 'no_video')]
+    starts = keys.groupby('video_id').start.min()
+    assert data.starts[first].tolist()==starts[data.video_ids[data.video_index[first]]].tolist()
 
 def test_the_fingerprint_depends_on_the_split(corpus):
     store, videos, data = corpus
@@ -153,6 +202,48 @@ def test_epochs_repeat_or_are_new(corpus):
     assert epoch(data, aligned, 0).shape==(12, 60)
     assert all(len(set(data.video_index[batch]))==60 for batch in epoch(data, aligned, 0))
 
+def test_the_passes_of_an_epoch_differ_from_each_other_and_from_those_of_the_next(corpus):
+    config = replace(RECIPES['aligned'], batch_size=60)
+    passes = np.concatenate([epoch(corpus[2], config, i).reshape(4, 3, 60) for i in range(3)])
+    assert len({tuple(o[0]) for o in passes})==12
+
+def test_pairs_of_one_artist_are_not_negatives(corpus):
+    data = corpus[2]
+    batch = Batches(data, RECIPES['aligned'])[data.first_segments('train')[:24]] # four artists
+    def loss_of(**settings):
+        module = make_step(data, replace(RECIPES['aligned'], **settings))
+        return module.loss_and_embeddings(batch), module.loss
+    (masked, audio_emb, video_emb), loss = loss_of()
+    artist = batch['ids'][:, 1]
+    assert masked.item()==pytest.approx(loss(audio_emb, video_emb, artist[:, None]==artist).item())
+    (plain, *_), _ = loss_of(ignore_same=())
+    assert plain.item()==pytest.approx(loss(audio_emb, video_emb).item()) and plain-masked>.05
+
+def test_the_optimiser_follows_the_configuration(corpus):
+    config = replace(RECIPES['aligned'], lr=.25, weight_decay=.5, lr_decay=.5)
+    (optimizer,), (schedule,) = make_step(corpus[2], config).configure_optimizers()
+    (group,) = optimizer.param_groups
+    assert (group['lr'], group['weight_decay'])==(.25, .5)
+    optimizer.step()
+    schedule.step()
+    assert group['lr']==.125
+
+def test_the_loss_follows_the_configuration():
+    clip, nt_xent = (make_loss(TrainConfig(loss='clip', temperature=.2, intra_modal=o)) for o in (False, True))
+    assert (clip.chance(5), nt_xent.chance(5))==(np.log(5), np.log(9))
+    assert clip.temperature==pytest.approx(.2) and not clip.logit_scale.requires_grad
+    assert make_loss(TrainConfig(loss='clip', learned_temperature=True)).logit_scale.requires_grad
+    plain, printed = make_loss(TrainConfig(temperature=.3)), make_loss(TrainConfig(loss='veldkamp_printed'))
+    assert (plain.temperature, plain.chance(5), printed.chance(5))==(.3, 2*np.log(5), 2*np.log(4))
+
+def test_the_seed_decides_the_first_weights(corpus):
+    config = replace(RECIPES['thesis'], embed_dim=4, hidden_dim=4)
+    one, same, other = (make_model(replace(config, seed=o), corpus[2].dims) for o in (0, 0, 1))
+    assert_same_weights(one, same)
+    assert not torch.equal(one.towers.audio.layers[0].weight, other.towers.audio.layers[0].weight)
+    torch.manual_seed(0) # not the seed that users give, so that heads and other draws are unrelated
+    assert not torch.equal(one.towers.audio.layers[0].weight, torch.nn.Linear(24, 4).weight)
+
 def test_validation_has_the_first_segment_of_each_video(corpus):
     data = corpus[2]
     batches = validation_batches(data, replace(RECIPES['thesis'], batch_size=20))
@@ -177,6 +268,51 @@ def test_training_leaves_the_features_alone(tmp_path):
     before = {modality: np.load(path) for modality, path in data.paths.items()}
     train_model(data, small_config('aligned', max_epochs=1), tmp_path/'runs', accelerator='cpu')
     for modality, path in data.paths.items(): assert np.array_equal(np.load(path), before[modality])
+
+def test_the_best_epoch_is_restored(tmp_path):
+    data = make_data(tmp_path/'s')
+    config = small_config('thesis', lr=.1, patience=2, max_epochs=30, embed_dim=8)
+    model = train_model(data, config, tmp_path, accelerator='cpu')
+    log = run_history(tmp_path/model.origin.run)
+    best = log.valid_loss.idxmin()
+    assert (model.origin.epoch, model.origin.epochs)==(best, len(log)) and 0<best and len(log)==best+3
+    assert model.origin.metrics==log.loc[best].to_dict()
+    (positions,) = validation_batches(data, config)
+    task = TrainingModule(model, config, data).eval()
+    with torch.no_grad(): loss = task.loss_and_embeddings(Batches(data, config)[positions])[0]
+    assert loss.item()==pytest.approx(log.valid_loss.min(), rel=1e-5)
+    assert log.valid_loss.iloc[-1]>1.001*log.valid_loss.min()
+
+def test_validation_ranks_both_directions(corpus, trained):
+    models, runs = trained
+    origin, data = models['aligned'].origin, corpus[2]
+    positions = data.first_segments('valid')
+    audio, video = (models['aligned'].embed_segments(o, data.load(o, positions).numpy()) for o in COLUMNS)
+    cos = audio@video.T
+    ranks = np.r_[(cos>cos.diagonal()[:, None]).sum(1), (cos.T>cos.diagonal()[:, None]).sum(1)]+1
+    assert origin.metrics['valid_median_rank']==np.median(ranks)
+    assert origin.metrics['valid_R@10']==pytest.approx((ranks<=10).mean())
+
+def test_rank_10_is_among_the_first_10(corpus):
+    "Twelve videos whose audio is nearer to nine others"
+    values = np.r_[3., 12:3:-1, 2, 1]
+    cos = torch.from_numpy(np.stack([np.roll(values, i) for i in range(12)])).float()
+    module, logged = make_step(corpus[2], small_config('thesis')), {}
+    module.on_validation_epoch_start()
+    module.valid_embeddings += [[torch.eye(12)[:5], cos[:5]], [torch.eye(12)[5:], cos[5:]]]
+    module.log = lambda name, value, **settings: logged.update({name: value})
+    module.on_validation_epoch_end()
+    assert logged=={'valid_median_rank': 10, 'valid_R@10': 1}
+    module.on_validation_epoch_start()
+    assert module.valid_embeddings==[]
+
+def test_the_last_entry_of_an_epoch_counts(tmp_path):
+    "An epoch that a resumed run repeats is logged twice"
+    for start, rows in enumerate([[(0, .5, 1), (0, '', 2), (1, .4, 3)], [(1, .3, 3), (2, .2, 4)]]):
+        folder = tmp_path/'csv'/str(start)
+        folder.mkdir(parents=True)
+        pd.DataFrame(rows, columns=['epoch', 'valid_loss', 'step']).to_csv(folder/'metrics.csv', index=False)
+    assert run_history(tmp_path).valid_loss.to_dict()=={0: .5, 1: .3, 2: .2}
 
 def test_a_stopped_run_continues_bit_for_bit(corpus, trained, tmp_path):
     models, runs = trained
@@ -274,6 +410,41 @@ def test_a_model_without_an_origin_is_not_evaluated(corpus):
     data = corpus[2]
     with pytest.raises(ValueError, match='was not trained by train_model'):
         evaluate_model(make_model(RECIPES['aligned'], data.dims), data)
+
+def test_label_precision_by_hand():
+    """Seven videos, two a label `a` more than `b`. Audio puts the same label first, video the other label.
+
+    Of the five neighbours that audio finds, an `a` has three of four, a `b` two of three; jointly, video decides."""
+    same, other = np.repeat(np.eye(2), [4, 3], 0), np.zeros((7, 7))
+    for rows in (slice(0, 4), slice(4, 7)):
+        n = rows.stop-rows.start
+        other[rows, rows] = np.eye(n)-1/n
+    labels = np.array([*'aaaabbb', None], object)
+    def with_unknown(emb): return np.r_[emb, np.ones((1, emb.shape[1]))]
+    embeddings = dict(audio=with_unknown(.1*same), video=with_unknown(other))
+    artists = np.array([0, 0, 1, 1, 2, 2, 3, 3]) # as if unknown: pairs of an artist count
+    table = _label_precision(dict(before=embeddings), labels, artists, 10, 0).set_index('by')
+    by_audio, by_video = (4*3/5+3*2/5)/7, (4*2/5+3*1/5)/7
+    np.testing.assert_allclose(table.precision, [by_audio, by_video, by_video])
+    np.testing.assert_allclose(table.chance, (4*3/6+3*2/6)/7)
+    assert _label_precision(dict(before=embeddings), np.array([*'aaabb', *[None]*3], object), artists, 10, 0).empty
+
+def test_videos_by_artists_of_the_training_videos_are_counted():
+    "Video 3 is by the artist of video 0; 2 and 4 are by unknown artists, who are not the same"
+    data = SimpleNamespace(groups=dict(artist=np.array([0, 1, -1, 0, -1, 2])))
+    found = _artist_counts(data, np.array([3, 4, 5]), np.array([0, 1, 2]))
+    assert found==dict(n_by_artists_trained_on=1, n_trained_on=3, n_unknown_artists=2)
+
+def test_given_splits_and_labels_are_those_of_the_videos(corpus, trained):
+    _, videos, data = corpus
+    model = trained[0]['thesis']
+    chosen = data.video_ids[-20:]
+    split_of = {o: 'mine' for o in chosen} | {o: 'train' for o in data.video_ids[:-20]}
+    labels = np.where(np.isin(data.video_ids, chosen), videos.genre[data.video_ids], None)
+    metrics, table = evaluate_model(model, data, labels, 'mine', split_of, n_boot=10)
+    assert metrics['pool_size']==20 and metrics['n_trained_on']==len(data.video_ids)-20 and len(table)==6
+    elsewhere = np.where(np.isin(data.video_ids, chosen), None, videos.genre[data.video_ids])
+    assert evaluate_model(model, data, elsewhere, 'mine', split_of, n_boot=10)[1].empty
 
 def test_label_precision_is_measured_before_and_after(corpus, trained):
     _, videos, data = corpus
