@@ -216,3 +216,22 @@ def test_removing_leaves_the_rest_in_order(own_ragged):
     after.put_videos(metadata().query("video_id == 'c00'"))
     assert after.make_build(refit=False) and after.build.video_ids[-1]=='c00'
     np.testing.assert_allclose(after.build.query('c00').audio, before.query('c00').audio, atol=1e-6)
+
+# A build that is replaced while it is read
+
+def test_a_build_that_is_replaced_while_it_is_read_is_read_again(own_ragged, monkeypatch):
+    writer, read = Index(own_ragged.folder), Index._read
+    def replaced_meanwhile(self, number):
+        if number==2:
+            monkeypatch.setattr(Index, '_read', read)
+            writer.make_build()
+            raise FileNotFoundError('ids.json')
+        return read(self, number)
+    monkeypatch.setattr(Index, '_read', replaced_meanwhile)
+    own_ragged.reload()
+    assert own_ragged.build.number==3 and list(own_ragged.build.video_ids)==STORED
+
+def test_a_build_that_stays_damaged_is_an_error(own_ragged, monkeypatch):
+    def gone(self, number): raise FileNotFoundError('ids.json')
+    monkeypatch.setattr(Index, '_read', gone)
+    with pytest.raises(ValueError, match='0002 is damaged .ids.json.: .* --to 1. returns to build 1'): own_ragged.reload()

@@ -125,9 +125,10 @@ class CheckedArrays(Mapping):
         "Map the files. Raises `ValueError` if one is damaged, `OSError` if it cannot be read."
         self.paths, self.checksums = paths, checksums
         self.remedy = remedy
-        for name, expected in checksums.items(): self._refuse(name, find_change(paths[name], expected, numbers=()))
+        for name, expected in checksums.items(): # The first block holds the header, which is read now
+            self._refuse(name, find_change(paths[name], expected, numbers=(0,)))
         self.arrays = {name: np.load(path, mmap_mode='r') for name, path in paths.items()}
-        self.left = {name: set(range(len(o.crc32))) for name, o in checksums.items()} # Blocks not yet compared
+        self.left = {name: set(range(1, len(o.crc32))) for name, o in checksums.items()} # Blocks not yet compared
 
     def __iter__(self): return iter(self.arrays)
 
