@@ -234,4 +234,5 @@ def test_a_build_that_is_replaced_while_it_is_read_is_read_again(own_ragged, mon
 def test_a_build_that_stays_damaged_is_an_error(own_ragged, monkeypatch):
     def gone(self, number): raise FileNotFoundError('ids.json')
     monkeypatch.setattr(Index, '_read', gone)
-    with pytest.raises(ValueError, match='0002 is damaged .ids.json.: .* --to 1. returns to build 1'): own_ragged.reload()
+    with pytest.raises(ValueError, match='0002 is damaged .ids.json.: .* --to 1. returns to build 1'):
+        own_ragged.reload()

@@ -13,7 +13,8 @@ from mvrep.recommendation.metadata import predict_field, rank_agreement
 @pytest.mark.filterwarnings('ignore:R@')
 def test_chance_of_ranks_is_the_mean_over_all_orders():
     "Each of five audios meets each of five videos equally often"
-    videos, ks, found = np.eye(5), (1, 2, 7), []
+    videos, ks = np.eye(5), (1, 2, 7)
+    found = []
     for order in permutations(range(5)):
         metrics = retrieval_metrics(np.eye(5)+.01*np.eye(5)[list(order)], videos, ks, n_boot=0)
         found.append([metrics['chance_MRR'], *(metrics[f'chance_R@{k}'] for k in ks)])
@@ -93,6 +94,10 @@ def test_chance_of_each_tag_by_hand():
     assert found['chance_f1']==pytest.approx((2/5+6/7)/2) and found['chance_average_precision']==.5
     assert (found['macro_auc'], found['chance_auc'])==(pytest.approx(5/6), .5)
     assert (found['n_tags'], found['n_items'], found['left_out'])==(2, 4, dict(all=4))
+
+def test_a_score_of_a_half_is_no_decision_for_a_tag():
+    found = tag_metrics(np.array([[.5], [.51], [.2]]), np.array([[0], [1], [0]]), n_boot=0)
+    assert found['tags'][0]['f1']==1 and found['tags'][0]['auc']==1
 
 # Agreement of similarities
 
