@@ -30,7 +30,7 @@ def share_of(split): return split.value_counts(normalize=True).reindex(SPLITS).f
 def test_splits(split, n, seed):
     df = make_corpus(n, seed)
     result = split(df, seed=seed)
-    assert result.index.equals(df.index) and set(result)<=set(SPLITS)
+    assert result.index.equals(df.index) and set(result)<=set(SPLITS) and result.name=='split'
     shuffled = df.sample(frac=1, random_state=seed)
     assert split(shuffled, seed=seed).reindex(df.index).equals(result)
     n_groups = df.artist.nunique()+df.artist.isna().sum() if split is split_by_artist else n

@@ -167,6 +167,11 @@ def test_hubs_are_counted_among_videos_that_can_be_compared(ragged, by):
     few = ragged.build.hubness(by, 3, max_videos=10, seed=5)
     assert (few['pool'], few['seed'], few['by'])==(10, 5, by)
 
+def test_hubs_need_more_videos_than_places(ragged):
+    "18 videos have both modalities"
+    assert ragged.build.hubness('joint', 18, seed=3)==dict(by='joint', seed=3)
+    assert ragged.build.hubness('joint', 17)['pool']==18
+
 # Segments
 
 @pytest.mark.parametrize('by, in_memory', [('audio', True), ('audio', False), ('video', True), ('video', False)])

@@ -22,6 +22,10 @@ def test_chance_of_ranks_is_the_mean_over_all_orders():
     ranks = np.arange(1, 6)
     assert (metrics['chance_median_rank'], metrics['chance_mean_rank'])==(np.median(ranks), ranks.mean())
 
+def test_a_list_of_all_candidates_is_reported():
+    with pytest.warns(UserWarning, match='R@5, R@6 among 5 candidates are always 1'):
+        retrieval_metrics(np.eye(5), np.eye(5), (4, 5, 6), n_boot=0)
+
 # Neighbours
 
 SIM = np.array([[9, .9, .1, .2], [.9, 9, .3, .1], [.5, .4, 9, .8], [.2, .6, .8, 9]])
