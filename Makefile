@@ -11,7 +11,7 @@ py := .venv/bin/python
 help:
 	@sed -n 's/^# //p' Makefile
 
-.venv/.stamp: settings.ini setup.py constraints.txt scripts/setup.sh
+.venv/.stamp: settings.ini setup.py constraints.txt requirements.lock scripts/setup.sh
 	@bash scripts/setup.sh
 
 demo: .venv/.stamp

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv with everything in settings.ini, at the versions in constraints.txt. Run by make.
+# Makes .venv with everything in settings.ini, as requirements.lock pins it. Run by make.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,11 +25,22 @@ if [ -n "${PIP_FIND_LINKS:-}" ]; then export UV_FIND_LINKS="$PIP_FIND_LINKS"; fi
 echo "Installing mvrep and its tools into .venv ($("$python" --version), a few minutes the first time)"
 .venv/bin/python -m pip install -q --disable-pip-version-check uv || true
 
-# editable_mode: a script beside a folder that is called mvrep finds the package, not the folder
-mvrep=(-c constraints.txt -e '.[dev,train,pretrain,onnx,explore,app]')
-if ! .venv/bin/python -m uv pip install -q -p .venv -C editable_mode=compat "${mvrep[@]}"; then
-  echo "uv failed; trying pip"
-  .venv/bin/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=compat "${mvrep[@]}"
+install() {
+  .venv/bin/python -m uv pip install -q -p .venv "$@" && return
+  echo "uv failed; trying pip" >&2
+  .venv/bin/python -m pip install -q --disable-pip-version-check "$@"
+}
+
+# The lock holds the files of every package for one version of Python. It lacks torch and torchvision, whose builds for
+# CPU come from other indexes: a folder that PIP_FIND_LINKS names, or PyTorch's index with UV_TORCH_BACKEND=cpu.
+if [ "$(uname)" = Linux ] && .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+  (unset UV_TORCH_BACKEND; install --require-hashes --no-deps -r requirements.lock)
+  install -c constraints.txt torch torchvision
+  # editable_mode: a script beside a folder that is called mvrep finds the package, not the folder
+  install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+else
+  echo "requirements.lock is for Linux with Python 3.11: installing the versions in constraints.txt without hashes"
+  install --config-settings editable_mode=compat -c constraints.txt -e '.[dev,train,pretrain,onnx,explore,app]'
 fi
 
 # Compiled once: where Python is told to write no bytecode, every process would compile all that it imports again
