@@ -1,4 +1,4 @@
-"Tables of annotations: what is missing, what is no number, and a corpus from some of its columns"
+"Tables of annotations: what is missing, values that are not numbers, and a corpus from some of its columns"
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +10,8 @@ def test_the_first_twelve_columns_are_named():
     wide = pd.DataFrame(columns=[f'c{i:02d}' for i in range(13)])
     with pytest.raises(CorpusError, match='no column x, y; it has c00, .*, c11 …$'):
         require_columns('t.csv', wide, ('x', 'c00', 'y'))
-    with pytest.raises(CorpusError, match='no column x; it has .*, c11$'): require_columns('t.csv', wide.iloc[:, :12], ('x',))
+    with pytest.raises(CorpusError, match='no column x; it has .*, c11$'):
+        require_columns('t.csv', wide.iloc[:, :12], ('x',))
     with pytest.raises(CorpusError, match='no rows'): require_columns('t.csv', wide, ('c12',))
     table = pd.DataFrame(dict(a=[1]))
     assert require_columns('t.csv', table, ('a',)) is table
@@ -27,4 +28,5 @@ def test_a_corpus_of_some_columns():
     assert found.artist.tolist()==['Ada', None] and found.tags.tolist()==[[], []] and found.genre.isna().all()
     found.tags[0].append('x')
     assert found.tags[1]==[] # a list of its own
-    with pytest.raises(CorpusError, match='video_id: .*a.* used more than once'): as_corpus('t.csv', video_id=['a', 'a'])
+    with pytest.raises(CorpusError, match='video_id: .*a.* used more than once'):
+        as_corpus('t.csv', video_id=['a', 'a'])

@@ -37,7 +37,8 @@ def test_weights_are_repetitions():
     assert weighted.average_precision[0]==repeated.average_precision[0]==pytest.approx((2+3/4)/3)
 
 @pytest.mark.parametrize('scores, truth, folds', [
-    (np.ones((2, 1)), np.array([[1], [0]]), np.zeros(3, int)), (np.ones((2, 2)), np.array([[1], [0]]), np.zeros(2, int)),
+    (np.ones((2, 1)), np.array([[1], [0]]), np.zeros(3, int)),
+    (np.ones((2, 2)), np.array([[1], [0]]), np.zeros(2, int)),
     (np.ones(2), np.array([1, 0]), np.zeros(2, int))])
 def test_shapes_that_do_not_fit(scores, truth, folds):
     with pytest.raises(ValueError, match='want scores and truth of one shape'): rank_within_folds(scores, truth, folds)
