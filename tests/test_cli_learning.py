@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import ask, mvrep
-from mvrep.cli.learning import DIRECTIONS, DOUBT, INPUTS, RANKING, _note_limits, _ranking_rows
+from mvrep.cli.learning import DIRECTIONS, DOUBT, INPUTS, RANKING, _note_limits, _ranking_rows, _show_results
 from mvrep.encoders.registry import Encoder
 from mvrep.index.index import create_index
 from mvrep.index.examples import tiny_index
@@ -45,6 +45,8 @@ def test_the_numbers_of_few_videos_and_of_unknown_artists_have_notes(capsys):
     counts = dict(pool_size=4, n_by_artists_trained_on=0, n_trained_on=24, n_unknown_artists=28)
     few = {**values, **chance, **counts, 'chance_R@5': 1., 'chance_R@10': 1.}
     assert {row[1] for row in _ranking_rows(few)}=={'median_rank', 'mean_rank', 'MRR', 'R@1'}
+    exact = few|{f'audio_to_video_MRR{end}': value for end, value in zip(ends, (.7, .6, .8))}|{'chance_MRR': .2}
+    assert ('audio → video', 'MRR', .7, .6, .8, .2) in _ranking_rows(exact)
     _note_limits(few)
     notes = capsys.readouterr().err
     assert '4 test videos: too few' in notes
@@ -103,6 +105,19 @@ def test_the_table_of_a_probe_has_chance_and_the_most_frequent_label(labelled):
     printed = probe(labelled, '--by', 'audio', '--kind', 'knn').stdout
     assert 'most frequent' in printed and 'chance' in printed
     assert 'difference of AUC' not in printed # one input has nothing to be compared with
+
+def test_chance_has_a_row_of_its_own(capsys):
+    intervals = {f'{o}{end}': .8 for o in ('accuracy', 'macro_f1', 'auc') for end in ('', '_low', '_high')}
+    chance = dict(chance_accuracy=.31, chance_macro_f1=.25, chance_auc=.5, majority_accuracy=.42)
+    report = dict(target='mood', classes=list('abcd'), n=9, folds=3, seeds=1, grouped_by='artist', multilabel=False)
+    result = intervals|chance|dict(by='audio', n=9)
+    _show_results(report|dict(results=[result]), [result])
+    rows = {}
+    for line in capsys.readouterr().out.splitlines():
+        name, *cells = map(str.strip, re.split(r'[│\t]', line.strip('│')))
+        rows[name] = cells
+    assert rows['chance'][1:4]==['0.310', '0.250', '0.500'] and rows['most frequent'][1]=='0.420'
+    assert rows['audio'][:2]==['9', '0.800 (0.800–0.800)']
 
 def test_the_rows_of_a_probe_are_explained(labelled):
     printed = probe(labelled, '--by', 'both').stdout

@@ -5,6 +5,8 @@ import pytest
 from mvrep.core import MediaError
 from mvrep.media import MAX_ASPECT, MAX_SECONDS, MAX_SR, MAX_STREAMS, SILENCE
 from mvrep.media import cut_clip, is_silent, probe, read_audio, read_frames
+from mvrep.media.decoding import DecodedFrame
+from mvrep.media.waveform import Waveform, mono
 from mvrep.media import check_duration, check_frame_size, check_sample_rate
 from media_files import make
 
@@ -23,6 +25,40 @@ def write_floats(path, y, codec='pcm_f32le'):
     return path
 
 TONE = np.sin(2*np.pi*440*T).astype('float32')
+
+def decoded(y, start, sr=1000):
+    "A decoded frame of float samples"
+    frame = av.AudioFrame.from_ndarray(np.asarray(y, 'float32')[None], 'flt', 'mono')
+    frame.sample_rate = sr
+    return DecodedFrame(start, start+len(y)/sr, frame, 1.)
+
+def waveform_of(*frames, start=0.):
+    waveform = Waveform()
+    for frame in frames: waveform.add(frame, start)
+    return waveform
+
+@pytest.mark.parametrize('gap, n_silent', [(.3, 300), (.03, 30), (.015, 0), (-.015, 0)])
+def test_a_gap_is_silent_unless_it_is_within_the_precision_of_time_stamps(gap, n_silent):
+    y = waveform_of(decoded([.5]*100, 0.), decoded([.25]*100, .1+gap)).samples(1000)
+    assert y.tolist()==[.5]*100+[0]*n_silent+[.25]*100
+
+def test_audio_before_the_stretch_is_left_out():
+    waveform = waveform_of(decoded([.5]*100, .9), decoded([.25]*100, 1.), start=1.)
+    assert waveform.samples(1000, .15).tolist()==[.25]*100+[0]*50
+    assert (waveform.end, waveform.n_decoded, waveform.sr)==(1.1, 200, 1000)
+
+def test_the_highest_of_several_sample_rates_is_that_of_the_stretch():
+    waveform = waveform_of(decoded([.5]*400, 0.), decoded([.25]*800, .4, 2000))
+    y = waveform.samples(2000)
+    assert waveform.sr==2000 and len(y)==1600
+    np.testing.assert_allclose(y[[200, 600, 1000, 1500]], [.5, .5, .25, .25], atol=.01)
+
+def test_samples_are_the_mean_of_the_channels_in_units_of_full_scale():
+    def mono_of(y, kind):
+        return mono(av.AudioFrame.from_ndarray(np.array(y), kind, 'stereo'))[0].tolist()
+    assert mono_of(np.array([[16384, 0, -32768, -32768]], 'int16'), 's16')==[.25, -1]
+    assert mono_of(np.array([[128, 128, 0, 0, 255, 255]], 'uint8'), 'u8')==[0, -1, 127/128]
+    assert mono_of(np.array([[.5, 3.], [0, -.5]], 'float32'), 'fltp')==[.25, .25] # clipped, then averaged
 
 def test_loud_audio_is_clipped(tmp_path):
     path = write_floats(tmp_path/'a.mov', 4*TONE)

@@ -10,8 +10,9 @@ import pytest
 from mvrep.corpus.folds import group_folds
 from mvrep.corpus.muvi import load_muvi, make_muvi, read_artists, save_muvi
 from mvrep.corpus.names import artist_groups
-from mvrep.learning.muvi_retrieval import (MuViRetrieval, all_views, apply_view, cca, evaluate_files, fit_retrieval,
-                                            fit_view, fit_weights)
+from mvrep.learning import muvi_retrieval
+from mvrep.learning.muvi_retrieval import (MuViRetrieval, ViewMap, _covariance_root, all_views, apply_view, cca,
+                                            evaluate_files, fit_retrieval, fit_view, fit_weights)
 from mvrep.metrics.ranking import retrieval_metrics
 
 def fit_and_measure(train, test):
@@ -43,6 +44,56 @@ def test_cca_finds_what_is_shared():
     found = cca(x-x.mean(0), y-y.mean(0), 3, (.01, .01))
     assert np.corrcoef((x@found.x_map)[:, 0], hidden[:, 0])[0, 1]**2>.7
     assert found.correlations[1]<.2
+
+def test_cca_by_hand():
+    "Two features each, of which the first ones correlate by .6; without a ridge their correlation is a weight"
+    x = np.array([[1., 1], [1, -1], [-1, 1], [-1, -1]])
+    y = np.c_[.6*x[:, 0]+.8*x[:, 0]*x[:, 1], 0*x[:, 0]+.5*x[:, 1]]
+    for power in (0., 1., .5):
+        found = cca(x, y, 2, (0., 0.), power)
+        np.testing.assert_allclose(found.correlations, [1, .6], atol=1e-6)
+        np.testing.assert_allclose(abs(found.x_map), [[0, .6**power], [1, 0]], atol=1e-6)
+        np.testing.assert_allclose(abs(found.y_map), [[0, .6**power], [2, 0]], atol=1e-6)
+
+def test_a_ridge_is_in_units_of_the_mean_variance():
+    "A variance of 9 and of 1 with a ridge of .5: 2.5 is added to both"
+    x = np.array([[3., 1], [3, -1], [-3, 1], [-3, -1]])
+    np.testing.assert_allclose(_covariance_root(x, .5), np.diag(np.sqrt([11.5, 3.5])), atol=1e-6)
+    found = cca(x, x, 2, (.5, 0.))
+    np.testing.assert_allclose(found.correlations, [np.sqrt(9/11.5), np.sqrt(1/3.5)], atol=1e-6)
+
+def test_the_strength_is_a_factor_of_the_ridges(monkeypatch):
+    "And only the style is learned from all cuts"
+    seen = {}
+    monkeypatch.setattr(muvi_retrieval, 'fit_view', lambda audio, video, **settings: (len(audio), settings))
+    def make_cut(i):
+        views = dict(style=np.zeros((3, 2)), fast=np.zeros((3, 5, 2)), structure=np.full((3, 2), float(i)))
+        return dict(audio=views, video=views)
+    cuts = [make_cut(i) for i in range(5)]
+    def fit(view): return muvi_retrieval._fit_rows(cuts, view, np.array([0, 2]), 4.)
+    assert fit('style')==(10, dict(k=32, ridge=[8., 64.], power=.75))
+    assert fit('fast')==(2, dict(k=12, ridge=[4., 4.], power=.5))
+    found = fit('structure')
+    assert found['audio'].mean.tolist()==[0, 0] and found['audio'].map is None
+
+def test_views_are_weighted_in_the_dot_product():
+    maps = dict(one=ViewMap(np.zeros(2)), other=ViewMap(np.zeros(2)))
+    model = MuViRetrieval(dict(audio=maps, video=maps), dict(one=3., other=1.), 150)
+    audio = model.embed(dict(one=np.array([[2., 0]]), other=np.array([[0., 5]])), 'audio')
+    video = model.embed(dict(one=np.array([[1., 0], [0, 1]]), other=np.array([[1., 0], [0, 1]])), 'video')
+    np.testing.assert_allclose(audio@video.T, [[3/4, 1/4]], atol=1e-6)
+
+def test_the_loss_of_weights_by_hand():
+    "Both directions of a similarity that is not symmetric, and the slope by the logarithm of a weight"
+    sim, weight = np.array([[1., 0], [.5, .5]]), 2.
+    def loss(weight):
+        rows, columns = (np.exp(weight*o)/np.exp(weight*o).sum(1, keepdims=True) for o in (sim, sim.T))
+        return -np.log(np.r_[np.diag(rows), np.diag(columns)]).sum()
+    found, gradient = muvi_retrieval._weight_loss(np.log([weight]), [o[None] for o in (sim, sim.T)])
+    assert found==pytest.approx(loss(weight))
+    assert gradient[0]==pytest.approx((loss(weight*1.0001)-loss(weight/1.0001))/(2*np.log(1.0001)), rel=1e-4)
+    weights, mean_loss = fit_weights([dict(a=sim, b=-sim)])
+    assert mean_loss==pytest.approx(loss(weights['a']-weights['b'])/4) and mean_loss<loss(1.)/4
 
 def test_a_view_is_standardised_by_its_training_part():
     rng = np.random.default_rng(0)
@@ -152,7 +203,9 @@ def test_test_videos_by_known_artists_are_counted(files):
     artists = pd.read_csv(files/'artists.csv', dtype=str)
     artists.loc[45, 'artist'] = 'Artist 3'
     artists.to_csv(files/'artists.csv', index=False)
+    save_muvi(load_muvi(files/'test.npz').cut(150), files/'test.npz')
     measured = evaluate_files(files/'train.npz', files/'test.npz', files/'artists.csv')
+    assert measured['n_test_shorter_than_150_s']==0
     assert (measured['n_train'], measured['n_test_by_artists_trained_on'])==(40, 1)
 
 # Real data

@@ -5,13 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from ragged import COLUMNS, ENCODERS, features_of, made_features
 from mvrep.encoders.musicnn import Musicnn
 from mvrep.index.index import create_index
 from mvrep.index.examples import tiny_index
 from mvrep.media.read import read_audio
 from mvrep.probing.cross_validation import Protocol
-from mvrep.probing.index import NoLabels, label_columns, probe_index, video_features
-from mvrep.probing.tags import tag_catalogue
+from mvrep.corpus.duplicates import recordings
+from mvrep.probing.index import NoLabels, _joint_inputs, is_measured, label_columns, probe_index, video_features
+from mvrep.probing.tags import musicnn_tags, tag_catalogue
 
 QUICK = Protocol(n_seeds=1)
 
@@ -38,7 +40,65 @@ def test_features_of_an_index_are_means_and_standard_deviations(index):
         segments = pd.DataFrame(np.array(index.store.matrix(index.build.columns[modality]), float)).groupby(keys)
         np.testing.assert_allclose(found, np.c_[segments.mean(), segments.std(ddof=0)], atol=1e-5)
 
+def test_features_of_irregular_videos(ragged):
+    "Any videos may be asked for; those that lack a modality, or are only entered, have none of its features"
+    wanted = np.array(['z_unbuilt', 'late', 'no_audio', 'b_entered', 'c03'])
+    made = {modality: made_features(ragged, modality) for modality in COLUMNS}
+    for block in (1, 7, 256):
+        found = video_features(ragged.store, COLUMNS, wanted, block)
+        for modality, x in found.items():
+            expected = np.full((5, x.shape[1]), np.nan)
+            for row, feats in enumerate([features_of('z_unbuilt')[ENCODERS[modality]], made[modality]['late'],
+                                         made[modality].get('no_audio'), None, made[modality]['c03']]):
+                if feats is not None: expected[row] = np.r_[feats.mean(0), feats.std(0)]
+            np.testing.assert_allclose(x, expected, atol=1e-4)
+
+@pytest.mark.parametrize('block', [1, 4, 256])
+def test_videos_that_are_not_wanted_overwrite_nothing(small_store, block):
+    found = video_features(small_store, dict(audio='loudness'), np.array(['a', 'x', 'b']), block)['audio']
+    np.testing.assert_array_equal(found, [[2, 1], [np.nan, np.nan], [5.5, .5]])
+
+def test_measured_numbers_have_fractions():
+    for values, is_number in (([1., 2.5, np.nan], True), ([1., 2., np.nan], False), ([1, 2], False), (['1.5'], False)):
+        assert is_measured(pd.Series(values))==is_number
+
 # Probing
+
+def test_joint_inputs_of_irregular_videos(ragged_model):
+    "Both: the mean of the embeddings, or the only one"
+    build, found = ragged_model.build, _joint_inputs(ragged_model)
+    audio, video = (np.array(build.embeddings[o], float) for o in COLUMNS)
+    row = {o: int(build.rows.get_loc(o)) for o in ('no_audio', 'no_video', 'c00')}
+    np.testing.assert_array_equal(found['joint_both'][row['no_audio']], video[row['no_audio']])
+    np.testing.assert_array_equal(found['joint_both'][row['no_video']], audio[row['no_video']])
+    np.testing.assert_allclose(found['joint_both'][row['c00']], (audio+video)[row['c00']]/2)
+    for modality in COLUMNS: assert np.isnan(found[f'joint_{modality}'][row[f'no_{modality}']]).all()
+    assert not np.isnan(found['joint_both']).any()
+
+def test_an_irregular_index_is_probed(ragged_model):
+    "Every input says for how many videos it is; the recording of c05 is that of c04, so both are in one fold"
+    report = probe_index(ragged_model, 'genre', protocol=Protocol('knn', n_seeds=1))
+    n = {o['by']: o['n'] for o in report['results']}
+    labelled = len(ragged_model.build.video_ids)-1
+    assert report['n']==labelled and report['grouped_by']=='artist'
+    assert (n['audio'], n['video'], n['both'], n['joint_both'])==(labelled-1, labelled-1, labelled, labelled)
+    assert any('1 copy of other videos' in o for o in report['notes'])
+    assert report['notes'][0]==f'the joint space was trained, without labels, on 0 of these {labelled+1} videos'
+    assert {o['video_id'] for o in report['doubtful']}<=set(ragged_model.build.video_ids)-{'a_unlabelled'}
+    for o in report['doubtful']: assert ragged_model.videos.genre[o['video_id']]==o['label']
+    assert report['results'][0]['chance_accuracy']==pytest.approx(.5, abs=.01)
+
+def test_the_probes_of_both_use_all_three_inputs(index, monkeypatch):
+    asked = []
+    def record(inputs, values, artists, fused, protocol, measured, copies):
+        asked.append((list(inputs), fused, measured, copies))
+        return dict(results=[], doubtful=[], notes=[])
+    monkeypatch.setattr('mvrep.probing.index.cross_validate', record)
+    for by in ('both', 'all', 'audio'): probe_index(index, 'tags', by)
+    three = ['audio', 'video', 'concatenated']
+    copies = recordings(index.videos).tolist()
+    assert asked==[(three, dict(both=tuple(three)), ('concatenated', 'both'), copies),
+                   (three, dict(both=tuple(three)), None, copies), (['audio'], {}, None, copies)]
 
 def test_tags_of_the_demo_videos(index):
     report = probe_index(index, 'tags', 'both', QUICK)
@@ -112,6 +172,17 @@ def test_what_cannot_be_probed(index, tmp_path):
     with pytest.raises(ValueError, match='has no videos: add some'): probe_index(empty, 'genre')
 
 # Tags
+
+def test_tags_are_the_means_of_segments_in_the_order_of_the_build(index):
+    column = index.build.columns['audio']
+    of_segments = musicnn_tags(np.array(index.store.matrix(column)))
+    keys = index.store.keys().video_id.to_numpy()
+    found = tag_catalogue(index, labels=True)
+    for video_id in (index.build.video_ids[-1], index.build.video_ids[0]):
+        np.testing.assert_allclose(found.loc[video_id], of_segments[keys==video_id].mean(), rtol=1e-6)
+    best = found.iloc[3].sort_values(ascending=False)[:5]
+    shown = tag_catalogue(index).iloc[3]
+    assert shown.tags==best.index.tolist() and shown.scores==pytest.approx(best.tolist(), abs=6e-4)
 
 def test_tags_of_a_catalogue(index):
     found = tag_catalogue(index)

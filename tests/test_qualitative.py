@@ -77,6 +77,21 @@ def test_overlap_of_lists(index):
     assert overlap.chance.to_numpy()==pytest.approx(3/11) and set(overlap.pool)=={11} and set(overlap.seeds)=={12}
     assert ((overlap.low<=overlap.overlap) & (overlap.overlap<=overlap.high)).all()
 
+def test_overlap_by_hand(ragged):
+    "Three seeds: what the lists of two have in common, as a share of the longer one; chance is at most 1"
+    seeds = draw_segments(ragged, 3)
+    owner = ragged.store.keys().set_index('segment_id').video_id
+    overlap = list_overlap(ragged, seeds, k=4)
+    shares = []
+    for seed in seeds:
+        one, other = (set(video_neighbours(ragged, owner[seed], by, 4).video_id) for by in ('audio', 'video'))
+        shares.append(len(one & other)/4)
+    row = overlap.loc['videos by audio – videos by video']
+    assert row.overlap==pytest.approx(np.mean(shares))
+    n = len(ragged.build.video_ids)
+    assert (row.pool, row.seeds)==(n-1, 3) and row.chance==pytest.approx(4/(n-1))
+    assert (list_overlap(ragged, seeds, k=99).chance==1).all()
+
 # The page
 
 def addresses(page): return [html.unescape(o) for o in re.findall(r'<video[^>]*src="([^"]+)"', page.read_text())]

@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from mvrep.corpus.names import artist_groups
 from mvrep.explore.report import DEMO_NOTE, known_text, label_column, neighbour_precision, pick_seeds, write_report
 from mvrep.index.examples import tiny_index
 from browser import accessibility_violations, browser_test, chromium, flags
@@ -47,6 +48,20 @@ def test_videos_without_a_label_are_left_out(index):
     scores = neighbour_precision(index, k=3)
     index.videos['genre'] = known
     assert set(scores.pool)=={7}
+
+@pytest.mark.parametrize('by', ['audio', 'video', 'joint'])
+def test_chance_of_irregular_videos(ragged, by):
+    "Over the labelled videos that have the modality: others with the label, and of those the ones by other artists"
+    row = neighbour_precision(ragged, k=4).set_index('by').loc[by]
+    lacking = dict(audio=['no_audio'], video=['no_video'], joint=[])[by]
+    videos = ragged.videos[ragged.videos.genre.notna() & ~ragged.videos.index.isin(lacking)]
+    artist = artist_groups(videos.artist)
+    same = videos.genre.to_numpy()[:, None]==videos.genre.to_numpy()
+    others, strangers = ~np.eye(len(videos), dtype=bool), artist[:, None]!=artist
+    assert row.pool==len(videos)-1
+    assert row.chance==pytest.approx((same & others).sum(1).mean()/row.pool)
+    assert row.other_chance==pytest.approx(((same & strangers).sum(1)/strangers.sum(1)).mean())
+    assert row.precision>row.chance
 
 def test_artists_are_the_same_in_any_spelling(index):
     artists = index.videos.artist.copy()

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.manifold import trustworthiness
 from mvrep.core import MODALITIES
 from mvrep.explore.plots import GREY, PALETTE, RAMP, color_by, color_columns, plot_map
 from mvrep.explore.positions import check_perplexity, fit_positions, place_new
@@ -161,6 +162,24 @@ def test_a_map_of_segments(index):
 def test_quality_is_beside_chance(index):
     quality = map_quality(index, fit_tsne(index))
     assert quality.value['trustworthiness']>quality.chance['trustworthiness'] and set(quality.pool)=={11}
+
+def test_quality_by_hand(index):
+    "Purity: the share of the two nearest on the map and among the vectors that have the genre; chance: of all others"
+    m, genre = fit_tsne(index), index.videos.genre.to_numpy()
+    same = genre[:, None]==genre
+    def purity(x):
+        distance = ((x[:, None]-x)**2).sum(-1)
+        nearest = np.argsort(distance+1e9*np.eye(12), axis=1)[:, :2]
+        return np.take_along_axis(same, nearest, 1).mean()
+    quality = map_quality(index, m, k=2)
+    vectors = map_vectors(index)[1]
+    assert quality.value['purity on the map']==pytest.approx(purity(m.xy.astype(float)))
+    assert quality.value['purity of the embeddings']==pytest.approx(purity(vectors.astype(float)))
+    assert quality.chance['purity on the map']==pytest.approx(((same.sum(1)-1)/11).mean())
+    assert quality.value['trustworthiness']==pytest.approx(trustworthiness(vectors, m.xy, n_neighbors=2))
+    assert quality.k.tolist()==[2, 2, 2] and map_quality(index, m, k=9).k['trustworthiness']==5
+    random = [map_quality(index, m, seed=o).chance['trustworthiness'] for o in range(20)]
+    assert abs(np.mean(random)-.5)<.1 # of positions that are drawn
 
 def test_quality_without_labels(index):
     index.videos['nothing'] = None
