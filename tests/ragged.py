@@ -112,4 +112,27 @@ def many_videos(n):
                              start=5.*segment, length=4., split='', source='many'))
     return keys, {encoder: rng.normal(size=(len(keys), encoder.dim)) for encoder in ENCODERS.values()}
 
-assert set(MODALITIES)==set(ENCODERS)
+# Searches one pair at a time
+
+def unit(x): return x/np.linalg.norm(x)
+
+def unit_segments(index):
+    "{modality: {video of the build: its standardised segments of unit norm}}"
+    found = {m: {} for m in MODALITIES}
+    for m in MODALITIES:
+        scale = index.build.scale[m]
+        for video_id, feats in made_features(index, m).items():
+            found[m][video_id] = np.array([unit((row-scale.mean)/scale.std) for row in feats])
+    return found
+
+def cosine(segments, one, other, by='joint', weight=.5):
+    "Cosine of two videos; None if they cannot be compared"
+    weights = dict(audio=weight, video=1-weight) if by=='joint' else {by: 1}
+    both = [m for m in weights if one in segments[m] and other in segments[m]]
+    if not both: return None
+    def concatenated(video):
+        parts = [np.zeros(ENCODERS[m].dim) for m in weights]
+        for i, (m, w) in enumerate(weights.items()):
+            if video in segments[m]: parts[i] = w**.5*unit(segments[m][video].sum(0))
+        return unit(np.concatenate(parts))
+    return concatenated(one)@concatenated(other)
