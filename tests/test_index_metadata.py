@@ -35,6 +35,8 @@ def test_without_a_change_nothing_is_written(table):
     rows = [dict(video_id='a', path='a.mp4', artist='Ada'), dict(video_id='b', path='b.mp4')]
     put_metadata(table, pd.DataFrame(rows))
     assert table.version>version and sorted(table.to_pandas().video_id)==['a', 'b']
+    put_metadata(table, pd.DataFrame(rows).assign(artist='Cy')) # replaces, unless it is told not to
+    assert stored(table)['artist']==stored(table, 'b')['artist']=='Cy'
 
 def test_own_columns_have_the_kind_of_their_values(table):
     put(table, **{'Beats per minute': 120, 'moods!': ['sad', 'slow'], 'is live': True, 'mixed': ['x'], 'empty': None})
