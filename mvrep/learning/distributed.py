@@ -28,10 +28,13 @@ def gather_rows(
 class SyncBatchNorm1d(nn.BatchNorm1d):
     "`BatchNorm1d` with the statistics of all processes, on any device."
     def forward(self,
-        x:torch.Tensor # Rows of this process, shape (n, d)
-    ) -> torch.Tensor: # Normalised rows, shape (n, d)
+        x:torch.Tensor # Rows of this process, shape (n, d) or (n, d, t)
+    ) -> torch.Tensor: # Normalised rows, of the same shape
         "Normalise over the joint batch in training mode, with running statistics otherwise."
         if not self.training or world_size()==1: return super().forward(x)
+        if x.ndim==3: # each position is a row
+            rows = self.forward(x.transpose(1, 2).flatten(0, 1))
+            return rows.unflatten(0, (len(x), x.shape[2])).transpose(1, 2)
         x = x.float()
         n = all_reduce(x.new_tensor(float(len(x))))
         mean = all_reduce(x.sum(0))/n
