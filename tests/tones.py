@@ -9,7 +9,9 @@ from mvrep.pretraining.video_conditioned import VCMR
 SR = 8000
 SIZES = SampleCNNConfig(sr=SR, channels=(8, 8, 8, 16, 16, 16, 16), dim=16) # windows of 2,187 samples
 MUSIC = replace(CLMR, encoder=SIZES, projection_dim=8, temperature=.2, batch_size=8, max_epochs=3, lr=3e-3)
-VIDEO = replace(VCMR, encoder=SIZES, projection_dim=8, hidden_dim=8, batch_size=8, max_epochs=3, lr=3e-3, n_frozen=3)
+VIDEO = replace(
+    VCMR, encoder=SIZES, projection_dim=8, hidden_dim=8, batch_size=8, max_epochs=3, lr=3e-3, n_frozen=3,
+    passes_per_epoch=1)
 
 def tone(hz, seconds, sr=SR):
     t = np.arange(round(seconds*sr))/sr

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/07_pretraining/00_pretraining.ipynb #f5d5db0e
 from ..core import public_names
 
-# %% ../../nbs/library/07_pretraining/00_pretraining.ipynb #fd2d83be
+# %% ../../nbs/library/07_pretraining/00_pretraining.ipynb #18855a52
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'augment': ['AugmentConfig', 'NO_CHANGES', 'CHANGES', 'Delay', 'Reverb', 'Augment', 'each_change'],
     'stored_audio': ['SCALE', 'decode_recording'],
@@ -17,6 +17,10 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'runs': ['name_run', 'best_precision', 'fit_run', 'best_weights'],
     'contrastive': ['ContrastiveConfig', 'CLMR', 'VCMR_MUSIC', 'make_optimizer', 'make_projector', 'ContrastiveModule',
                     'train_contrastive', 'load_encoder_of'],
-    'video_conditioned': ['VideoConditionedConfig', 'VCMR', 'VideoTower', 'audio_video_loss', 'AudioVideo', 'pair_with_video',
-                          'AudioVideoCrops', 'VideoConditionedModule', 'train_video_conditioned'],
+    'video_conditioned': ['VideoConditionedConfig', 'VCMR', 'VideoTower', 'audio_video_loss', 'AudioVideo',
+                          'pair_with_video', 'AudioVideoCrops', 'VideoConditionedModule', 'train_video_conditioned'],
+    'finetune': ['MAX_OVERLAP', 'check_overlap', 'window_features', 'AGGREGATIONS', 'aggregate', 'TaggedSongs',
+                 'FineTuneConfig', 'make_head', 'Tagger', 'fit_tagger', 'score_songs', 'TagEvaluation',
+                 'evaluate_tags'],
+    'public_tags': ['TAG_DATASETS', 'MTT_GROUPS', 'TagDataset', 'read_tag_dataset', 'TagBenchmark', 'benchmark_tags'],
 })
