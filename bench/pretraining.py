@@ -1,6 +1,8 @@
-"""Speed of pre-training on raw audio: changes of crops by library, the loader, the network, bfloat16.
+"""Speed of pre-training on raw audio: changes of crops by library, the network, bfloat16, the loader.
 
-python bench/pretraining.py augment speed [--threads 2] [--out FILE]
+python bench/pretraining.py augment speed loader [--threads 2] [--out FILE]
+Changes and network are measured in processor time of one thread, which other programs do not disturb; the loader in
+time on the wall, for which the machine must be idle.
 The other libraries of `augment` are measured if they are installed; a part that is not named keeps its numbers.
 """
 import json
@@ -19,13 +21,13 @@ from mvrep.pretraining.contrastive import CLMR, VCMR_MUSIC, ContrastiveModule, m
 from mvrep.pretraining.recordings import CropPlan, Crops, RecordingBatches, Recordings, crop_loader
 
 def seconds_of(function, repeats):
-    "Median time of a call, after one that does not count"
+    "Median processor time of a call, after one that does not count"
     function()
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        times.append(time.perf_counter()-start)
+        times.append(time.process_time()-start)
     return statistics.median(times)
 
 def noise(n): return np.random.default_rng(0).normal(0, .1, n).astype(np.float32)
@@ -116,36 +118,43 @@ def epoch_seconds(batches, step, warm_up=1):
         step()
     return time.perf_counter()-start
 
-def measure_speed(n, repeats, threads):
+def measure_speed(n, repeats):
     torch.set_num_threads(1)
     plain, ours = (seconds_of(o, repeats) for o in (plain_step(CLMR, n), our_step(CLMR, n)))
     bf16 = seconds_of(our_step(CLMR, n, bf16=True), repeats)
     vcmr = seconds_of(our_step(VCMR_MUSIC, n), repeats)
+    n_parameters = sum(o.numel() for o in SampleCNN(SAMPLE_CNNS['clmr']).parameters())
+    return dict(
+        recordings_per_batch=n, parameters=n_parameters, plain_step_seconds=plain, step_seconds=ours,
+        step_over_plain=ours/plain,
+        bf16_step_seconds=bf16, vcmr_step_seconds=vcmr,
+        # CLMR's paper: 10,000 epochs of 16,000 clips; VCMR: 50 epochs of 8 segments of 20,150 videos, 9 of 10 of them
+        days_for_clmr=ours/n*16_000*10_000/86_400, days_for_vcmr_music=vcmr/n*.9*8*20_150*50/86_400)
+
+def measure_loader(n, repeats, threads):
+    torch.set_num_threads(1)
+    workers = max(1, threads-1)
     with tempfile.TemporaryDirectory() as folder:
         recordings = invent(folder, 2+n*(repeats+2), 22050, 4.)
         crops, batches = Crops(recordings, CropPlan(59_049)), list(RecordingBatches(recordings, n))
         step = our_step(CLMR, n)
         compute = epoch_seconds(batches, step)
-        read = epoch_seconds(crop_loader(crops, batches, workers=max(1, threads-1)), step)
-    n_parameters = sum(o.numel() for o in SampleCNN(SAMPLE_CNNS['clmr']).parameters())
+        read = epoch_seconds(crop_loader(crops, batches, workers), step)
     return dict(
-        recordings_per_batch=n, threads_of_the_network=1, processes_that_read=max(1, threads-1),
-        parameters=n_parameters, plain_step_seconds=plain, step_seconds=ours, step_over_plain=ours/plain,
-        bf16_step_seconds=bf16, vcmr_step_seconds=vcmr, compute_only_seconds=compute, with_loader_seconds=read,
-        loader_keeps=compute/read,
-        # CLMR's paper: 10,000 epochs of 16,000 clips; VCMR: 50 epochs of 8 segments of 20,150 videos, 9 of 10 of them
-        days_for_clmr=ours/n*16_000*10_000/86_400, days_for_vcmr_music=vcmr/n*.9*8*20_150*50/86_400)
+        recordings_per_batch=n, threads_of_the_network=1, processes_that_read=workers, compute_only_seconds=compute,
+        with_loader_seconds=read, loader_keeps=compute/read)
 
 def main():
     options = parser(__doc__, 'pretraining.json')
-    options.add_argument('parts', nargs='+', choices=('augment', 'speed'), help='what to measure')
+    options.add_argument('parts', nargs='+', choices=('augment', 'speed', 'loader'), help='what to measure')
     options.add_argument('--threads', type=int, default=2, help='cores: one computes, the others read')
     options.add_argument('--batch', type=int, default=8, help='recordings in a batch')
     options.add_argument('--repeats', type=int, default=20, help='calls of each kind')
     args = options.parse_args()
     found = json.loads(args.out.read_text()) if args.out.is_file() else {}
     if 'augment' in args.parts: found['augment'] = measure_changes(args.repeats)
-    if 'speed' in args.parts: found['speed'] = measure_speed(args.batch, args.repeats, args.threads)
+    if 'speed' in args.parts: found['speed'] = measure_speed(args.batch, args.repeats)
+    if 'loader' in args.parts: found['loader'] = measure_loader(args.batch, args.repeats, args.threads)
     print(json.dumps(write_json(args.out, found, digits=4), indent=1))
 
 if __name__=='__main__': main()

@@ -10,6 +10,7 @@ import warnings
 import mvrep.cli.indexing # in the order of `mvrep --help`
 import mvrep.cli.finding
 import mvrep.cli.learning
+import mvrep.cli.pretraining
 import mvrep.cli.exploring
 import mvrep.cli.demo
 import mvrep.cli.doctor

@@ -30,7 +30,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'examples': ['tiny_index', 'study_index'],
     'checking': ['IndexCheck', 'check_index'],
     'info': ['IndexInfo', 'index_info'],
-    'seconds': ['make_seconds'],
+    'seconds': ['video_spec', 'make_seconds'],
+    'pretraining': ['pretraining_recipes', 'Pretrained', 'pretrain'],
     'licences': ['index_licences'],
     'joint_space': ['train', 'evaluate', 'SplitSizes', 'split_sizes'],
 })

@@ -6,6 +6,7 @@
 __all__ = ['TAG_MEASURES', 'tag_chance', 'tag_metrics']
 
 # %% ../../nbs/library/05_metrics/35_tagging.ipynb #75f5b00d
+import warnings
 import numpy as np
 import torch
 from sklearn import config_context
@@ -51,7 +52,9 @@ def _macro_interval(scores, truth, decided, groups, n_boot, seed):
     "Lower and upper end of the macro averages, each of shape (3,)"
     def macro(rows): return np.nanmean(_measures_per_tag(scores[rows], truth[rows], decided[rows]), axis=0)
     rows = np.arange(len(scores)) # A resample may lack a tag
-    return bootstrap_interval(rows, macro, groups, n_boot, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning) # or all of them: it does not count
+        return bootstrap_interval(rows, macro, groups, n_boot, seed=seed)
 
 # %% ../../nbs/library/05_metrics/35_tagging.ipynb #cc8dde58
 def tag_metrics(

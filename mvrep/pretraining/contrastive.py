@@ -31,7 +31,7 @@ from .recordings import CropPlan, Crops, RecordingBatches, Recordings, check_eno
 from .recordings import crop_loader, validation_recordings
 from .runs import best_weights, fit_run, name_run
 
-# %% ../../nbs/library/07_pretraining/30_contrastive.ipynb #c12338bc
+# %% ../../nbs/library/07_pretraining/30_contrastive.ipynb #5b0e8443
 @dataclass(frozen=True)
 class ContrastiveConfig:
     "What is trained, on which crops and for how long; the defaults are those of CLMR"
@@ -51,8 +51,8 @@ class ContrastiveConfig:
 
 CLMR = ContrastiveConfig()
 VCMR_MUSIC = replace(
-    CLMR, encoder=SAMPLE_CNNS['vcmr'], projection_dim=128, temperature=.1, batch_size=64, seconds=120.,
-    optimizer='adamw', weight_decay=.01, max_epochs=50)
+    CLMR, encoder=SAMPLE_CNNS['vcmr'], projection_dim=128, temperature=.1, batch_size=64, passes_per_epoch=8,
+    seconds=120., optimizer='adamw', weight_decay=.01, max_epochs=50)
 
 # %% ../../nbs/library/07_pretraining/30_contrastive.ipynb #6039321f
 def make_optimizer(

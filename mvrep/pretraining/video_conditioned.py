@@ -35,7 +35,7 @@ from .recordings import CropPlan, Crops, RecordingBatches, Recordings, check_eno
 from .recordings import validation_recordings
 from .runs import fit_run, name_run
 
-# %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #73ba0484
+# %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #f21fbcb5
 @dataclass(frozen=True)
 class VideoConditionedConfig(ContrastiveConfig):
     "What is trained on audio and video, and for how long; the defaults are those of VCMR"
@@ -43,6 +43,7 @@ class VideoConditionedConfig(ContrastiveConfig):
     projection_dim:int=128 # Width of the space of the loss
     temperature:float=.1 # τ
     batch_size:int=128 # Recordings in a batch, of all processes together
+    passes_per_epoch:int=8 # How often each recording occurs in an epoch
     seconds:float|None=120. # Crops are from the middle of a recording, this long; from all of it if None
     augment:AugmentConfig=NO_CHANGES # Changes of each crop; the published second phase has none
     optimizer:str='adamw' # 'adam', 'adamw' or 'lars'
