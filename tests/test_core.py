@@ -1,4 +1,4 @@
-"Caches that several processes need at once, and names that a package offers"
+"Caches that several processes need at once, names that a package offers, numbers and moments as text"
 import os
 import subprocess
 import sys
@@ -72,3 +72,63 @@ try: mvrep.nothing
 except AttributeError as e: print(e)
 '''
     assert 'nothing' in subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+
+# Text
+
+@pytest.mark.parametrize('seconds, text', [(0, '0:00'), (59.99, '0:59'), (60, '1:00'), (3725.5, '62:05')])
+def test_moments(seconds, text): assert core.clock(seconds)==text
+
+@pytest.mark.parametrize('args, text', [
+    ((0, 'video'), '0 videos'), ((1, 'video'), '1 video'), ((2, 'video'), '2 videos'),
+    ((1234567, 'row'), '1,234,567 rows'), ((1, 'copy', 'copies'), '1 copy'), ((2, 'copy', 'copies'), '2 copies')])
+def test_counts(args, text): assert core.count_of(*args)==text
+
+def test_names_that_are_close():
+    names = ['genre', 'Genres', 'mood', 'gene']
+    assert core.closest('GENRE', names)==['genre', 'Genres', 'gene']
+    assert core.closest('GENRE', names, 1)==['genre'] and core.closest('x', names)==[]
+    assert core.or_close('genr', names)=='; did you mean genre or Genres or gene?' and core.or_close('x', names)==''
+    assert core.closest('a1', ['A1', 'a1'])==['A1'] # the first of names that differ in case
+
+def test_the_other_modality():
+    assert [core.other_modality(o) for o in core.MODALITIES]==['video', 'audio']
+
+def test_seeds_fill_63_bits_and_depend_on_every_part():
+    seeds = [core.seed_from('a', i) for i in range(200)]
+    assert len(set(seeds))==200 and 0<=min(seeds) and 2**62<max(seeds)<2**63
+    assert core.seed_from('a', 1)==core.seed_from('a', 1)!=core.seed_from('a', '1')
+
+class Documented:
+    "A class"
+    def scale(self,
+        x, # A number, in Hz
+        factor=2 # How much
+    ) -> float: # The product
+        "Multiply."
+
+def plain(x): "Nothing is documented."
+
+def test_comments_become_help():
+    lines = core.parameter_text(Documented.scale).splitlines()
+    assert lines==['Parameters:', '    x: A number, in Hz', '    factor: How much', 'Returns: The product']
+    for _ in range(2): core.add_parameters(Documented) # once is enough
+    assert Documented.scale.__doc__.count('Parameters:')==1 and Documented.scale.__doc__.startswith('Multiply.\n\nPara')
+    assert core.parameter_text(plain)==''
+    core.add_parameters(plain)
+    assert plain.__doc__=='Nothing is documented.'
+
+def test_a_folder_is_flushed_from_the_bottom(tmp_path, monkeypatch):
+    (tmp_path/'inner').mkdir()
+    for name in ('a', 'inner/b'): (tmp_path/name).write_text('x')
+    flushed = []
+    monkeypatch.setattr(core, 'flush', lambda path: flushed.append(os.path.relpath(path, tmp_path)))
+    core.flush_tree(tmp_path)
+    assert sorted(flushed)==['.', 'a', 'inner', 'inner/b']
+    assert flushed.index('inner/b')<flushed.index('inner')<flushed.index('.')==3
+
+def test_images_have_few_colours():
+    from matplotlib.figure import Figure
+    fig = Figure(figsize=(2, 1), dpi=50)
+    fig.subplots().plot([0, 1])
+    image = core.figure_image(fig, 8)
+    assert image.size==(100, 50) and image.mode=='P' and 2<=len(image.convert('RGB').getcolors())<=8

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 from mvrep.encoders.classifier import classify, fit_classifier
-from mvrep.encoders.mel_cnn import SR, MelCNN, from_vggish, mel_patches
+from mvrep.encoders.mel_cnn import SR, MelCNN, from_vggish, htk_filters, mel_patches
 from mvrep.encoders.weights import WeightsError, hash_weights
 
 EMOTIONS = ['Exciting', 'Fear', 'Neutral', 'Relaxation', 'Sad', 'Tension']
@@ -22,6 +22,15 @@ def test_patches_of_ten_seconds_and_of_silence(x):
     assert x.shape==(10, 96, 64)
     silence = mel_patches(np.zeros(SR, np.float32), SR)
     torch.testing.assert_close(silence, torch.full_like(silence, math.log(.01)), atol=1e-4, rtol=0)
+
+def test_filters_by_hand():
+    "Each band rises from the centre of the one before it to its own, on the mel scale of HTK"
+    filters = htk_filters(3, 100., 4000.)
+    mel = 1127*np.log(1+np.linspace(0, 8000, 257)/700)
+    edges = np.linspace(1127*np.log(1+100/700), 1127*np.log(1+4000/700), 5)
+    assert filters.shape==(3, 257) and not filters[:, 0].any()
+    for i, row in enumerate(filters):
+        np.testing.assert_allclose(row[1:], np.interp(mel, edges[i:i+3], [0, 1, 0])[1:], atol=1e-6)
 
 def test_a_tone_is_in_the_nearest_band():
     mel = lambda hz: 1127*np.log1p(hz/700)

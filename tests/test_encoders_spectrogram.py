@@ -49,6 +49,7 @@ def test_patches_are_windows_of_the_spectrogram(y):
 
 def test_patches_of_too_few_frames_or_without_a_step(y):
     S = log_mel(y)
+    assert patches(S[:187]).shape==(1, 187, 96) and patches(S[:188], hop_frames=1).shape==(2, 187, 96)
     with pytest.raises(ValueError, match='do not fill'): patches(S[:186])
     with pytest.raises(ValueError, match='at least 1'): patches(S, hop_frames=0)
 
@@ -73,6 +74,10 @@ def test_sample_rates_must_be_positive(orig_sr, sr):
     (lambda y: y*np.nan, 'not finite')])
 def test_arrays_that_are_no_mono_waveform(y, change, message):
     with pytest.raises(ValueError, match=message): prepare_waveform(change(y), 16000)
+
+def test_a_peak_of_10_is_the_highest():
+    assert prepare_waveform(np.array([10., -10.]), 16000).tolist()==[10, -10]
+    with pytest.raises(ValueError, match='peak is 11'): prepare_waveform(np.array([1., -11.]), 16000)
 
 def test_short_audio_is_repeated():
     repeated = prepare_waveform(np.array([.1, .2, .3]), 16000, min_samples=5)

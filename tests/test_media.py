@@ -2,14 +2,17 @@
 import io
 import json
 import os
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
 from mvrep.core import MediaError
 from mvrep.media import contact_sheet, open_media, probe, read_audio, read_frames, write_mp4_and_wav
 from mvrep.media import frame_number, make_clip, numbered_frame, tone_second
-from mvrep.media.opening import _explain
+from mvrep.media.opening import _explain, frame_rate, remux_command
+from mvrep.media.read import MediaInfo, cut_off_reason
 from media_files import AUDIO_FORMS, FORMS, MPEG2, SHORT_GOP, bad_files, make, write_media
 
 def numbers(frames): return [frame_number(o) for o in frames]
@@ -149,6 +152,21 @@ def test_the_first_of_two_audio_streams_is_used(tmp_path):
     path = make(tmp_path/'a.mkv', n_audio=2, options=SHORT_GOP)
     peak = np.abs(np.fft.rfft(read_audio(path, .1, .3))).argmax()/.3
     assert probe(path).n_audio==2 and abs(peak-440)<5
+
+@pytest.mark.parametrize('average, guessed, rate', [
+    (Fraction(30000, 1001), 25, 29.97), (None, 24, 24), (None, None, 25)])
+def test_frame_rates(average, guessed, rate):
+    assert frame_rate(SimpleNamespace(average_rate=average, guessed_rate=guessed))==pytest.approx(rate, abs=.001)
+
+def test_where_a_stream_breaks_off():
+    info = MediaInfo('a.mp4', 8., 0., audio_end=8., video_end=None)
+    assert cut_off_reason(info, 'audio', 5.276)=='audio breaks off at 5.28 s of 8.00 s: copy or download it again'
+    assert cut_off_reason(info, 'video', 5.)=='video breaks off at 5.00 s: copy or download it again'
+
+@pytest.mark.parametrize('name, ending', [('a b.WEBM', 'mkv'), ('c.ts', 'mp4'), ('d.ogg', 'mkv')])
+def test_the_command_that_remuxes(name, ending):
+    quoted = f"'{name}'" if ' ' in name else name
+    assert remux_command('folder/'+name)==f'ffmpeg -i {quoted} -c copy out.{ending}'
 
 def test_length_of_a_stream_without_a_header(tmp_path):
     "Quiet and loud parts have very different bit rates, so a duration guessed from the first would be wrong"

@@ -12,7 +12,7 @@ from mvrep.features.vectors import Scale
 from mvrep.index.exact import best_rows
 from mvrep.learning.samplers import sample_pairs
 from mvrep.probing.emotion import EmotionNet, late_fusion, train_emotion
-from mvrep.probing.emotion_matching import best_shares, confusion_figure, draw_confusions
+from mvrep.probing.emotion_matching import best_shares, confusion_figure, draw_confusions, right_share
 from mvrep.probing.emotion_matching import emotion_report, nearest_music, nearest_report
 from mvrep.probing.emotion_pairs import (PairNet, PairSpace, PairTraining, distances, fit_pairs, load_pairs,
                                          save_pairs)
@@ -104,6 +104,9 @@ EMOTIONS_OF_FOUR = ['Sad', 'Sad', 'Fear', 'Fear']
 def test_ties_are_shared():
     shares = best_shares(pd.DataFrame(dict(a=[1, 2, np.nan], b=[1, 1, np.nan])))
     assert shares.fillna(-1).to_numpy().tolist()==[[.5, .5], [1, 0], [-1, -1]]
+
+def test_shares_of_answers_that_are_right():
+    assert right_share(['Sad', 'Fear', 'Joy'], ANSWER[:3]).tolist()==[0, .5, 0]
 
 def test_report_by_hand():
     report = emotion_report(['Fear', 'Sad', 'Sad', 'Neutral', None], ANSWER)

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from mvrep.probing import classifiers
 from mvrep.features.vectors import unit_norm
 from mvrep.probing.classifiers import (Fit, Task, balanced_loss, class_probabilities, fit_knn, knn_logits,
-                                       mlp_logits)
+                                       linear_logits, mlp_logits)
 from mvrep.probing.probe import KINDS, Probe, _features, _fit_units, _to_units, best_threshold
 
 # Data with a known answer: three classes in two of twelve features, ten artists, some values missing
@@ -197,6 +197,10 @@ def test_many_items_have_one_inner_fold(monkeypatch, n, n_folds):
     monkeypatch.setitem(KINDS, 'linear', fake_fit(np.full((n, 2), .5), tasks))
     Probe().fit(np.arange(float(n))[:, None], np.arange(n)%2)
     assert len(tasks[0].folds)==n_folds
+
+def test_linear_logits_by_hand():
+    params = dict(weight=np.array([[1., 0], [2, -1]]), bias=np.array([.5, -.5]))
+    assert linear_logits(params, np.array([[1., 1], [0, 2]])).tolist()==[[3.5, -1.5], [4.5, -2.5]]
 
 def test_features_that_hardly_change_say_nothing():
     x = np.array([[1000., 1.], [1000.0001, 1.1]])

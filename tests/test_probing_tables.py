@@ -3,10 +3,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from mvrep.probing.index import THESIS_INPUTS
-from mvrep.probing.tables import difference_text, probe_or_explain, probe_table, read_probes
+from mvrep.probing.tables import difference_text, probe_or_explain, probe_table, read_probes, with_interval
 
 RESULTS = pd.DataFrame(dict(
     by=['audio', 'both'], n=[20, 22], auc=[.714, .9], auc_low=[.6, .85], auc_high=[.8, .95], chance_auc=[.5, .5]))
+
+def test_an_interval_as_text(): assert with_interval(RESULTS, 'auc')==['0.71 (0.60–0.80)', '0.90 (0.85–0.95)']
 
 def difference(low, value, high):
     return pd.DataFrame([dict(by='both', than='audio', measure='auc', n=20, difference=value, low=low, high=high)])

@@ -7,7 +7,7 @@ from sklearn.manifold import trustworthiness
 from mvrep.core import MODALITIES
 from mvrep.explore.plots import GREY, PALETTE, RAMP, color_by, color_columns, plot_map
 from mvrep.explore.positions import check_perplexity, fit_positions, place_new
-from mvrep.explore.tsne import StaleMap, fit_tsne, load_tsne, map_quality, map_vectors
+from mvrep.explore.tsne import StaleMap, fit_tsne, load_tsne, make_map, map_quality, map_vectors
 from mvrep.features.vectors import fit_scale, standardise, unit_norm
 from mvrep.index.examples import tiny_index
 
@@ -57,6 +57,19 @@ def test_perplexity_is_limited_by_the_number_of_points(vectors):
     with pytest.raises(ValueError, match='3 points: t-SNE needs at least 4'): fit_positions(vectors[:3])
     assert fit_positions(vectors, 11/3).perplexity==11/3
     assert (check_perplexity(None, 91), check_perplexity(800, 2401))==(30, 800)
+
+def test_limits_of_the_perplexity():
+    assert [check_perplexity(None, o) for o in (4, 90, 91, 92)]==[1, 89/3, 30, 30]
+    assert (check_perplexity(1, 4), check_perplexity(2, 7))==(1., 2.)
+    with pytest.raises(ValueError, match='perplexity 2 needs at least 7 points, and there are 6: choose from 1 to 1'):
+        check_perplexity(2, 6)
+
+def test_positions_that_are_given_make_a_map(vectors):
+    keys = pd.DataFrame(dict(video_id=list('ab')), index=['p', 'q'])
+    m, other = (make_map(keys, x, np.zeros((2, 2), np.float32), 'joint', 'video', perplexity=2., seed=1, kl=.5)
+                for x in (vectors[:2], np.nextafter(vectors[:2], np.float32(1))))
+    assert (m.by, m.level, m.perplexity, m.seed, m.kl)==('joint', 'video', 2., 1, .5) and not m.is_placed.any()
+    assert len(set(m.checksums))==2 and not set(m.checksums) & set(other.checksums)
 
 def test_vectors_that_are_not_finite(vectors):
     with pytest.raises(ValueError, match='12 of 12 vectors are not finite'): fit_positions(vectors*np.nan)
