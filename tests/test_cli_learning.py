@@ -134,6 +134,11 @@ def test_inputs_are_compared_on_the_same_videos(labelled):
     assert [first_cells(o)[:2] for o in compared.splitlines() if o.startswith('│')]==[
         ['audio', '24'], ['video', '24'], ['concatenated', '24']]
 
+def test_only_a_probe_of_all_inputs_trains_the_joint_space_again(labelled):
+    target = '--target', 'emotion'
+    refused = mvrep('probe', labelled.folder, *target, '--by', 'audio', '--refit', code=2, width=300).stderr
+    assert '--refit' in refused and "the joint space is an input of by='all', not of by='audio'" in refused
+
 def test_a_wrong_label_is_among_those_to_check(labelled):
     wrong = list(EMOTIONS)
     wrong[10] = 'calm'

@@ -150,7 +150,13 @@ def test_a_trained_model_adds_inputs(index):
     trained = SimpleNamespace(folder='', videos=index.videos, store=index.store, build=build)
     report = probe_index(trained, 'tags', protocol=Protocol('knn', n_seeds=1))
     assert [o['input'] for o in report['results']][-4:]==['M1', 'M2', 'M3', 'B1 + B2 + B3']
-    assert report['notes'][0]=='the joint space was trained, without labels, on 1 of these 12 videos'
+    n_by_artist = int((index.videos.artist==index.videos.artist.iloc[0]).sum())
+    assert {o['n'] for o in report['results'] if o['by'].startswith('joint')}=={12-n_by_artist}
+    note = f'their model has learned from artists of {n_by_artist} of these 12 videos, so that only the other'
+    assert sum(note in o for o in report['notes'])==1 and not any('missing in' in o for o in report['notes'])
+    pairs = [o for o in report['differences'] if o['by'].startswith('joint') and o['than']=='audio']
+    assert {o['n'] for o in pairs}=={12-n_by_artist}
+    assert report['doubtful_by']=='both'
 
 def test_what_cannot_be_probed(index, tmp_path):
     with pytest.raises(ValueError, match='fewer than two classes'): probe_index(index, 'genre')
@@ -167,6 +173,8 @@ def test_what_cannot_be_probed(index, tmp_path):
     unlabelled = with_features(index)
     unlabelled.videos = index.videos.assign(mood=None)
     with pytest.raises(NoLabels, match='^no video of this index has a label in mood$'): probe_index(unlabelled, 'mood')
+    with pytest.raises(ValueError, match="refit=True: .* not of by='audio'"):
+        probe_index(index, 'tags', 'audio', refit=True)
     with pytest.raises(ValueError, match="by='smell'"): probe_index(index, 'genre', 'smell')
     empty = create_index(tmp_path/'new', (), dict(audio='a', video='b'))
     with pytest.raises(ValueError, match='has no videos: add some'): probe_index(empty, 'genre')

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Recipe', 'Epochs', 'RandomSeed', 'Accelerator', 'Devices', 'METRICS', 'Precision', 'RANKING', 'FEW_VIDEOS',
-           'DIRECTIONS', 'INPUTS', 'DOUBT', 'LABEL_HINT', 'Target', 'ProbeBy', 'Kind', 'Folds', 'Seeds', 'train',
-           'evaluate', 'probe']
+           'DIRECTIONS', 'INPUTS', 'DOUBT', 'REFIT_HINT', 'LABEL_HINT', 'Target', 'ProbeBy', 'Kind', 'Folds', 'Seeds',
+           'Refit', 'train', 'evaluate', 'probe']
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #69921db8
 from dataclasses import asdict
@@ -165,7 +165,8 @@ def _show_classes(report, by):
     headings = dict(label='label', n='videos', precision='precision', recall='recall', f1='F1', auc='AUC')
     show_frame(classes[classes.by==by], headings, f'per class, by {by}')
 
-# %% ../../nbs/library/12_cli/50_learning.ipynb #1302488e
+# %% ../../nbs/library/12_cli/50_learning.ipynb #b5c9d8fe
+REFIT_HINT = 'add --refit to train the joint space again for each fold: then all videos count, and it takes longer'
 LABEL_HINT = 'index the folder again with --label-from-folder {0}, or with a --manifest that has labels in {0}'
 
 Target = Annotated[str, typer.Option(metavar='COLUMN', help='Column of the manifest with the labels, such as genre')]
@@ -174,25 +175,31 @@ ProbeBy = Annotated[Literal['audio', 'video', 'both', 'all'], typer.Option(
 Kind = Annotated[Literal['linear', 'mlp', 'knn'], typer.Option(help='Kind of probe')]
 Folds = Annotated[int, typer.Option(min=2, help='Number of folds; no artist is in two of them')]
 Seeds = Annotated[int, typer.Option(min=1, help='Number of random divisions into folds')]
+Refit = Annotated[bool, typer.Option(
+    '--refit', help='Train a joint space again for each fold, so that all videos count: folds x seeds trainings')]
 
 @app.command()
 def probe(
-    folder:Folder, target:Target, by:ProbeBy='all', kind:Kind='linear', folds:Folds=5, seeds:Seeds=3, json_:Json=False
+    folder:Folder, target:Target, by:ProbeBy='all', kind:Kind='linear', folds:Folds=5, seeds:Seeds=3,
+    refit:Refit=False, json_:Json=False
 ):
     """Measure how well audio, video and both predict a label.
 
-    A probe is trained on some of the videos and tested on videos by other artists.
+    A probe is trained on some of the videos and tested on videos by other artists. The trained model has itself learned
+    from videos: its rows count only videos by other artists than those, unless --refit trains it again.
 
     Example: `mvrep probe ~/videos.mvrep --target emotion`"""
     from mvrep.index.index import Index
     from mvrep.probing.cross_validation import Protocol
     from mvrep.probing.index import NoLabels, probe_index
     protocol = Protocol(kind, n_folds=folds, n_seeds=seeds)
-    with option_errors('--target', argument='target'):
-        try: report = probe_index(Index(folder), target, by=by, protocol=protocol)
+    index = Index(folder)
+    with option_errors('--target', argument='target'), option_errors('--refit', argument='refit'):
+        try: report = probe_index(index, target, by, protocol, refit)
         except NoLabels as e: raise NoLabels(f'{e}: {LABEL_HINT.format(target)}') from None
     for o in report['skipped']: print_note(f'left out {o["label"]} ({count_of(o["n"], "video")}): {o["reason"]}')
     for note in report['notes']: print_note(note)
+    if by=='all' and index.build.model and not refit: print_note(REFIT_HINT)
     if json_: return print_json(report)
     asked, by = by, report['doubtful_by']
     is_one = asked=='both' # its parts are only in the JSON object

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/08_probing/00_probing.ipynb #c3c35f69
 from ..core import public_names
 
-# %% ../../nbs/library/08_probing/00_probing.ipynb #cb7f7923
+# %% ../../nbs/library/08_probing/00_probing.ipynb #d59b26e1
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'labels': ['LabelTable', 'label_table', 'clean_labels', 'is_label', 'copy_groups',
                'artist_and_copy_groups'],
@@ -16,8 +16,9 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'classifiers': ['Task', 'Fit', 'class_probabilities', 'balanced_loss', 'STRENGTHS', 'fit_linear', 'linear_logits',
                     'fit_mlp', 'mlp_logits', 'NEIGHBOURS', 'fit_knn', 'knn_logits'],
     'probe': ['Probe', 'KINDS', 'best_threshold'],
-    'cross_validation': ['Protocol', 'Labels', 'FoldPredictions', 'fuse_probabilities', 'predict_folds',
-                         'evaluate_predictions', 'compare_inputs', 'cross_validate'],
+    'cross_validation': ['Protocol', 'Labels', 'FoldPredictions', 'LearnedInputs', 'fuse_probabilities',
+                         'predict_folds', 'evaluate_predictions', 'compare_inputs', 'cross_validate'],
+    'joint': ['JOINT_INPUTS', 'joint_inputs', 'trained_inputs', 'refitted_inputs', 'split_around', 'embed_all'],
     'index': ['video_features', 'THESIS_INPUTS', 'NoLabels', 'label_columns', 'is_measured',
               'probe_index'],
     'tags': ['TAGGERS', 'musicnn_tags', 'tag_catalogue'],

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['THESIS_INPUTS', 'NOT_LABELS', 'video_features', 'label_columns', 'is_measured', 'NoLabels', 'probe_index']
 
-# %% ../../nbs/library/08_probing/35_index.ipynb #ed9eeb1a
+# %% ../../nbs/library/08_probing/35_index.ipynb #e0e4893c
 import numpy as np
 import pandas as pd
-from ..core import MODALITIES, count_of, or_close
+from ..core import MODALITIES, or_close
 from ..corpus.duplicates import recordings
 from .cross_validation import Protocol, cross_validate
+from .joint import refitted_inputs, trained_inputs
 from .labels import clean_labels
 
 # %% ../../nbs/library/08_probing/35_index.ipynb #ad146f46
@@ -67,7 +68,7 @@ def is_measured(
     known = values.dropna()
     return bool((known%1!=0).any())
 
-# %% ../../nbs/library/08_probing/35_index.ipynb #431565a5
+# %% ../../nbs/library/08_probing/35_index.ipynb #2cbc39e1
 class NoLabels(ValueError):
     "An index without a label in the column that is asked for"
 
@@ -97,33 +98,26 @@ def _frozen_inputs(index, by):
     if not found: raise ValueError(f'by={by!r}: no video of this index has features of {" or ".join(wanted)}')
     return found, [f'no video of this index has {o}: left out' for o in wanted if o not in found]
 
-def _joint_inputs(index):
-    "Embeddings of the trained model, {input: shape (n, d)}"
-    has, embs = index.build.has, index.build.embeddings
-    audio, video = (np.where(has[o][:, None], embs[o], np.nan).astype(float) for o in MODALITIES)
-    one_of_two = np.where(np.isnan(audio), video, audio)
-    both = np.where(np.isnan(audio)|np.isnan(video), one_of_two, (audio+video)/2)
-    return dict(joint_audio=audio, joint_video=video, joint_both=both)
+def _learned_inputs(index, refit):
+    "Inputs M1 to M3 in a space that is trained again for each fold, or in that of the index; None if it has none"
+    if refit: return refitted_inputs(index)
+    return trained_inputs(index) if index.build.model else None
 
-def _training_note(index):
-    "How many of the videos the joint space was trained on"
-    origin, video_ids = index.build.model.origin, index.build.video_ids
-    split = origin.split if origin else {}
-    n_seen = sum(split.get(o)=='train' for o in video_ids)
-    return f'the joint space was trained, without labels, on {n_seen} of these {count_of(len(video_ids), "video")}'
-
-# %% ../../nbs/library/08_probing/35_index.ipynb #772745d3
+# %% ../../nbs/library/08_probing/35_index.ipynb #545de30c
 def probe_index(
     index, # An `Index`
     target:str, # A column of the manifest, such as 'genre' or 'tags'
     by:str='all', # 'audio', 'video', 'both', or 'all' with the embeddings of a trained model
-    protocol:Protocol=Protocol() # Kind of probe, folds and seeds
+    protocol:Protocol=Protocol(), # Kind of probe, folds and seeds
+    refit:bool=False # Train a joint space again for each fold, with the settings of the index' model
 ) -> dict: # As from `cross_validate`, with `target`, the thesis `input` of each result, `video_id` of doubtful labels
     """How well the audio and video of an index predict a label.
 
     Raises `NoLabels` if no video has a label in the column, `ValueError` for a column that the manifest lacks, another
-    `by`, an empty index, or labels of too few classes or artists."""
+    `by`, `refit` with another `by` than 'all', an empty index, labels of too few classes or artists, or too few videos
+    to train on."""
     _check_options(index, target, by)
+    if refit and by!='all': raise ValueError(f"refit=True: the joint space is an input of by='all', not of by={by!r}")
     values = _label_values(index, target)
     inputs, notes = _frozen_inputs(index, by)
     fused, measured = {}, None
@@ -131,11 +125,9 @@ def probe_index(
         inputs['concatenated'] = np.concatenate(list(inputs.values()), 1)
         fused = dict(both=('audio', 'video', 'concatenated'))
         if by=='both': measured = ('concatenated', 'both')
-    if by=='all' and index.build.model:
-        inputs |= _joint_inputs(index)
-        notes.append(_training_note(index))
+    learned = _learned_inputs(index, refit) if by=='all' else None
     artists, copies = list(index.videos.artist), list(recordings(index.videos))
-    report = cross_validate(inputs, values, artists, fused, protocol, measured, copies)
+    report = cross_validate(inputs, values, artists, fused, protocol, measured, copies, learned)
     for result in report['results']: result['input'] = THESIS_INPUTS[result['by']]
     for label in report['doubtful'] or (): label['video_id'] = index.build.video_ids[label.pop('position')]
     return dict(target=target)|report|dict(notes=notes+report['notes'])
