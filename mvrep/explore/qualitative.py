@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from ..core import seed_from
+from ..corpus.names import artist_groups
 from ..index.index import Index
 from ..index.segments import open_segments
 from ..metrics.intervals import bootstrap_interval
@@ -86,17 +87,19 @@ def list_overlap(
     index:Index, # The index
     segment_ids:list[str], # Seeds, one per video, as from `draw_segments`
     k:int=3, # Length of the lists
-    seed:int=0 # Seed of the bootstrap
+    seed:int=0 # Seed of the bootstrap, which resamples artists
 ) -> pd.DataFrame: # By `lists`, the two that are compared: `overlap`, `low`, `high`, `chance`, `pool`, `seeds`
     """How much lists by audio, by video and jointly have in common, and those of segments with those of their videos.
 
     Raises `UnknownId` for a segment that is not in the store, `ValueError` without seeds."""
     found, rows = _found_videos(index, segment_ids, k), []
+    owner = index.store.keys().set_index('segment_id').video_id
+    artists = artist_groups(index.videos.artist[[owner[o] for o in segment_ids]])
     pool = len(index)-1
     for first, second in _PAIRS:
         lists = ' – '.join(f'{level} {COMPARED[by]}' for level, by in (first, second))
         shares = [len(a & b)/max(len(a), len(b), 1) for a, b in zip(found[first], found[second])]
-        low, high = bootstrap_interval(shares, seed=seed)
+        low, high = bootstrap_interval(shares, groups=artists, seed=seed)
         rows.append(dict(lists=lists, overlap=np.mean(shares), low=low, high=high, chance=min(k/max(pool, 1), 1.),
                          pool=pool, seeds=len(shares)))
     return pd.DataFrame(rows).set_index('lists')

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from sklearn.manifold import trustworthiness
 from ..core import MODALITIES, count_of, home_cache, write_cache
+from ..corpus.names import artist_groups
 from .positions import fit_positions, place_new
 from ..features.vectors import fit_scale, pool_segments, standardise
 from ..index.index import Index
@@ -231,11 +232,12 @@ def _squared_distances(x):
     squares = (x**2).sum(axis=1)
     return squares[:, None]-2*x@x.T+squares
 
-def _purity(x, labels, k, seed):
-    "Share of the nearest others that have the same label, as a row of the table"
+def _purity(x, labels, artists, k, seed):
+    "Share of the nearest others that have the same label, as a row of the table, with its interval over artists"
     k = max(0, min(k, len(labels)-1))
     found = dict(precision=np.nan, low=np.nan, high=np.nan, chance=np.nan, pool=0)
-    if len(labels)>1: found = precision_at_k(-_squared_distances(x), labels, k, seed=seed)
+    if len(labels)>1:
+        found = precision_at_k(-_squared_distances(x), labels, k, seed=seed, groups=artists, same_group=True)
     return dict(value=found['precision'], **{o: found[o] for o in ('low', 'high', 'chance')}, k=k, pool=found['pool'])
 
 def map_quality(
@@ -255,8 +257,10 @@ def map_quality(
     chance = trustworthiness(x, xy[rng.permutation(len(rows))], n_neighbors=k)
     trust = dict(value=trustworthiness(x, xy, n_neighbors=k), low=np.nan, high=np.nan, chance=chance, k=k,
                  pool=len(rows)-1)
-    labels = index.videos[label].reindex(keys.video_id.iloc[rows]).to_numpy(object)
+    videos = index.videos.reindex(keys.video_id.iloc[rows])
+    labels, artists = videos[label].to_numpy(object), artist_groups(videos.artist)
     known = pd.notna(labels)
-    table = {'trustworthiness': trust, 'purity on the map': _purity(xy[known], labels[known], k, seed),
-             'purity of the embeddings': _purity(x[known], labels[known], k, seed)}
+    table = {'trustworthiness': trust}
+    for name, points in {'purity on the map': xy, 'purity of the embeddings': x}.items():
+        table[name] = _purity(points[known], labels[known], artists[known], k, seed)
     return pd.DataFrame.from_dict(table, orient='index')

@@ -79,7 +79,8 @@ def evaluate_model(
         raise ValueError(f'{seen}: at least 2 are needed to rank one among others')
     before = {modality: _embed_before(data, modality, positions, train) for modality in data.paths}
     after = {modality: _embed_after(model, data, modality, positions) for modality in data.paths}
-    metrics = retrieval_metrics(after['audio'], after['video'], n_boot=n_boot, seed=seed)
+    metrics = retrieval_metrics(after['audio'], after['video'], n_boot=n_boot, seed=seed,
+                                groups=data.groups['artist'][videos])
     metrics |= _artist_counts(data, videos, np.unique(data.video_index[train]))
     labels = np.full(len(videos), None) if labels is None else np.asarray(labels, object)[videos]
     artists = data.groups['artist'][videos]

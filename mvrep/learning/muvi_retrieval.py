@@ -59,7 +59,7 @@ def cca(
     return Directions(x_map, y_map, s[:k])
 
 # %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #4939c85e
-VIEWS = dict( # settings of `cca` for each view; a view that is not listed needs no training
+VIEWS = dict( # settings of `cca` for each view, set by hand; a view that is not listed needs no training
     style=dict(k=32, ridge=(2., 16.), power=.75),
     curves=dict(k=8),
     middle=dict(k=8),
@@ -311,7 +311,7 @@ def evaluate_files(
     known_artist = np.isin(groups[len(train):], groups[:len(train)])
     about = dict(n_train=len(train), seed=seed, n_test_by_artists_trained_on=int(known_artist.sum()),
                  n_test_shorter_than_150_s=sum(len(o)<150 for o in test.motion))
-    return about | retrieval_metrics(model.embed_audio(test), model.embed_video(test))
+    return about | retrieval_metrics(model.embed_audio(test), model.embed_video(test), groups=groups[len(train):])
 
 # %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #ed10dd36
 def _parser():

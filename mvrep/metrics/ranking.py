@@ -102,6 +102,13 @@ def _rank_chance(n, ks):
     return [(n+1)/2, (n+1)/2, mrr, *(min(k, n)/n for k in ks)]
 
 # %% ../../nbs/library/05_metrics/20_ranking.ipynb #f5d4028d
+def _own_groups(groups, n):
+    "Group of each of `n` items, an own one where it is unknown. Raises `ValueError` if there is not one per item"
+    if groups is None: return np.arange(n)
+    groups = np.asarray(groups)
+    if groups.shape!=(n,): raise ValueError(f'groups of shape {groups.shape} for {count_of(n, "item")}: want one each')
+    return np.where(groups>=0, groups, -1-np.arange(n))
+
 def _warn_if_certain(names, n):
     "Warn about measures whose chance is 1"
     if not names: return
@@ -114,18 +121,21 @@ def retrieval_metrics(
     video_emb:torch.Tensor|np.ndarray, # Video of each video in the same order, shape (n, d)
     ks:tuple=(1, 5, 10), # Lengths of the lists in R@k
     n_boot:int=1000, # Resamples for the intervals `…_low`, `…_high`; 0 leaves them out
-    seed:int=0 # Seed of the bootstrap
+    seed:int=0, # Seed of the bootstrap
+    groups:np.ndarray|None=None # Number of each video's artist, shape (n,), negative if unknown: resampled with all
 ) -> dict[str, float]: # `audio_to_video_median_rank`, `video_to_audio_R@10` …, `chance_…`, `pool_size`
-    """Find each audio's video, and the other way round. Warns if R@k has no meaning because there are no more than `k`
-    candidates. Raises `ValueError` for NaN, infinite values or no pairs, or a `k` below 1."""
+    """Find each audio's video, and the other way round. The intervals resample artists if there are `groups`, otherwise
+    videos. Warns if R@k has no meaning because there are no more than `k` candidates.
+
+    Raises `ValueError` for NaN, infinite values or no pairs, `groups` that do not fit, or a `k` below 1."""
     if min(ks)<1: raise ValueError(f'ks={ks}: want lists of at least 1')
     names = _rank_names(ks)
     _warn_if_certain([f'R@{k}' for k in ks if k>=len(audio_emb)>0], len(audio_emb))
-    result = {}
+    result, group = {}, _own_groups(groups, len(audio_emb))
     for direction, r in zip(('audio_to_video', 'video_to_audio'), embedding_ranks(audio_emb, video_emb)):
         result |= {f'{direction}_{name}': x for name, x in zip(names, _rank_summary(r, ks).tolist())}
         if not n_boot: continue
-        interval = bootstrap_interval(r, lambda x: _rank_summary(x, ks), n_boot=n_boot, seed=seed)
+        interval = bootstrap_interval(r, lambda x: _rank_summary(x, ks), group-group.min(), n_boot, seed=seed)
         for end, values in zip(('low', 'high'), interval):
             result |= {f'{direction}_{name}_{end}': x for name, x in zip(names, values.tolist())}
     chance = _rank_chance(len(audio_emb), ks)
@@ -142,13 +152,6 @@ def _nearest_precision(sim, same, excluded, k):
     n_left = k-is_above.sum(1)
     share = (is_tied&same).sum(1)/np.maximum(is_tied.sum(1), 1)
     return ((is_above&same).sum(1)+n_left*share)/k
-
-def _own_groups(groups, n):
-    "Group of each of `n` items, an own one where it is unknown. Raises `ValueError` if there is not one per item"
-    if groups is None: return np.arange(n)
-    groups = np.asarray(groups)
-    if groups.shape!=(n,): raise ValueError(f'groups of shape {groups.shape} for {count_of(n, "item")}: want one each')
-    return np.where(groups>=0, groups, -1-np.arange(n))
 
 def _label_numbers(labels, k):
     "A number for each item's label. Raises `ValueError` if a label is unknown, or an item has fewer than `k` others"
