@@ -1,6 +1,7 @@
 """The experiments of the thesis again, its rank beside the right one, and one change after the other to our recipe
 
-MVREP_SHARED=DIR python bench/experiments.py [--part table1|ladder|baselines|demo] [--rounds N] [--out DIR]
+MVREP_SHARED=DIR python bench/experiments.py [--part table1|ladder|baselines|demo] [--only demo|MuVi-Sync] [--rounds N]
+[--out DIR]
 
 Writes table1.csv, ladder.csv and experiments_baselines.csv. DIR holds `muvi_sync/`. Each row is trained once for each
 fold, with a seed of its own. `--rounds` distributes artists over folds again, for models without a transformer. All
@@ -31,7 +32,7 @@ from mvrep.learning.data import TrainingData
 from mvrep.learning.losses import VeldkampLoss
 from mvrep.learning.recipes import LADDER, THESIS_TABLE, array_data, fit_in_memory, measure, score, with_test
 from mvrep.media.read import read_audio
-from closed_forms import pooled_cca, ridge_regression
+from closed_forms import closed_forms
 
 torch.set_num_threads(1)
 N_DEMO, SECONDS = 192, 6.
@@ -189,15 +190,15 @@ def segment_means(data, modality):
     return pd.DataFrame(np.load(data.paths[modality]).astype(float)).groupby(data.video_index).mean().to_numpy()
 
 def baselines(sets, options):
-    "Closed forms on the means of the same segments of the same videos"
+    "Closed forms on the means of the same segments of the same videos, settings chosen in inner folds"
     rows = []
     for videos in sets:
         means = [segment_means(videos.data, o) for o in MODALITIES]
         for _, data in videos.folds(options.rounds):
             train, test = (np.flatnonzero(data.split==o) for o in ('train', 'test'))
-            for name, fit in dict(CCA=pooled_cca, ridge=ridge_regression).items():
+            for name, _, embed in closed_forms(*means, train, data.groups['artist']):
                 about = dict(data=videos.name, coupling=videos.coupling, row=name)
-                rows.append(about|measure(*fit(*means, train)(test)))
+                rows.append(about|measure(*embed(test)))
     write(summary(rows, ['data', 'coupling', 'row']), options.out/'experiments_baselines.csv')
 
 PARTS = dict(baselines=baselines, ladder=ladder, table1=table1)
@@ -205,13 +206,15 @@ PARTS = dict(baselines=baselines, ladder=ladder, table1=table1)
 def main():
     p = parser(__doc__)
     p.add_argument('--part', default='all', choices=('all', 'demo', *PARTS), help='make one table only')
+    p.add_argument('--only', choices=('demo', 'MuVi-Sync'), help='measure one set of videos')
     p.add_argument('--rounds', type=int, default=1, help='how many times artists are distributed over folds')
     p.add_argument('--workers', type=int, default=1, help='processes for the ladder')
     options = p.parse_args()
     if options.part=='demo': return demo_features()
     start = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        sets = [*demo_sets(Path(folder)), muvi_set(Path(folder), Path(os.environ['MVREP_SHARED']))]
+        sets = [] if options.only=='MuVi-Sync' else [*demo_sets(Path(folder))]
+        if options.only!='demo': sets.append(muvi_set(Path(folder), Path(os.environ['MVREP_SHARED'])))
         for name, make in PARTS.items():
             if options.part not in (name, 'all'): continue
             make(sets, options)

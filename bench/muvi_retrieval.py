@@ -1,8 +1,13 @@
 """Cross-modal retrieval on real music videos: `MVREP_SHARED=DIR python bench/muvi_retrieval.py`
 
-DIR holds `muvi_sync/`. Writes muvi_retrieval.csv into the folder `--out`, results/ by default. Each row is a way of
-matching songs and videos, scored on folds that share no artist, every video cut to its middle 150 s. Rows that begin
-with LEAK break these rules on purpose. All rows of one fold see the same training and test videos."""
+DIR holds `muvi_sync/`. Tables go into the folder `--out`, results/ by default.
+
+muvi_retrieval.csv           each row is a way of matching songs and videos, scored on folds that share no artist, every
+                             video cut to its middle 150 s. Rows that begin with LEAK break these rules on purpose. All
+                             rows of one fold see the same training and test videos.
+muvi_retrieval_paired.csv    differences of the median ranks of two ways over the same queries, with intervals over
+                             artists
+muvi_retrieval_settings.csv  the settings of closed forms that inner folds chose, for each fold"""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 from dataclasses import dataclass, replace
@@ -10,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from closed_forms import pooled_cca, ridge_regression, unit
+from closed_forms import closed_forms, unit
 from common import parser, write_table
+from paired_ranks import Queries, paired_rows, rank_rows
 from mvrep.core import MODALITIES
 from mvrep.corpus.folds import group_folds
 from mvrep.corpus.muvi import MuViSync, load_muvi, read_artists
@@ -48,7 +54,7 @@ def train_heads(feats, train, groups, seed, steps=150):
     return towers.eval()
 
 def pooled_heads(audio, video, train, groups, seeds=range(4)):
-    "The heads of the thesis with linear outputs, on pooled statistics, four seeds side by side"
+    "The heads of the thesis with linear outputs, on pooled statistics, four seeds side by side; settings are by hand"
     feats, groups = [whitened(o, train) for o in (audio, video)], torch.from_numpy(groups)
     towers = [train_heads(feats, train, groups, seed) for seed in seeds]
     with torch.no_grad(): audio_embs, video_embs = zip(*(o(*feats) for o in towers))
@@ -114,7 +120,12 @@ def train_views(material, rows, artists, cuts):
 
 def embeddings(model, cut, rows): return [model.embed(take(cut[modality], rows), modality) for modality in MODALITIES]
 
-# Rows of the table: name, embeddings of songs, embeddings of videos
+def on_pooled(name):
+    "Name of a row on pooled statistics, such as 'CCA on pooled statistics, library defaults'"
+    way, *more = name.split(', ')
+    return ', '.join([f'{way} on pooled statistics', *more])
+
+# Rows of the table: name, embeddings of songs, embeddings of videos; for a closed form also its settings
 
 def all_six_views(material, split):
     "The model of the library"
@@ -128,9 +139,9 @@ def other_ways(material, split):
     audio_emb, video_emb = embeddings(model, cut, split.test)
     yield 'all six views', audio_emb, video_emb
     style = cut['audio']['style'], cut['video']['style'], split.train
-    yield 'CCA on pooled statistics', *pooled_cca(*style)(split.test)
-    yield 'ridge on pooled statistics', *ridge_regression(*style)(split.test)
-    yield 'heads on pooled statistics', *pooled_heads(*style, material.groups)(split.test)
+    for name, settings, embed in closed_forms(*style, material.groups):
+        yield on_pooled(name), *embed(split.test), settings
+    yield on_pooled('heads'), *pooled_heads(*style, material.groups)(split.test)
     audio, video = (model.views(take(cut[modality], split.test), modality) for modality in MODALITIES)
     for view in audio: yield f'view: {view}', audio[view], video[view]
     for seconds, views in material.delayed.items():
@@ -147,14 +158,37 @@ def same_artists(material, split):
     audio, video = (model.views(take(cut[modality], split.test), modality) for modality in MODALITIES)
     yield 'LEAK: artists on both sides, view: style', audio['style'], video['style']
 
-def measure(material, split, ways):
-    "One row for each way of one fold"
+# Tables
+
+PAIRED = ( # rows of the table that are compared over the same queries
+    *(('all six views', o) for o in ('CCA on pooled statistics', 'heads on pooled statistics', 'view: curves')),
+    ('heads on pooled statistics', 'CCA on pooled statistics'),
+    ('ridge on pooled statistics', 'CCA on pooled statistics'),
+    ('CCA on pooled statistics', 'CCA on pooled statistics, library defaults'),
+    ('ridge on pooled statistics', 'ridge on pooled statistics, library defaults'),
+    ('view: style', 'view: curves'),
+    ('all six views, songs 1 s late', 'all six views'),
+    ('all six views, songs 5 s late', 'all six views, songs 1 s late'),
+    ('all six views, songs 5 s late', 'view: style'),
+    ('LEAK: artists on both sides', 'all six views'),
+    ('LEAK: artists on both sides, view: style', 'view: style'))
+
+@dataclass(frozen=True)
+class Tables:
+    "What has been measured"
+    measures:list # A row for each way of each fold
+    ranks:list # Tables of `rank_rows`
+    settings:list # A row for each closed form of each fold
+
+def measure(material, split, ways, tables):
+    "Add each way of one fold"
     about = dict(split=split.kind, folds=split.n_folds, seed=split.seed, fold=split.fold)
-    rows = []
-    for name, audio_emb, video_emb in ways(material, split):
-        rows.append(dict(row=name)|about|retrieval_metrics(audio_emb, video_emb, n_boot=0))
+    queries = Queries(split.seed, split.test, material.groups[split.test])
+    for name, audio_emb, video_emb, *settings in ways(material, split):
+        tables.measures.append(dict(row=name)|about|retrieval_metrics(audio_emb, video_emb, n_boot=0))
+        if split.n_folds==5: tables.ranks.append(rank_rows(name, audio_emb, video_emb, queries))
+        for o in settings: tables.settings.append(dict(row=name)|about|o)
     print(*about.values(), flush=True)
-    return rows
 
 def summary(rows, seeds):
     "Means over folds and seeds, with standard deviations"
@@ -165,18 +199,20 @@ def summary(rows, seeds):
     return pd.concat([size, chance, *spread], axis=1).reset_index().assign(seeds=seeds)
 
 def main(shared, out, seeds):
-    material, rows = load_material(shared), []
+    material, tables = load_material(shared), Tables([], [], [])
     everyone = np.arange(len(material.data))
     for seed in range(seeds):
-        for split in splits(material.groups, 'artist', 5, seed): rows += measure(material, split, other_ways)
-        for split in splits(material.groups, 'artist', 4, seed): rows += measure(material, split, all_six_views)
-        for split in splits(everyone, 'random', 5, seed): rows += measure(material, split, same_artists)
-    table = summary(rows, seeds)
+        for split in splits(material.groups, 'artist', 5, seed): measure(material, split, other_ways, tables)
+        for split in splits(material.groups, 'artist', 4, seed): measure(material, split, all_six_views, tables)
+        for split in splits(everyone, 'random', 5, seed): measure(material, split, same_artists, tables)
+    table = summary(tables.measures, seeds)
     write_table(out/'muvi_retrieval.csv', table)
+    write_table(out/'muvi_retrieval_paired.csv', paired_rows(tables.ranks, PAIRED), digits=2)
+    write_table(out/'muvi_retrieval_settings.csv', [o for o in tables.settings if 'defaults' not in o['row']])
     print(table[['row', 'folds', *MEASURES]].to_string())
 
 if __name__=='__main__':
     p = parser(__doc__)
-    p.add_argument('--seeds', type=int, default=2, help='ways of distributing artists over folds')
+    p.add_argument('--seeds', type=int, default=3, help='ways of distributing artists over folds')
     options = p.parse_args()
     main(Path(os.environ['MVREP_SHARED']), options.out, options.seeds)
