@@ -15,11 +15,11 @@ flags = [
 browser_test = pytest.mark.skipif(not chromium, reason='no Chromium: see scripts/apt.sh')
 
 @contextmanager
-def open_browser():
-    "A browser, closed at the end."
+def open_browser(*more):
+    "A browser, started with `more` flags, closed at the end."
     from playwright.sync_api import sync_playwright
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*flags, *more])
         yield browser
         browser.close()
 
@@ -44,6 +44,19 @@ def served(folder):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f'http://127.0.0.1:{server.server_port}'
     server.shutdown()
+
+FOCUS = """() => { const {outlineStyle, outlineWidth} = getComputedStyle(document.activeElement);
+    return [document.activeElement.outerHTML.slice(0, 80), outlineStyle!=='none' && parseFloat(outlineWidth)>0] }"""
+
+def without_visible_focus(page, n):
+    "Elements that the first `n` presses of Tab reach, and that do not show it."
+    reached = []
+    for _ in range(n):
+        page.keyboard.press('Tab')
+        reached.append(page.evaluate(FOCUS))
+    assert len({html for html, _ in reached})>1, reached
+    own = '<body', '<video' # the browser draws the focus of its own controls
+    return [html for html, is_visible in reached if not is_visible and not html.startswith(own)]
 
 LEVELS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] # Levels A and AA of WCAG 2.2
 

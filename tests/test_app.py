@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from browser import accessibility_violations, browser_test, chromium, flags
+from browser import accessibility_violations, browser_test, open_browser, without_visible_focus
 from mvrep.explore.app import make_app
+from mvrep.explore.connections import Limits
 from mvrep.explore.catalogue import catalogue_version, find_videos, open_catalogue
 from mvrep.index.index import Index
 from mvrep.index.examples import tiny_index
@@ -198,7 +199,7 @@ def test_too_large_by_its_own_account(base):
 
 def test_too_large_while_it_arrives(folder):
     "A body of unknown length"
-    with TestClient(make_app(folder, max_upload=100_000), base_url='http://127.0.0.1') as client:
+    with TestClient(make_app(folder, Limits(upload_bytes=100_000)), base_url='http://127.0.0.1') as client:
         answer = client.post('/api/upload', content=(b'x'*10_000 for _ in range(20)))
         assert answer.status_code==413 and 'larger than' in answer.json()['error']
 
@@ -261,24 +262,26 @@ def open_first_video(page, index):
     assert page.inner_text('#title')==title
     until(page, PLAYS)
 
+EXPECTED = re.compile('status of (404|410|422)') # refused by the app, and shown by the page
+
+@pytest.fixture(scope='module')
+def browser():
+    with open_browser('--autoplay-policy=no-user-gesture-required') as browser: yield browser
+
 @pytest.fixture
-def page(base):
+def page(base, browser):
     "The app in a browser; `page.wrong` are messages of the console, `page.elsewhere` requests to other addresses"
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as playwright:
-        autoplay = '--autoplay-policy=no-user-gesture-required'
-        browser = playwright.chromium.launch(executable_path=chromium, args=[*flags, autoplay])
-        page = browser.new_page(viewport=dict(width=1360, height=900), bypass_csp=False)
-        page.wrong, page.elsewhere = [], []
-        page.set_default_timeout(120_000)
-        def is_wrong(o): return o.type in ('error', 'warning') and '410' not in o.text and '422' not in o.text
-        page.on('console', lambda o: is_wrong(o) and page.wrong.append(o.text))
-        page.on('pageerror', lambda o: page.wrong.append(str(o)))
-        page.on('request', lambda o: o.url.startswith((base, 'data:', 'blob:')) or page.elsewhere.append(o.url))
-        page.goto(base)
-        yield page
-        assert 'hacked' not in page.title() and page.wrong==[] and page.elsewhere==[], (page.wrong, page.elsewhere)
-        browser.close()
+    page = browser.new_page(viewport=dict(width=1360, height=900), bypass_csp=False)
+    page.wrong, page.elsewhere = [], []
+    page.set_default_timeout(120_000)
+    def is_wrong(o): return o.type in ('error', 'warning') and not EXPECTED.search(o.text)
+    page.on('console', lambda o: is_wrong(o) and page.wrong.append(o.text))
+    page.on('pageerror', lambda o: page.wrong.append(str(o)))
+    page.on('request', lambda o: o.url.startswith((base, 'data:', 'blob:')) or page.elsewhere.append(o.url))
+    page.goto(base)
+    yield page
+    assert 'hacked' not in page.title() and page.wrong==[] and page.elsewhere==[], (page.wrong, page.elsewhere)
+    page.close()
 
 def screenshot(page, name):
     if folder := os.environ.get('MVREP_SHOTS'):
@@ -333,6 +336,136 @@ def test_files_from_the_computer(page, index, tmp_path):
         document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: d, bubbles: true, cancelable: true}))
     }''')
     until(page, "document.getElementById('status').textContent.includes('cannot be used')")
+    page.go_back() # to the video before the file
+    until(page, TITLE_IS, arg=index.videos.title.iloc[0])
+    page.go_forward()
+    until(page, TITLE_IS, arg='brought <b>.mp4')
+    until(page, "document.getElementById('player').readyState>0")
+    page.reload() # the browser has let go of the file
+    until(page, "document.getElementById('status').textContent.includes('drop it again')")
+    assert page.is_visible('#welcome') and not page.is_visible('#main')
+
+NEIGHBOURS = "[...document.querySelectorAll('#list .name')].map(o => o.textContent)"
+TITLE_IS = "n => document.getElementById('title').textContent===n && !list.classList.contains('old')"
+SLIDERS = "['weight', 'diversity'].map(o => document.getElementById(o).value)"
+
+def set_slider(page, name, value):
+    "Move a slider, and wait for the list that belongs to it"
+    with page.expect_response(lambda o: f'{name}={value}' in o.url) as answer: page.fill(f'#{name}', value)
+    assert answer.value.ok
+    until(page, "!list.classList.contains('old')")
+
+def shown(page): return page.inner_text('#title'), page.evaluate(SLIDERS), page.evaluate(NEIGHBOURS)
+
+@browser_test
+def test_back_and_forward_step_through_selections(page, index, base):
+    "With the sliders and the list of each; a reload stays, and the first entry is the page without a selection"
+    open_first_video(page, index)
+    set_slider(page, 'weight', '1')
+    first = shown(page)
+    page.click('#list .name >> nth=0')
+    until(page, TITLE_IS, arg=first[2][0])
+    set_slider(page, 'weight', '0.2')
+    set_slider(page, 'diversity', '0.9')
+    second = shown(page)
+    assert first!=second
+    page.click('#list .name >> nth=1')
+    until(page, TITLE_IS, arg=second[2][1])
+    for step, expected in (('go_back', second), ('go_back', first), ('go_forward', second), ('reload', second)):
+        getattr(page, step)()
+        until(page, TITLE_IS, arg=expected[0])
+        until(page, "n => document.querySelectorAll('#list .name').length===n", arg=len(expected[2]))
+        assert shown(page)==expected, step
+        assert expected[0] in page.title()
+    page.go_back()
+    until(page, TITLE_IS, arg=first[0])
+    page.go_back()
+    until(page, "!document.getElementById('welcome').hidden")
+    assert page.title()=='mvrep' and not page.is_visible('#main')
+    assert page.evaluate("player.paused && !player.getAttribute('src')")
+    page.go_back() # and out
+    assert page.url=='about:blank'
+
+@browser_test
+def test_links_to_videos(page, index, base):
+    ids, titles = index.build.video_ids, list(index.videos.title)
+    page.goto(f'{base}/#id={ids[6]}&weight=0.75&diversity=x')
+    until(page, TITLE_IS, arg=titles[6])
+    assert page.evaluate(SLIDERS)==['0.75', '0']
+    page.evaluate(f"location.hash = 'id={ids[7]}'")
+    until(page, TITLE_IS, arg=titles[7])
+    for wrong in ('id=nothing', 'id=%3Cscript%3E', f'id={ids[6]}%00', 'id=../../etc/passwd'):
+        page.evaluate(f"location.hash = '{wrong}'")
+        until(page, "document.getElementById('main').hidden")
+        until(page, "document.getElementById('status').textContent.includes('no such video')")
+        assert page.is_visible('#welcome')
+        page.evaluate(f"location.hash = 'id={ids[7]}'")
+        until(page, TITLE_IS, arg=titles[7])
+        until(page, "!document.getElementById('main').hidden")
+
+IS_PAUSED = "document.getElementById('player').paused"
+
+@browser_test
+def test_keys_after_a_click_on_a_button(page, index):
+    open_first_video(page, index)
+    page.click('#list li:not(:has(.gone:not([hidden]))) .take-audio >> nth=0')
+    until(page, "!document.getElementById('swapped').hidden && !document.getElementById('player').paused")
+    swapped = page.inner_text('#pair')
+    page.keyboard.press('Space')
+    until(page, IS_PAUSED)
+    page.keyboard.press('Space')
+    until(page, f'!{IS_PAUSED}')
+    page.click('#turn')
+    until(page, "n => document.getElementById('pair').textContent!==n", arg=swapped)
+    turned = page.inner_text('#pair')
+    page.keyboard.press('Space')
+    until(page, IS_PAUSED)
+    assert page.inner_text('#pair')==turned # not turned again
+    page.keyboard.press('Control+s')
+    assert page.is_visible('#swapped')
+    page.keyboard.press('/') # what is typed is not a command
+    page.keyboard.type('s s/')
+    assert page.input_value('#q')=='s s/' and page.is_visible('#swapped') and page.evaluate(IS_PAUSED)
+    page.click('#weight')
+    page.keyboard.press('s')
+    until(page, "document.getElementById('swapped').hidden")
+    page.focus('#list .take-audio') # by keyboard, the key belongs to the button
+    page.keyboard.press('Space')
+    until(page, "!document.getElementById('swapped').hidden")
+
+@browser_test
+def test_focus_can_be_seen(page, index):
+    assert without_visible_focus(page, 8)==[]
+    open_first_video(page, index)
+    assert page.evaluate('document.activeElement.id')=='title' # the list that had the focus is gone
+    assert without_visible_focus(page, 12)==[]
+
+CARD = """o => { const li = card({reasons: [], ...o});
+    return ['.copies', '.scores'].map(s => li.querySelector(s).textContent) }"""
+
+@browser_test
+def test_songs_and_copies_in_the_list(page, index):
+    open_first_video(page, index)
+    usual = dict(id='x', title='x', score=.9, audio=.9, video=.8, copies=0)
+    def texts(**o): return page.evaluate(CARD, usual|o)
+    both = dict(has_audio=True, has_video=True)
+    assert texts(**both)==['', '♪ 0.90  ▦ 0.80']
+    assert texts(has_audio=True, has_video=False, video=None)==['', '♪ 0.90  no video']
+    assert texts(has_audio=False, has_video=True, audio=None)==['', '▦ 0.80  no audio']
+    assert texts(**both, copies=1)[0]=='+1 copy'
+    assert texts(**both, copies=2, same_recording=True)[0]=='same recording, +2 copies'
+    page.evaluate("show({...seed, has_video: false}, false)")
+    assert page.is_disabled('#weight') and page.is_enabled('#diversity')
+
+@browser_test
+@pytest.mark.parametrize('status,reason', [(503, 'mvrep is busy'), (429, 'mvrep is busy'), (413, 'too large'),
+                                           (408, 'did not arrive in time'), (500, 'the answer was 500')])
+def test_answers_of_the_server_alone(page, status, reason):
+    "They have no sentence of their own"
+    page.route('**/api/upload', lambda route: route.fulfill(status=status, body='Service Unavailable'))
+    page.evaluate("upload(new File(['x'], 'x.mp4'))")
+    until(page, "n => document.getElementById('status').textContent.includes(n)", arg=reason)
+    page.wrong.clear()
 
 @browser_test
 def test_a_phone_shows_all_of_it(page, index):
@@ -340,6 +473,13 @@ def test_a_phone_shows_all_of_it(page, index):
     open_first_video(page, index)
     assert page.evaluate('document.documentElement.scrollWidth')<=390
     screenshot(page, 'phone')
+    last = page.locator('#list .name').last
+    title = last.inner_text()
+    last.click()
+    until(page, TITLE_IS, arg=title)
+    until(page, f"{IN_VIEW}(document.getElementById('player'))")
+
+IN_VIEW = "(v => { const {top, bottom} = v.getBoundingClientRect(); return top>=0 && bottom<=innerHeight })"
 
 @browser_test
 @pytest.mark.parametrize('scheme', ['light', 'dark'])

@@ -13,11 +13,12 @@ import threading
 import time
 import urllib.request
 from collections import namedtuple
+from dataclasses import replace
 from urllib.parse import quote
 import pandas as pd
 import pytest
 from conftest import root
-from browser import accessibility_violations, browser_test
+from browser import accessibility_violations, browser_test, without_visible_focus
 
 pytestmark = pytest.mark.xdist_group('explorer')
 HOSTILE = '</script><img src=x onerror="document.title=\'hacked\'"><b>bold</b>'
@@ -32,7 +33,8 @@ def made(tmp_path_factory):
     from mvrep.media.segments import Segment
     tmp = tmp_path_factory.mktemp('explorer')
     index = tiny_index(tmp)
-    index.put_videos(index.videos.iloc[:1].assign(title=HOSTILE).reset_index())
+    hostile = {name: HOSTILE for name in ('title', 'artist', 'mood', 'emotion', 'origin')}
+    index.put_videos(index.videos.iloc[:1].assign(**hostile).reset_index())
     long_video = dict(video_id='v0012', path=make_demo(tmp/'long', 1, 24.).path[0], title='A long one', duration=24.)
     index.put_videos(pd.DataFrame([long_video]))
     encoder, done = namedtuple('Encoder', 'column made_by'), index.store.done().iloc[0]
@@ -195,6 +197,93 @@ def test_links_to_views(made, browser, server):
     assert page.wrong==[]
     page.close()
 
+HAS_NO_FRAME = of_root("r.querySelector('h2').textContent==='Choose a point' && !r.mvx.video.getAttribute('src')")
+
+def is_playing(video_id): return of_root(f"r.dataset.playing==='{video_id}' && !!r.mvx.video.getAttribute('src')")
+
+@browser_test
+def test_back_steps_through_selections(browser, server):
+    page = watched_page(browser, server)
+    page.goto(f'{server}index.html')
+    until(page, of_root('r && +r.dataset.drawn===13'))
+    assert page.evaluate(HAS_NO_FRAME)
+    click_point(page, 'v0003')
+    until(page, is_playing('v0003'))
+    page.fill('.mvx input', 'v000')
+    page.select_option('.mvx-bar select >> nth=0', 'mood')
+    until(page, of_root('+r.dataset.shown===10'))
+    click_point(page, 'v0007')
+    until(page, is_playing('v0007'))
+    page.fill('.mvx input', '')
+    until(page, of_root('+r.dataset.shown===13'))
+    page.go_back()
+    until(page, is_playing('v0003'))
+    until(page, of_root("+r.dataset.shown===10 && r.querySelector('select').value==='mood'"))
+    page.select_option('.mvx-bar select >> nth=1', 'segment') # another map
+    until(page, of_root('+r.dataset.drawn===15'))
+    page.go_back()
+    until(page, is_playing('v0003'))
+    page.reload()
+    until(page, is_playing('v0003'))
+    until(page, of_root('+r.dataset.shown===10'))
+    page.go_back()
+    until(page, HAS_NO_FRAME)
+    page.keyboard.press('Escape')
+    open_view(page, server, selected='gone')
+    until(page, of_root('r && +r.dataset.drawn===13'))
+    assert page.evaluate(HAS_NO_FRAME) and page.wrong==[] and 'hacked' not in page.title()
+    page.close()
+
+@browser_test
+def test_keys_after_a_click_on_a_button(browser, server):
+    "They go to the map, and do not press the button again"
+    page = watched_page(browser, server)
+    page.goto(f'{server}index.html')
+    until(page, of_root('r && +r.dataset.drawn===13'))
+    for button in ('.mvx-zoom button:first-child', '.mvx-legend button:first-child', '.mvx-bar button:nth-of-type(2)'):
+        page.click(button)
+        assert page.evaluate("document.activeElement.matches('.mvx canvas[tabindex]')"), button
+    page.keyboard.press('ArrowRight')
+    page.keyboard.press('Enter')
+    until(page, of_root('r.dataset.playing && r.dataset.near'))
+    playing = page.evaluate(of_root('r.dataset.playing'))
+    page.click('.mvx-tabs button:first-child')
+    page.keyboard.press('Escape')
+    until(page, HAS_NO_FRAME)
+    page.fill('.mvx input', 'l+-0 ') # typed, not pressed
+    assert page.evaluate(of_root("+r.dataset.shown")) in range(14) and page.input_value('.mvx input')=='l+-0 '
+    page.fill('.mvx input', '')
+    page.focus('.mvx-bar button:nth-of-type(1)') # reached by keys, the button keeps them
+    page.keyboard.press('Space')
+    assert page.evaluate("document.activeElement.ariaPressed")=='true' and playing
+    page.keyboard.press('Escape')
+    page.focus('.mvx input')
+    assert without_visible_focus(page, 12)==[] and page.wrong==[]
+    page.close()
+
+@pytest.mark.parametrize('column', ['genre', 'artist', 'year', 'duration', 'tag:minor key'])
+def test_colours_are_the_same_for_videos_and_segments(made, column):
+    "The long video, which is one of thirteen, and three of fifteen segments; a map without some videos"
+    from mvrep.explore.plots import color_points
+    from mvrep.explore.points import Points
+    videos, maps = made.index.videos, [Points(made.index, 'joint', level).map for level in ('video', 'segment')]
+    colors = []
+    for m in maps:
+        coloring = color_points(videos, m, column)
+        names = [(coloring.names[o], coloring.colors[o]) for o in coloring.codes]
+        colors.append({video: name for video, name in zip(m.keys.video_id, names)})
+    assert colors[0]==colors[1] and len(colors[0])==13
+    few = replace(maps[0], keys=maps[0].keys.iloc[5:], xy=maps[0].xy[5:])
+    coloring = color_points(videos, few, column)
+    assert [coloring.names[o] for o in coloring.codes]==[colors[0][o][0] for o in few.keys.video_id]
+
+def test_legends_are_the_same_for_videos_and_segments(made):
+    from mvrep.explore.packing import pack_points
+    from mvrep.explore.points import Points
+    packed = [pack_points(made.index.videos, Points(made.index, 'joint', o).map) for o in ('video', 'segment')]
+    assert packed[0]['info']['columns']==packed[1]['info']['columns']
+    assert [len(o['codes'])%o['info']['n'] for o in packed]==[0, 0]
+
 @browser_test
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 @pytest.mark.parametrize('width', [390, 1200])
@@ -346,6 +435,7 @@ def test_widget(lab, browser, where):
         assert time.monotonic()<end
     check_methods(page, kernel)
     assert [o for o in page.wrong if 'explorer' in o or 'elsewhere' in o or 'anywidget' in o]==[]
+    assert 'hacked' not in page.title() and page.locator('.mvx img, .mvx script').count()==0
     page.close()
 
 def check_methods(page, kernel):

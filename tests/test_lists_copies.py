@@ -1,17 +1,20 @@
 "Lists show one video of a recording, with the number of the others"
 import shutil
+from collections import namedtuple
 import numpy as np
 import pandas as pd
 import pytest
 from mvrep.corpus.duplicates import recordings
+from mvrep.explore.catalogue import neighbour_cards
 from mvrep.index.examples import tiny_index
 from mvrep.index.indexing import add_videos
 from mvrep.index.info import index_info
+from mvrep.media.segments import Segment
 from mvrep.probing.cross_validation import Protocol
 from mvrep.probing.index import probe_index
 from mvrep.recommendation.likes import recommend
 from mvrep.recommendation.lists import ListRules, arrange, n_surplus
-from mvrep.recommendation.neighbours import similar
+from mvrep.recommendation.neighbours import Seed, same_content, similar
 
 @pytest.fixture(scope='module')
 def index(tmp_path_factory):
@@ -77,3 +80,61 @@ def test_the_command_shows_the_number_of_copies(index, capsys):
     assert '+3 copies' in capsys.readouterr().out
     show_videos(similar(index, 'v0000', k=1)[0].assign(copies=0), dict(score='score'))
     assert 'cop' not in capsys.readouterr().out.replace('copy', '')
+
+# Copies of the query itself
+
+def test_a_copy_of_the_query_says_so(index, tmp_path):
+    "Of a video of the index, of a file that is not in it, and of a like"
+    def same(found): return set(found.index[found.same_recording])
+    assert len(same(similar(index, 'v0003', k=5)[0]) & {f'copy{i}' for i in range(4)})==1
+    assert same(similar(index, 'v0003', k=12, with_copies=True)[0])=={f'copy{i}' for i in range(4)}
+    assert same(similar(index, 'v0007', k=12)[0])=={'other'} and not same(similar(index, 'v0000', k=12)[0])
+    assert same(recommend(index, ['v0007', 'v0001'], k=12))=={'other'}
+    elsewhere = shutil.copy(index.videos.path['v0007'], tmp_path/'elsewhere.mp4')
+    assert set(same_content(index, elsewhere))=={recordings(index.videos)['v0007']}
+    seed = Seed(index.build.query('v0007'), {}, recordings=same_content(index, elsewhere))
+    assert similar(index, seed, k=1)[0].same_recording.tolist()==[True]
+    (tmp_path/'another.mp4').write_bytes(b'other content')
+    assert same_content(index, tmp_path/'another.mp4')==()
+
+def test_the_command_says_that_a_video_is_a_copy_of_the_query(index, capsys):
+    from mvrep.cli.finding import describe_copies, show_videos
+    show_videos(similar(index, 'v0007', k=3)[0], dict(score='score'))
+    assert capsys.readouterr().out.count('same recording')==1
+    assert [describe_copies(*o) for o in ((0, False), (2, False), (0, True), (1, True))]==[
+        '', '+2 copies', 'same recording', 'same recording, +1 copy']
+
+# A song, which has no video
+
+@pytest.fixture(scope='module')
+def with_song(tmp_path_factory):
+    "Twelve videos, and a song with the audio of v0003"
+    folder = tmp_path_factory.mktemp('song')
+    index = tiny_index(folder)
+    made_by = index.store.done().loc['v0003']
+    feats = {namedtuple('Encoder', 'column made_by')(o, made_by[f'{o}_made_by']): index.store.read(o, ['v0003'])[1]
+             for o in index.build.columns.values()}
+    feats = {encoder: x if encoder.column==index.build.columns['audio'] else None for encoder, x in feats.items()}
+    n_segments = len(index.store.read(index.build.columns['audio'], ['v0003'])[1])
+    index.put_videos(pd.DataFrame([dict(video_id='song', path=str(folder/'song.mp3'), title='A song', duration=8.)]))
+    index.store.put('song', [Segment(i, 2.*i, 5.) for i in range(n_segments)], 'song', feats)
+    index.make_build(refit=False)
+    return index
+
+def test_the_neighbours_of_a_song_are_compared_by_audio(with_song):
+    "A video that is not there counts neither as 0 nor as half of the score, whatever the weight"
+    by_audio = similar(with_song, 'song', by='audio', k=12)[0]
+    assert by_audio.index[0]=='v0003' and by_audio.score.iloc[0]>.99
+    for weight in (0, .3, .5, 1):
+        found, reasons = similar(with_song, 'song', k=12, weight=weight)
+        assert list(found.index)==list(by_audio.index) and np.allclose(found.score, by_audio.score)
+        assert np.allclose(found.audio, found.score, atol=1e-6) and found.video.isna().all()
+        assert set(reasons.modality)=={'audio'}
+
+def test_the_card_of_a_song_has_the_score_of_its_audio(with_song):
+    cards = {o['id']: o for o in neighbour_cards(with_song, *similar(with_song, 'v0003', k=12))}
+    song = cards['song']
+    assert (song['has_audio'], song['has_video'], song['video'])==(True, False, None)
+    assert song['score']==song['audio']>.99 and not song['same_recording'] and song['copies']==0
+    other = cards['v0005']
+    assert other['score']==pytest.approx((other['audio']+other['video'])/2, abs=1e-6)

@@ -6,7 +6,7 @@ import pytest
 from mvrep.corpus.names import artist_groups
 from mvrep.explore.report import DEMO_NOTE, known_text, label_column, neighbour_precision, pick_seeds, write_report
 from mvrep.index.examples import tiny_index
-from browser import accessibility_violations, browser_test, chromium, flags
+from browser import accessibility_violations, browser_test, without_visible_focus
 
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'">'
 
@@ -17,6 +17,9 @@ def index(tmp_path_factory):
     videos = index.videos.reset_index()
     videos.loc[0, ['title', 'artist']] = HOSTILE, '" onmouseover="alert(1)'
     videos['taste'] = [1., 2.]*6
+    videos.loc[1:, 'title'] = 'Donaudampfschifffahrtsgesellschaft'*6
+    videos.loc[2:, 'artist'] = [f'{o}Ⅷ{"X"*200}' for o in videos.artist[2:]]
+    videos.loc[:, 'mood'] = [f'{o}'+'x'*200 for o in videos.mood]
     index.put_videos(videos)
     index.reload()
     return index
@@ -117,21 +120,18 @@ def test_a_label_and_no_note(index, tmp_path):
 # In a browser
 
 @pytest.fixture
-def page(report):
+def page(report, browser):
     "The report in a browser that remembers errors and requests to anywhere else"
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_page()
-        page.problems = []
-        page.on('console', lambda o: page.problems.append(o.text) if o.type in ('error', 'warning') else None)
-        page.on('pageerror', lambda o: page.problems.append(str(o)))
-        own = 'data:', report.as_uri()
-        page.on('request', lambda o: None if o.url.startswith(own) else page.problems.append(o.url))
-        page.goto(report.as_uri())
-        yield page
-        assert page.title().startswith('mvrep') and page.problems==[]
-        browser.close()
+    page = browser.new_page()
+    page.problems = []
+    page.on('console', lambda o: page.problems.append(o.text) if o.type in ('error', 'warning') else None)
+    page.on('pageerror', lambda o: page.problems.append(str(o)))
+    own = 'data:', report.as_uri()
+    page.on('request', lambda o: None if o.url.startswith(own) else page.problems.append(o.url))
+    page.goto(report.as_uri())
+    yield page
+    assert page.title().startswith('mvrep') and page.problems==[]
+    page.close()
 
 def player(name): return f'document.getElementById("{name}")'
 
@@ -148,9 +148,16 @@ def test_report_plays(page):
     assert page.evaluate(f'{player(seed)}.paused'), 'both play at once'
 
 @browser_test
-def test_report_is_not_wider_than_a_phone(page):
-    page.set_viewport_size(dict(width=390, height=800))
-    assert page.evaluate('document.documentElement.scrollWidth')<=390
+@pytest.mark.parametrize('width', [375, 320])
+def test_report_is_not_wider_than_a_phone(page, width):
+    "With long names; only the table may be scrolled"
+    page.set_viewport_size(dict(width=width, height=800))
+    assert page.evaluate('document.documentElement.scrollWidth')<=width
+    wide = "[...document.querySelectorAll('main *')].filter(o => !o.closest('.scroll') && o.scrollWidth>innerWidth)"
+    assert page.evaluate(f'{wide}.map(o => o.outerHTML.slice(0, 90))')==[]
+
+@browser_test
+def test_focus_in_the_report_can_be_seen(page): assert without_visible_focus(page, 8)==[]
 
 @browser_test
 @pytest.mark.parametrize('scheme', ['light', 'dark'])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HEADINGS', 'Seed', 'Like', 'Less', 'How', 'HalfLife', 'Today', 'Words', 'Given', 'Want', 'Start', 'Length', 'Preview',
-           'show_videos', 'similar', 'recommend', 'search', 'match']
+           'describe_copies', 'show_videos', 'similar', 'recommend', 'search', 'match']
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #1636d682
 from datetime import datetime
@@ -15,8 +15,15 @@ from .console import command_line, print_json, print_line, print_note, records, 
 from .options import By, Diversity, Folder, Json, K, MaxPerArtist, Where, app
 from ..core import clock, count_of
 
-# %% ../../nbs/library/12_cli/40_finding.ipynb #e5857583
+# %% ../../nbs/library/12_cli/40_finding.ipynb #ccbedf58
 HEADINGS = dict(video_id='id', title='title', artist='artist', genre='genre')
+
+def describe_copies(
+    n:int, # Other videos with the same recording
+    is_same:bool # Is it a recording that was asked with?
+) -> str: # Such as 'same recording, +2 copies'; empty for a video without copies
+    "Which copies there are of a video in a list."
+    return ', '.join(['same recording']*bool(is_same)+[f'+{count_of(n, "copy", "copies")}']*bool(n))
 
 def show_videos(
     found, # Frame by `video_id`, as from `similar`
@@ -25,9 +32,9 @@ def show_videos(
 ):
     "Print videos as a table, or one line for an empty list."
     conditions = [o for o in conditions if o]
-    if 'copies' in found and found.copies.any():
-        found = found.assign(copies=[f'+{count_of(o, "copy", "copies")}' if o else '' for o in found.copies])
-        headings = headings|dict(copies='copies')
+    if 'copies' in found:
+        found = found.assign(copies=[describe_copies(*o) for o in zip(found.copies, found.same_recording)])
+        if found.copies.any(): headings = headings|dict(copies='copies')
     if len(found): show_frame(found.reset_index(), HEADINGS|headings)
     elif conditions: print_line(f'no video matches {" and ".join(conditions)}')
     else: print_line('no other video in the index')

@@ -79,18 +79,23 @@ def video_card(
     has = {f'has_{m}': bool(index.build.has[m][row]) for m in MODALITIES}
     return dict(shown, id=video_id, title=shown['title'] or video_id, **has)
 
-# %% ../../nbs/library/11_explore/66_catalogue.ipynb #8f37bfea
-def _number_or_none(x): return None if math.isnan(x) else float(x)
+# %% ../../nbs/library/11_explore/66_catalogue.ipynb #154a9bbd
+def _card_scores(row):
+    "Scores of a neighbour, None where it cannot be compared; only what can be compared counts for `score`"
+    scores = {m: None if math.isnan(row[m]) else float(row[m]) for m in MODALITIES}
+    known = [o for o in scores.values() if o is not None]
+    return dict(scores, score=known[0] if len(known)==1 else float(row.score))
 
 def neighbour_cards(
     index:Index, # The index
     found:pd.DataFrame, # Neighbours by video id, as from `similar`
     reasons:pd.DataFrame # Most similar moments, as from `explain`
-) -> list[dict]: # As from `video_card`, with `score`, `audio`, `video` (None where not comparable) and `reasons`
+) -> list[dict]: # As from `video_card`, with `score`, `audio`, `video`, `copies`, `same_recording` and `reasons`
     "What is shown of neighbours, in their order. Raises `KeyError` for an unknown id."
     reasons_of = {o: rows.drop(columns='video_id').to_dict('records') for o, rows in reasons.groupby('video_id')}
     cards = []
-    for video_id, row in found[['score', *MODALITIES]].iterrows():
-        scores = {name: _number_or_none(value) for name, value in row.items()}
-        cards.append(dict(video_card(index, video_id), **scores, reasons=reasons_of.get(video_id, [])))
+    for video_id, row in found.iterrows():
+        copies = dict(copies=int(row.copies), same_recording=bool(row.same_recording))
+        card = video_card(index, video_id)|_card_scores(row)|copies
+        cards.append(card|dict(reasons=reasons_of.get(video_id, [])))
     return cards

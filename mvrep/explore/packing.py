@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['one_line', 'pack_points']
 
-# %% ../../nbs/library/11_explore/18_packing.ipynb #77323d37
+# %% ../../nbs/library/11_explore/18_packing.ipynb #a6ca22f2
 import re
 import numpy as np
 import pandas as pd
 from ..core import clock
 from ..corpus.manifest import known_values, release_years
-from .plots import color_by, color_columns
+from .plots import color_columns, color_points
 from .tsne import Map
 
 # %% ../../nbs/library/11_explore/18_packing.ipynb #a07d07dd
@@ -50,15 +50,15 @@ def _point_lines(m, videos, video_row):
         lines.append(f'{point}\t{before[row]}\t{facts}\t{after[row]}')
     return lines
 
-# %% ../../nbs/library/11_explore/18_packing.ipynb #89996e59
-def _pack_colors(videos, video_row):
+# %% ../../nbs/library/11_explore/18_packing.ipynb #7df48ffb
+def _pack_colors(videos, m):
     "The legend of each colour column, and a byte per column and point"
     legends, codes = [], []
     for column in color_columns(videos):
-        coloring = color_by(videos, column)
+        coloring = color_points(videos, m, column)
         names = [one_line(o) or '?' for o in coloring.names]
         legends.append(dict(name=column, names=names, colors=coloring.colors))
-        codes.append(coloring.codes.astype(np.uint8)[video_row].tobytes())
+        codes.append(coloring.codes.astype(np.uint8).tobytes())
     return legends, b''.join(codes)
 
 def pack_points(
@@ -66,9 +66,9 @@ def pack_points(
     m:Map # Where the points are
 ) -> dict: # `info` (a dictionary), `xy` (float32), `codes` (a byte per colour column and point), `text` (UTF-8)
     "A map as a few buffers. Raises `AttributeError` if `videos` lacks a column of a manifest."
+    legends, codes = _pack_colors(videos, m)
     video_row, ids = pd.factorize(m.keys.video_id)
     videos = videos.reindex(ids)
-    legends, codes = _pack_colors(videos, video_row)
     info = dict(n=len(m), level=m.level, by=m.by, columns=legends, many=len(m)>2000)
     xy = np.ascontiguousarray(m.xy, '<f4').tobytes()
     return dict(info=info, xy=xy, codes=codes, text='\n'.join(_point_lines(m, videos, video_row)).encode())

@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'lists': ['ListRules', 'takes_list_rules', 'limit_per_artist', 'mmr', 'n_surplus', 'arrange',
               'warn_without_effect'],
     'neighbours': ['Located', 'locate', 'Seed', 'segment_embeddings', 'find_seed', 'explain', 'describe_reasons',
-                   'describe_moments', 'similarities', 'similar'],
+                   'describe_moments', 'same_content', 'similarities', 'similar'],
     'likes': ['combine', 'freshness', 'recommend'],
     'matching': ['align', 'Stretch', 'read_stretch', 'match_stretch', 'match', 'preview',
                  'preview_match'],

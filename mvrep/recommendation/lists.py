@@ -84,7 +84,7 @@ def n_surplus(
     sizes = recording.value_counts()
     return int((sizes.head(k)-1).sum())
 
-# %% ../../nbs/library/10_recommendation/10_lists.ipynb #c169ef02
+# %% ../../nbs/library/10_recommendation/10_lists.ipynb #ad282549
 def warn_without_effect(
     rules:ListRules, # The rules of a list
     videos:pd.DataFrame # Metadata of all videos, with `artist`
@@ -99,12 +99,15 @@ def arrange(
     videos:pd.DataFrame, # Metadata of all videos by id: `artist`, and `recording` where known
     rules:ListRules, # The rules; `where` was applied before
     similarity_of, # Function from video ids to their similarities, shape (n, n), on the scale of the scores
-    own=() # Ids that were asked with: they are not counted as copies
-) -> pd.DataFrame: # At most `rules.k` rows of `ranked`, and in `copies` how many other videos have the same recording
+    own=(), # Ids that were asked with: they are not counted as copies
+    asked=() # Recordings that were asked with, if their videos are not in the index
+) -> pd.DataFrame: # At most `rules.k` rows of `ranked`, with `copies` and `same_recording`
     "The first `k` videos of a ranking under the rules of a list."
     warn_without_effect(rules, videos)
     recording = recordings(videos)
-    ranked = ranked.assign(copies=_n_copies(recording, own).reindex(ranked.index))
+    asked = {*asked, *recording.reindex(own).dropna()}
+    ranked = ranked.assign(copies=_n_copies(recording, own).reindex(ranked.index),
+                           same_recording=recording[ranked.index].isin(asked).to_numpy())
     if not rules.with_copies: ranked = ranked[~recording[ranked.index].duplicated().to_numpy()]
     if rules.max_per_artist:
         ranked = ranked.iloc[limit_per_artist(list(videos.artist.reindex(ranked.index)), rules.max_per_artist)]

@@ -18,9 +18,11 @@ const make = (tag, text, cls) => {
   return e
 }
 
+const busy = 'mvrep is busy: try again in a moment' // for answers of the server that have no sentence
+const reasons = {408: 'the file did not arrive in time: send it again', 413: 'the file is too large', 429: busy, 503: busy}
 async function get(path, params, options) {
   const r = await fetch(params ? `${path}?${new URLSearchParams(params)}` : path, options)
-  const o = await r.json().catch(() => ({error: `the answer was ${r.status}`}))
+  const o = await r.json().catch(() => ({error: reasons[r.status] || `the answer was ${r.status}`}))
   if (!r.ok) throw new Error(o.error)
   return o
 }
@@ -33,11 +35,11 @@ const item = o => {
   const li = make('li'), b = make('button', o.title)
   b.type = 'button'
   b.append(make('small', line(o)))
-  b.addEventListener('click', () => { $('found').hidden = true; select(o, true) })
+  b.addEventListener('click', e => { $('found').hidden = true; select(o, true); moveOn(e) })
   li.append(b)
   return li
 }
-let typed
+let typed, moved     // timers: the search box, the sliders
 $('q').addEventListener('input', () => { clearTimeout(typed); typed = setTimeout(search, 120) })
 async function search() {
   const q = $('q').value.trim()
@@ -61,8 +63,14 @@ document.addEventListener('click', e => { if (!e.target.closest('search')) $('fo
 
 // ---- the selected video and its neighbours
 
-function select(o, play) {
-  if (seed && seed.src && seed.src !== o.src) URL.revokeObjectURL(seed.src)
+const isShown = o => seed && (o.upload ? o.upload === seed.upload : o.id === seed.id && !seed.upload)
+function select(o, play) { // a new entry of the history, which Back leaves again
+  const how = isShown(o) ? 'replaceState' : 'pushState'
+  show(o, play)
+  remember(how)
+}
+
+function show(o, play) {
   seed = o
   uploaded++
   $('welcome').hidden = true
@@ -70,7 +78,7 @@ function select(o, play) {
   $('title').textContent = o.title
   $('about').textContent = line(o)
   document.title = `${o.title} – mvrep`
-  if (!o.upload) history.replaceState(null, '', `#${new URLSearchParams({id: o.id})}`)
+  $('weight').disabled = o.has_audio === false || o.has_video === false // nothing to weight
   own(play)
   neighbours()
 }
@@ -89,12 +97,63 @@ async function neighbours() {
   list.classList.remove('old')
 }
 
+function welcome() { // no video is selected
+  seed = null
+  asked++
+  uploaded++
+  turn++
+  swap = null
+  for (const v of [player, soundtrack]) { v.pause(); v.removeAttribute('src'); v.load() }
+  list.replaceChildren()
+  $('main').hidden = true
+  $('welcome').hidden = false
+  document.title = 'mvrep'
+  say('')
+}
+
+// ---- history: the address holds the selected video and the sliders, an entry also the words that were searched
+
+const files = new Map() // files that were dropped, by the name under which the app keeps them
+const sliders = {weight: '0.5', diversity: '0'} // as they are at first
+let restored = 0     // number of the last restored entry
+
+function remember(how) {
+  const p = new URLSearchParams(seed && !seed.upload ? {id: seed.id} : {})
+  for (const [name, first] of Object.entries(sliders)) if ($(name).value !== first) p.set(name, $(name).value)
+  history[how]({upload: seed?.upload, q: $('q').value}, '', `${location.pathname}#${p}`)
+}
+
+async function restore() { // what the current entry of the history shows
+  const n = ++restored, p = new URLSearchParams(location.hash.slice(1)), id = p.get('id')
+  const {upload, q} = history.state || {}
+  const isNumber = text => text && Number.isFinite(+text)
+  for (const [name, first] of Object.entries(sliders)) $(name).value = isNumber(p.get(name)) ? p.get(name) : first
+  $('q').value = q || ''
+  $('found').hidden = true
+  if (files.has(upload)) { show(files.get(upload), false); return }
+  if (!id) {
+    welcome()
+    if (upload) say('a dropped file is gone after the page was loaded again: drop it again', 'wrong')
+    return
+  }
+  try {
+    const o = await get('/api/video', {id})
+    if (n === restored) show(o, false)
+  } catch (e) { if (n === restored) { welcome(); tell(e) } }
+}
+addEventListener('popstate', restore)
+
+// ---- the cards of the neighbours
+
 async function cause(o, at) { // show why a video does not play
   const no = 'This browser cannot play the file'
   const reason = async r => r.ok ? no : (await r.json()).error
   at.textContent = o.src ? no : await fetch(url(o), {headers: {Range: 'bytes=0-0'}}).then(reason).catch(() => no)
   at.hidden = false
 }
+
+const copies = o => [o.same_recording && 'same recording',
+  o.copies && (o.copies === 1 ? '+1 copy' : `+${o.copies} copies`)].filter(Boolean).join(', ')
 
 function card(o) {
   const li = $('card').content.cloneNode(true).firstElementChild, part = s => li.querySelector(s)
@@ -104,11 +163,13 @@ function card(o) {
   v.addEventListener('error', () => { cause(o, part('.gone')); part('.reasons').hidden = part('.swap').hidden = true })
   part('.name').textContent = o.title
   part('.name').title = 'Find similar videos'
-  part('.name').addEventListener('click', () => { select(o, true); scrollTo({top: 0, behavior: 'smooth'}) })
+  part('.name').addEventListener('click', e => { select(o, true); moveOn(e); scrollTo({top: 0, behavior: 'smooth'}) })
   part('.by').textContent = line(o)
+  part('.copies').textContent = copies(o)
   part('.bar i').style.width = `${100*Math.max(0, o.score)}%`
   const scores = [['♪', o.audio], ['▦', o.video]].filter(([, score]) => score !== null)
   part('.scores').textContent = scores.map(([sign, score]) => `${sign} ${score.toFixed(2)}`).join('  ')
+  if (o.has_audio !== o.has_video) part('.scores').textContent += o.has_audio ? '  no video' : '  no audio'
   for (const w of o.reasons) {
     const b = make('button', `${w.modality === 'audio' ? '♪' : '▦'} ${clock(w.seed_start)} ↔ ${clock(w.start)}`)
     b.type = 'button'
@@ -146,18 +207,21 @@ function part(v, from, length, mine) { // play it; true at its end, false if it 
     v.play().then(watch, () => done(false))
   })
 }
+const reveal = v => v.scrollIntoView({block: 'nearest', behavior: 'smooth'})
 async function moments(w, v) {
   own(false)
   const mine = turn
   player.pause()
   try { await Promise.all([seek(v, w.start), seek(player, w.seed_start)]) }
   catch (e) { if (mine === turn) tell(e); return }
-  if (mine === turn && await part(player, w.seed_start, w.length, mine)) part(v, w.start, w.length, mine)
+  if (mine !== turn) return
+  reveal(player)
+  if (await part(player, w.seed_start, w.length, mine)) { reveal(v); part(v, w.start, w.length, mine) }
 }
 
 for (const o of ['weight', 'diversity']) $(o).addEventListener('input', () => {
-  clearTimeout(typed)
-  typed = setTimeout(() => seed && neighbours(), 150)
+  clearTimeout(moved)
+  moved = setTimeout(() => { remember('replaceState'); if (seed) neighbours() }, 150)
 })
 
 // ---- the video of one with the audio of another
@@ -168,7 +232,7 @@ function load(v, o) {
   v.src = u
   if (v === player) $('unplayed').hidden = true
 }
-player.addEventListener('error', () => cause(swap ? swap.video : seed, $('unplayed')))
+player.addEventListener('error', () => seed && cause(swap ? swap.video : seed, $('unplayed')))
 
 function own(play) {
   turn++
@@ -228,7 +292,9 @@ async function upload(file) {
   say(`encoding ${file.name} …`, 'busy')
   try {
     const r = await get('/api/upload', null, {method: 'POST', body: file})
-    if (n === uploaded) select({title: file.name, src: URL.createObjectURL(file), ...r}, true)
+    if (n !== uploaded) return
+    files.set(r.upload, {title: file.name, src: URL.createObjectURL(file), ...r})
+    select(files.get(r.upload), true)
   } catch (e) {
     if (n === uploaded) tell(noAnswer(e) ? new Error(`${file.name} could not be sent: it may be too large`) : e)
   }
@@ -248,18 +314,26 @@ addEventListener('drop', e => {
 
 // ---- keys, and the first request
 
+const isText = e => e.closest('input:not([type=range]), textarea, select, [contenteditable]')
 addEventListener('keydown', e => {
-  if (e.target.closest('input, button, video') || e.ctrlKey || e.metaKey || e.altKey) return
+  if (e.defaultPrevented || e.isComposing || e.ctrlKey || e.metaKey || e.altKey || isText(e.target)) return
+  if (document.querySelector('dialog[open]')) return
   if (e.key === '/') { e.preventDefault(); $('q').focus(); $('q').select() }
-  if (e.key === ' ' && seed) { e.preventDefault(); player.paused ? player.play() : player.pause() }
-  if (e.key === 's' && swap) own(true)
+  if (e.key === 's' && swap && !e.repeat) own(true)
+  if (e.key !== ' ' || !seed || e.target.closest('button, video')) return // these use the key themselves
+  e.preventDefault()
+  if (!e.repeat) player.paused ? player.play().catch(() => {}) : player.pause()
 })
+addEventListener('click', e => { // a button that was clicked, not reached by keys, leaves the keys to the page
+  if (e.detail && e.target.closest('button')) document.activeElement?.blur()
+})
+const moveOn = e => { if (!e.detail) $('title').focus({preventScroll: true}) } // chosen by keys: the list is replaced
 async function begin() {
   try {
-    const r = await get('/api/videos', {q: ''}), id = new URLSearchParams(location.hash.slice(1)).get('id')
+    const r = await get('/api/videos', {q: ''})
     $('count').textContent = `${r.n.toLocaleString('en')} ${r.n === 1 ? 'video' : 'videos'}`
     $('examples').replaceChildren(...r.videos.slice(0, 12).map(item))
-    if (id) select((await get('/api/video', {id})), false)
+    if (!seed && !uploaded) await restore()
   } catch (e) { tell(e) }
 }
 begin()

@@ -645,6 +645,7 @@ class Player { // a video, and the audio of another one that may play with it
   async play(item) {
     const turn = ++this.turn;
     this.endSwap();
+    this.video.pause();
     this.describe(item);
     this.onPlaying('');
     this.onSay(`Loading ${item.title}`);
@@ -655,7 +656,12 @@ class Player { // a video, and the audio of another one that may play with it
       this.onPlaying(item.id);
       this.onSay(`Playing ${item.title}${item.artist ? ` by ${item.artist}` : ''}`);
       await this.start(this.video);
-    } catch (e) { if (turn === this.turn) this.onSay(`${item.title}: ${e.message}`); }
+    } catch (e) { if (turn === this.turn) this.fail(item, e); }
+  }
+
+  fail(item, error) {
+    this.unload(this.video);
+    this.onSay(`${item.title}: ${error.message}`);
   }
 
   async playSwapped(item, other, swap, row) { // `row`: the other one among the neighbours, if it is there
@@ -708,10 +714,18 @@ class Player { // a video, and the audio of another one that may play with it
     this.onSay('Original audio restored');
   }
 
+  unload(media) { // no frame of an earlier clip stays
+    media.pause();
+    media.removeAttribute('src');
+    delete media.dataset.url;
+    media.load();
+  }
+
   clear() {
     ++this.turn;
     this.endSwap();
-    this.video.pause();
+    this.unload(this.video);
+    this.unload(this.audio);
     this.describe(null);
     this.onPlaying(null);
   }
@@ -1021,6 +1035,10 @@ function render({ model, el }) {
     if (isControl || e.key === 'Escape') e.stopPropagation(); // a notebook has keys of its own
     if (e.key === 'Escape') goBack();
   });
+  root.addEventListener('click', e => { // a button that was clicked leaves the keys to the map
+    const isButton = e.detail && e.target.closest('button') && !e.composedPath().includes(list.element);
+    if (isButton) map.top.focus({ preventScroll: true });
+  });
   search.addEventListener('input', () => set({ text: search.value }));
   color.addEventListener('change', () => set({ color: color.value, shown: null }));
   level.addEventListener('change', () => {
@@ -1110,13 +1128,20 @@ class PageModel { // answers as a kernel does, from what the page holds
       else addEventListener('DOMContentLoaded', resolve, { once: true });
     });
     this.follow();
-    addEventListener('hashchange', () => { this.follow(); this.tell('change:info'); });
+    addEventListener('popstate', () => { // Back and Forward, or another address of this page
+      const { level } = this;
+      this.follow();
+      this.tell(level === this.level ? 'change:state' : 'change:info');
+    });
   }
 
   follow() {
     this.state = { ...this.data.state, ...viewFromAddress(Object.keys(this.data.levels)) };
     this.level = this.state.level;
+    this.entry = this.selection(this.state);
   }
+
+  selection(state) { return JSON.stringify([state.level, state.selected ?? null]); }
 
   // -- what anywidget expects of a model
   get(name) { return name === 'state' ? this.state : this.open(this.level)[name]; }
@@ -1128,7 +1153,11 @@ class PageModel { // answers as a kernel does, from what the page holds
     this.tell('change:info');
   }
 
-  save_changes() { history.replaceState(null, '', this.hash(this.state)); }
+  save_changes() { // a selection is an entry of the history of its own
+    const entry = this.selection(this.state);
+    history[entry === this.entry ? 'replaceState' : 'pushState'](null, '', this.hash(this.state));
+    this.entry = entry;
+  }
 
   on(name, listener) { (this.listeners[name] ||= []).push(listener); }
 
