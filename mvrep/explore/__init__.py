@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'tsne': [
         'LEVELS', 'map_vectors', 'Map', 'make_map', 'draw_map', 'write_map', 'fit_tsne', 'StaleMap', 'load_tsne',
         'map_quality'],
-    'plots': ['PALETTE', 'RAMP', 'GREY', 'Coloring', 'color_by', 'color_columns', 'plot_map'],
+    'plots': ['PALETTE', 'RAMP', 'GREY', 'Coloring', 'color_by', 'color_columns', 'color_points', 'plot_map'],
     'diagrams': [
         'plot_schemes', 'plot_model', 'TrainingCrop', 'training_crop', 'plot_crop', 'plot_pairs'],
     'packing': ['one_line', 'pack_points'],
@@ -40,5 +40,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
         'CARD_COLUMNS', 'catalogue_version', 'Catalogue', 'open_catalogue',
         'find_videos', 'video_card', 'neighbour_cards'],
     'uploads': ['NO_ENCODERS', 'Uploads'],
-    'app': ['POLICY', 'HEADERS', 'N_NEIGHBOURS', 'Guard', 'Answers', 'make_app', 'serve'],
+    'connections': ['Limits', 'TimedProtocol', 'fitting_limits', 'FewLines', 'server_config'],
+    'app': ['POLICY', 'HEADERS', 'N_NEIGHBOURS', 'Guard', 'Slots', 'Answers', 'make_app', 'serve'],
 })
