@@ -19,7 +19,8 @@ const make = (tag, text, cls) => {
 }
 
 const busy = 'mvrep is busy: try again in a moment' // for answers of the server that have no sentence
-const reasons = {408: 'the file did not arrive in time: send it again', 413: 'the file is too large', 429: busy, 503: busy}
+const reasons = {
+  408: 'the file did not arrive in time: send it again', 413: 'the file is too large', 429: busy, 503: busy}
 async function get(path, params, options) {
   const r = await fetch(params ? `${path}?${new URLSearchParams(params)}` : path, options)
   const o = await r.json().catch(() => ({error: reasons[r.status] || `the answer was ${r.status}`}))
