@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'classifier': ['fit_classifier', 'classify'],
     'mel_cnn': ['htk_filters', 'mel_patches', 'MelCNN', 'from_vggish'],
     'sample_cnn': ['SampleCNNConfig', 'SAMPLE_CNNS', 'SampleCNN', 'run_file', 'registered_runs'],
+    'onnx_export': ['TOLERANCE', 'run_onnx', 'export_onnx'],
     'image': ['lite0_file', 'lite0_state', 'hub_model', 'ImageTower'],
     'video': ['fetched_file', 'fetch_state', 'R2Plus1D18'],
     'i3d': ['same_pad', 'Unit3D', 'Pool3D', 'Mixed', 'I3D'],

@@ -141,7 +141,7 @@ class Tagger(nn.Module):
         probs = self.head(torch.from_numpy(np.asarray(feats, np.float32))).sigmoid()
         return aggregate(probs.numpy(), self.config.aggregation)
 
-# %% ../../nbs/library/07_pretraining/50_finetune.ipynb #7f680a0a
+# %% ../../nbs/library/07_pretraining/50_finetune.ipynb #51ad8290
 class _Data:
     "What a tagger is trained on: features of windows, or crops"
     def __init__(self, tagger, songs):
@@ -188,8 +188,8 @@ def _optimizer(tagger):
 def _validate(data):
     "Average precision and loss on the validation songs"
     scores, truth = data.scores(data.valid), data.songs.truth[data.valid]
-    loss = F.binary_cross_entropy(torch.from_numpy(scores).float().clamp(0, 1), data.truth(data.valid)).item()
-    if not np.isfinite(loss): return -np.inf, np.inf
+    if not np.isfinite(scores).all(): return -np.inf, np.inf
+    loss = F.binary_cross_entropy(torch.from_numpy(scores).float(), data.truth(data.valid)).item()
     return tag_metrics(scores, truth, n_boot=0)['macro_average_precision'], loss
 
 def _train_epoch(data, optimizer, epoch):
