@@ -9,6 +9,9 @@ from commands import mvrep
 from mvrep.cli.console import LONGEST, show_frame, show_table
 from mvrep.core import closest
 from mvrep.index.examples import tiny_index
+import typer
+from mvrep.cli.console import one_line_errors
+from mvrep.features.extraction import show_progress
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory): return tiny_index(tmp_path_factory.mktemp('output')).folder
@@ -73,3 +76,23 @@ def test_completion_is_offered():
     script = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100).stdout
     assert '_MVREP_COMPLETE=complete_bash' in script and 'mvrep' in script
     assert '--install-completion' in mvrep('--help').stdout
+
+def test_progress_is_lines_where_there_is_no_terminal(capfd, monkeypatch):
+    monkeypatch.setattr('mvrep.features.extraction.LINE_SECONDS', 0.)
+    with show_progress(3) as bar:
+        for _ in range(3): bar.update()
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines)>=2 and all('/3 [' in o and '\r' not in o for o in lines)
+    with show_progress(3, is_shown=False) as bar: bar.update()
+    assert not capfd.readouterr().err
+
+@pytest.mark.parametrize('error', [
+    ImportError('libtorch_cpu.so: failed to map segment from shared object'), MemoryError(),
+    OSError(12, 'Cannot allocate memory'), RuntimeError("can't start new thread")])
+def test_a_lack_of_memory_is_one_line(error, capsys):
+    with pytest.raises(typer.Exit), one_line_errors(): raise error
+    assert 'not enough memory' in capsys.readouterr().err
+
+def test_a_library_that_cannot_be_loaded_is_one_line(capsys):
+    with pytest.raises(typer.Exit), one_line_errors(): raise ImportError('cannot import name x')
+    assert 'a library cannot be loaded (cannot import name x): `mvrep doctor`' in capsys.readouterr().err

@@ -157,3 +157,13 @@ def test_everything_is_on_the_disk_before_a_build_is_used(original, tmp_path, mo
     monkeypatch.setattr(os, 'replace', moved)
     Index(folder).remove(['a'])
     assert len(checked)>8
+
+@pytest.mark.parametrize('change', ['flip', 'zeros', 'truncate'])
+def test_damage_to_the_model_of_the_next_build_is_found(original, tmp_path, change):
+    with damaged(original/'model'/'model.safetensors', change, tmp_path/'aside'):
+        rows = check_index(original).damage.set_index('part')
+        assert list(rows.index)==['model/model.safetensors']
+        assert 'restores the model kept with build 3' in rows.remedy.iloc[0]
+        with pytest.raises(ValueError, match='model.safetensors is not a model of this version'):
+            Index(original).make_build()
+    assert not len(check_index(original).damage)

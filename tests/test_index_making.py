@@ -9,6 +9,12 @@ from mvrep.index.index import create_index
 from mvrep.learning.config import RECIPES, make_model
 from mvrep.learning.synthetic import SyntheticNetwork
 from mvrep.media.segments import Segment
+import shutil
+import mvrep.index.indexing as indexing
+from mvrep.index.examples import tiny_index
+from mvrep.index.index import Index
+from mvrep.index.removed import forget_removed
+from mvrep.media.workers import ProgramError
 
 ENCODERS = dict(audio=Encoder('loudness', 'audio', SyntheticNetwork(6)),
                 video=Encoder('colour', 'video', SyntheticNetwork(4)))
@@ -70,3 +76,28 @@ def test_videos_of_one_modality_first(tmp_path):
     index.make_build()
     assert index.build.has['audio'].all() and not index.build.has['video'].any()
     assert index.search(index.build.query('a'), by='video').empty
+
+def test_a_program_error_in_one_file_leaves_the_others_searchable(tmp_path, monkeypatch):
+    real = indexing.extract
+    def fails_in_the_end(*args, **kwargs):
+        real(*args, **kwargs)
+        raise ProgramError('a bug in one file')
+    monkeypatch.setattr(indexing, 'extract', fails_in_the_end)
+    index = tiny_index(tmp_path)
+    clip = shutil.copy(index.videos.path.iloc[0], tmp_path/'new.mp4')
+    with pytest.raises(ProgramError, match='a bug in one file'): indexing.add_videos(index, [clip], progress=False)
+    assert 'new' in Index(index.folder).build.rows
+
+def test_a_removed_id_that_comes_back_is_a_new_video(tmp_path):
+    index = tiny_index(tmp_path)
+    video_id = index.build.video_ids[0]
+    path, before = index.videos.path[video_id], index.build.embeddings['video'][0].copy()
+    index.remove([video_id])
+    report = indexing.add_videos(index, [path], progress=False)
+    assert report.kept_away==[(video_id, path)] and 'removed before' in report.errors.reason.iloc[0]
+    forget_removed(index.store.db, [video_id])
+    report = indexing.add_videos(index, [path], progress=False)
+    back = Index(index.folder)
+    assert len(back)==12 and not report.kept_away
+    row = list(back.videos.path).index(path)
+    np.testing.assert_allclose(back.build.embeddings['video'][row], before, atol=1e-5)

@@ -172,3 +172,12 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     parent.kill()
     parent.wait()
     assert workers and psutil.wait_procs(workers, timeout=30)[1]==[]
+
+def _fail_to_prepare(): raise ImportError('libx.so: cannot open shared object file')
+
+def test_a_worker_that_cannot_start_says_why_without_a_traceback(capfd):
+    with pytest.raises(ValueError, match='worker processes do not start'):
+        list(in_workers(abs, [(1,), (2,)], 1, prepare=_fail_to_prepare))
+    errors = capfd.readouterr().err
+    assert 'a worker process cannot start: libx.so: cannot open shared object file (ImportError)' in errors
+    assert 'Traceback' not in errors

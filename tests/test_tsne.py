@@ -7,7 +7,8 @@ from sklearn.manifold import trustworthiness
 from mvrep.core import MODALITIES
 from mvrep.explore.plots import GREY, PALETTE, RAMP, color_by, color_columns, plot_map
 from mvrep.explore.positions import check_perplexity, fit_positions, place_new
-from mvrep.explore.tsne import StaleMap, fit_tsne, load_tsne, make_map, map_quality, map_vectors
+from mvrep.explore.tsne import (StaleMap, draw_map, fit_tsne, load_tsne, make_map, map_quality, map_vectors,
+                                write_map)
 from mvrep.features.vectors import fit_scale, standardise, unit_norm
 from mvrep.index.examples import tiny_index
 
@@ -287,3 +288,13 @@ def test_points_that_cannot_be_placed():
     for perplexity in (np.nan, np.inf):
         with pytest.raises(ValueError, match='perplexity'): check_perplexity(perplexity, 100)
     with pytest.raises(ValueError, match='vectors of shape'): fit_positions(np.zeros((12, 0)))
+
+def test_a_damaged_map_is_drawn_again(tmp_path):
+    index = tiny_index(tmp_path)
+    path = write_map(index, draw_map(index, perplexity=3))
+    whole, before = path.read_bytes(), load_tsne(index)
+    for damage in (whole[:100], whole[:-1]+bytes([whole[-1]^1]), b'', b'{'*10**6):
+        path.write_bytes(damage)
+        with pytest.raises(StaleMap, match='is damaged: draw it again'): load_tsne(index)
+    path.write_bytes(whole)
+    assert np.array_equal(load_tsne(index).xy, before.xy)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LONGEST', 'wants_json', 'DISK_FULL', 'INTERRUPTED', 'KNOWN_ERRORS', 'escape', 'print_line', 'print_note',
            'show_table', 'show_frame', 'records', 'print_json', 'print_json_error', 'fail', 'required_extra',
-           'Terminated', 'raise_when_terminated', 'one_line_errors', 'warnings_as_notes', 'option_errors',
-           'command_name', 'command_line', 'is_interactive', 'show_errors']
+           'lacks_memory', 'Terminated', 'raise_when_terminated', 'one_line_errors', 'warnings_as_notes',
+           'option_errors', 'command_name', 'command_line', 'is_interactive', 'show_errors']
 
 # %% ../../nbs/library/12_cli/10_console.ipynb #953acd7f
 import json
@@ -157,6 +157,13 @@ DISK_FULL = 'the disk is full: make room and run the same command again; finishe
 INTERRUPTED = 'interrupted: finished work is kept; run the same command again to continue'
 KNOWN_ERRORS = (ValueError, OSError, MediaError, UnknownId) # Of the library; their text says what to do
 
+def lacks_memory(
+    error:Exception # Any error
+) -> bool: # True if the system refused memory
+    "Is an error due to a lack of memory, or to a limit of it?"
+    texts = 'failed to map segment', 'annot allocate memory', "can't start new thread" # of the system
+    return isinstance(error, MemoryError) or any(o in str(error) for o in texts)
+
 def _explain(error):
     "What to print for a known error; empty for an unknown one"
     if isinstance(error, ModuleNotFoundError):
@@ -164,6 +171,10 @@ def _explain(error):
         extra = required_extra(package)
         return f'this needs {package}: pip install "mvrep[{extra}]"' if extra else ''
     if 'No space left' in str(error): return DISK_FULL
+    text = ' '.join(str(error).split())
+    if lacks_memory(error):
+        return f'not enough memory ({text or "none is left"}): end other programs, or raise the limit (ulimit -v)'
+    if isinstance(error, ImportError): return f'a library cannot be loaded ({text}): `mvrep doctor` looks for the cause'
     return str(error) if isinstance(error, KNOWN_ERRORS) else ''
 
 class Terminated(KeyboardInterrupt):

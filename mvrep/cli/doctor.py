@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Optional
 import typer
 from . import ExitCode
-from .console import print_json, print_line, print_note, records, show_frame, show_table
+from .console import lacks_memory, print_json, print_line, print_note, records, show_frame, show_table
 from .options import Json, app
 from ..core import data_home, n_cores
 
@@ -73,6 +73,7 @@ def _problem(error, package):
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or package).split('.')[0]
         return f'{package} is missing: {how_to_install(package)}'
+    if lacks_memory(error): return f'not enough memory ({" ".join(str(error).split())}): raise the limit (ulimit -v)'
     found = _version(package)
     what = f'{package} {found}' if found else f'{package}, which is not installed,'
     text = ' '.join(str(error).split())[:200]

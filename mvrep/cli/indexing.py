@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Optional
 import typer
 from . import ExitCode
-from .console import command_line, is_interactive, option_errors, print_json, print_line, print_note
+from .console import command_line, option_errors, print_json, print_line, print_note
 from .console import records, show_errors, show_table
 from .options import By, Folder, Json, Workers, app
 from ..core import count_of
@@ -106,7 +106,7 @@ def index_command(
     with option_errors('--encoders', EncodersError):
         report = index_folder(
             src, out, manifest=manifest, encoders=chosen, plan=plan, label_from_folder=label_column, workers=workers,
-            strict=strict, prune=prune, progress=is_interactive(), on_note=print_note)
+            strict=strict, prune=prune, progress=True, on_note=print_note)
     print_report(report, out, json_)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #93dc689b
@@ -123,7 +123,7 @@ def add(folder:Folder, files:Files, workers:Workers=None, strict:Strict=False, j
 
     Example: `mvrep add ~/videos.mvrep new1.mp4 new2.mp4`"""
     from mvrep.index.indexing import add_videos
-    report = add_videos(folder, files, workers=workers, strict=strict, progress=is_interactive(), on_note=print_note)
+    report = add_videos(folder, files, workers=workers, strict=strict, progress=True, on_note=print_note)
     print_report(report, folder, json_)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #ace393d6

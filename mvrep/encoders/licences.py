@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from ..core import sha256
 from .registry import find_encoder
 from .sample_cnn import run_file
@@ -84,7 +84,9 @@ class WeightsLicence:
 def _stated_in(file):
     "Source and licence that a file of `package_musicnn` states in its header"
     if file is None or file.suffix!='.safetensors': return {}
-    with safe_open(file, 'numpy') as opened: about = json.loads((opened.metadata() or {}).get('about', '{}'))
+    try:
+        with safe_open(file, 'numpy') as opened: about = json.loads((opened.metadata() or {}).get('about', '{}'))
+    except (SafetensorError, ValueError, RecursionError): return {} # damaged: loading it will raise an error
     if 'license' not in about: return {}
     return dict(source=f'{about["source"]} ({about["copyright"]})', licence=about['license'])
 

@@ -116,11 +116,13 @@ def read_net(
     wanted = ' or '.join(kinds)
     if not Path(path).is_file():
         raise WeightsError(f'no weights at {path}: give the path of a .safetensors file that mvrep saved')
+    reason = ''
     try:
         with safe_open(path, 'pt') as file:
             settings = json.loads((file.metadata() or {})['mvrep_net'])
             state = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, KeyError, ValueError) as e:
-        raise WeightsError(f'{path} was not saved by mvrep as {wanted}: {str(e).splitlines()[0]}') from None
+    except RecursionError: reason = 'its header is nested too deeply'
+    except (SafetensorError, KeyError, ValueError) as e: reason = str(e).splitlines()[0]
+    if reason: raise WeightsError(f'{path} was not saved by mvrep as {wanted}: {reason}')
     if settings.get('kind') not in kinds: raise WeightsError(f'{path} holds {settings.get("kind")}, not {wanted}')
     return settings, state

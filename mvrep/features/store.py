@@ -411,7 +411,8 @@ def matrix(self:FeatureStore,
     if not self._is_cached(path):
         self._write_matrix(column, path)
         for old in path.parent.glob(f'{column}-*.*'):
-            if old.stem!=path.stem: old.unlink(missing_ok=True)
+            is_of_column = re.fullmatch(rf'{re.escape(column)}-\d+', old.stem) # not of a column `{column}-more`
+            if is_of_column and old.stem!=path.stem: old.unlink(missing_ok=True)
     return np.load(path, mmap_mode='r')
 
 # %% ../../nbs/library/04_features/10_store.ipynb #4f2aed28

@@ -112,6 +112,22 @@ def _check_matrices(checking):
             problem = find_change(path, expected)
         if problem: checking.note(f'cache/{path.name}', problem, 'nothing: it is written again when it is needed')
 
+def _model_remedy(checking):
+    "How to repair the model that the next build uses"
+    kept = [o for o in checking.intact_builds() if (build_folder(checking.home, o)/'model.safetensors').is_file()]
+    if kept: return f'`{checking.command(kept[-1])}` restores the model kept with build {kept[-1]}'
+    return f'`mvrep train {shlex.quote(str(checking.folder))}` trains another one'
+
+def _check_model(checking):
+    path = checking.folder/'model'/'model.safetensors'
+    if not path.is_file(): return
+    from mvrep.learning.model import load_model # imports torch
+    checking.n_files += 1
+    checking.n_bytes += path.stat().st_size
+    try: load_model(path)
+    except (OSError, ValueError) as e:
+        checking.note('model/model.safetensors', str(e).rpartition(': ')[2], _model_remedy(checking))
+
 def _check_opening(checking):
     "What else keeps the index from being opened, or its tables from being read"
     try:
@@ -134,6 +150,7 @@ def check_index(
     _check_tables(checking)
     for number in build_numbers(checking.home): _check_build(checking, number)
     _check_matrices(checking)
+    _check_model(checking)
     if not checking.damage: _check_opening(checking)
     damage = pd.DataFrame(checking.damage, columns=['part', 'problem', 'remedy'])
     return IndexCheck(folder, checking.n_files, checking.n_bytes/1e6, tuple(checking.unrecorded), damage)

@@ -121,7 +121,7 @@ def reload(self:Index):
             raise ValueError(f'{damaged} is damaged ({e}): {self._remedy(number)}') from None
         break
     self.store.refresh()
-    self.store.compare('videos')
+    for name in ('videos', 'removed'): self.store.compare(name)
     with table_errors(f"table 'videos' of {self.folder}"):
         self.metadata_table.checkout_latest()
         self.videos = self.metadata_table.to_pandas().set_index('video_id').reindex(self.build.video_ids)

@@ -7,6 +7,7 @@ __all__ = ['EncodersError', 'encoder_names', 'encoder_columns', 'check_not_neste
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #918c0348
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from .given import read_given, scan_videos
 from .index import Index, create_index
 from .removed import removed_videos, stays_away
 from .storage import one_writer
+from ..media.workers import ProgramError
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #d3199220
 class EncodersError(ValueError):
@@ -157,11 +159,17 @@ def _encode_and_build(index, corpus, unusable, on_note, *, refit, overwrite, wor
     index.store.put_errors([(o.path, o.path, o.reason) for o in unusable.itertuples()])
     config, fingerprints = index.config, Fingerprints(index.store)
     old, before = index.build, fingerprints.sources()
-    count = extract(corpus, index.store, config.specs, config.plan, config.seed, workers, renew=refit, strict=strict,
-                    progress=progress)
-    mark_copies(index, [o for o, source in fingerprints.sources().items() if before.get(o)!=source])
-    index.make_build(refit)
-    if not refit: _note_scale(old, index, on_note)
+    def finish():
+        mark_copies(index, [o for o, source in fingerprints.sources().items() if before.get(o)!=source])
+        index.make_build(refit)
+        if not refit: _note_scale(old, index, on_note)
+    try:
+        count = extract(corpus, index.store, config.specs, config.plan, config.seed, workers, renew=refit,
+                        strict=strict, progress=progress)
+    except ProgramError: # one file met a fault of the program; the others can be searched
+        with suppress(ValueError): finish() # raised if files were not encoded by a new encoder
+        raise
+    finish()
     return count
 
 def _copies(corpus): return [list(ids) for _, ids in find_duplicates(corpus).groupby('sha256').video_id]

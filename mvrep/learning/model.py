@@ -7,6 +7,7 @@ __all__ = ['MAX_WIDTH', 'MAX_LAYERS', 'Origin', 'JointModel', 'load_model']
 
 # %% ../../nbs/library/06_learning/50_model.ipynb #9ddd34c9
 import json
+import zlib
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
 from pathlib import Path
@@ -172,6 +173,14 @@ def embed_videos(self:JointModel,
     return self(modality, segments, mask, starts).cpu().numpy()
 
 # %% ../../nbs/library/06_learning/50_model.ipynb #29a45fb2
+def _content_sum(header, weights):
+    "CRC-32 of the header and the weights of a file"
+    total = zlib.crc32(header.encode())
+    for name, tensor in sorted(weights.items()):
+        content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        total = zlib.crc32(content, zlib.crc32(name.encode(), total))
+    return f'{total:08x}'
+
 @patch
 def save(self:JointModel,
     path:str|Path # File with the suffix .safetensors
@@ -180,7 +189,8 @@ def save(self:JointModel,
     origin = asdict(self.origin) if self.origin else None
     header = json.dumps(dict(settings=self.settings, origin=origin))
     weights = {name: o.contiguous() for name, o in self.state_dict().items()}
-    with atomic_write(path) as tmp: save_file(weights, tmp, dict(mvrep=header))
+    metadata = dict(mvrep=header, sum=_content_sum(header, weights))
+    with atomic_write(path) as tmp: save_file(weights, tmp, metadata)
 
 # %% ../../nbs/library/06_learning/50_model.ipynb #fe906e80
 _RENAMED = dict(track='all_segments', autoencoder='autoencoder_epochs', decay='lr_decay', passes='passes_per_epoch',
@@ -234,6 +244,13 @@ def _read_weights(model, file, names):
     model.to_empty(device='cpu')
     model.load_state_dict(weights)
 
+def _check_sum(file):
+    "Raise `ValueError` if the content of a file is not what was written; earlier versions wrote no sum"
+    metadata = file.metadata()
+    if 'sum' not in metadata: return
+    found = _content_sum(metadata['mvrep'], {o: file.get_tensor(o) for o in file.keys()})
+    if found!=metadata['sum']: raise ValueError('it was changed since it was written')
+
 _ORIGIN_TYPES = dict(run=str, config=dict, corpus=str, columns=dict, split=dict, epoch=int, epochs=int, metrics=dict)
 
 def _make_origin(stored):
@@ -264,5 +281,6 @@ def _load(path):
         with torch.device('meta'): model = JointModel(**settings)
         _check_shapes(model.state_dict(), file, names)
         _read_weights(model, file, names)
+        _check_sum(file)
     model.origin = _make_origin(origin)
     return model

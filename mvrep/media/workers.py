@@ -31,7 +31,12 @@ def _end_with_parent():
 def _start_worker(prepare, args):
     "What a worker runs first"
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if prepare: prepare(*args)
+    try:
+        if prepare: prepare(*args)
+    except Exception as e: # the pool would print a traceback, and not say why
+        text = ' '.join(str(e).split())[:300]
+        print(f'mvrep: a worker process cannot start: {text} ({type(e).__name__})', file=sys.stderr, flush=True)
+        os._exit(1)
     _limit_memory()
 
 # %% ../../nbs/library/01_media/10_workers.ipynb #c981559b
