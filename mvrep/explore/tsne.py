@@ -8,11 +8,12 @@ __all__ = ['LEVELS', 'map_vectors', 'Map', 'make_map', 'draw_map', 'write_map', 
 
 # %% ../../nbs/library/11_explore/10_tsne.ipynb #7722e439
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from sklearn.manifold import trustworthiness
 from ..core import MODALITIES, count_of, home_cache, write_cache
@@ -145,6 +146,12 @@ def _map_files(index, by, level):
     name = f'{by}-{level}.safetensors'
     return index.folder/'tsne'/name, home_cache(index.folder)/'tsne'/name
 
+def _sum_of(tensors):
+    "CRC-32 of the arrays of a map"
+    total = 0
+    for name in sorted(tensors): total = zlib.crc32(np.ascontiguousarray(tensors[name]), total)
+    return f'{total:08x}'
+
 def write_map(
     index:Index, # The map is kept in its folder, in place of an older one
     m:Map # The map
@@ -153,6 +160,7 @@ def write_map(
     about = dict(format='1', **{name: json.dumps(getattr(m, name)) for name in ('perplexity', 'seed', 'kl')})
     ids = np.frombuffer(json.dumps(list(m.keys.index)).encode(), np.uint8)
     tensors = dict(ids=ids, xy=m.xy, checks=m.checksums)
+    about['sum'] = _sum_of(tensors)
     return write_cache(lambda path: save_file(tensors, path, about), *_map_files(index, m.by, m.level))
 
 def fit_tsne(
@@ -170,7 +178,7 @@ def fit_tsne(
 
 # %% ../../nbs/library/11_explore/10_tsne.ipynb #eaafc578
 class StaleMap(ValueError):
-    "A map of vectors that the index no longer has, or of too few of those it has"
+    "A map of vectors that the index no longer has, or of too few of those it has, or whose file is damaged"
 
 @dataclass(frozen=True, eq=False)
 class _StoredMap:
@@ -186,10 +194,16 @@ class _StoredMap:
         return np.where((rows>=0) & (self.checksums[rows]==checksums), rows, -1)
 
 def _read_map(path):
-    with safe_open(path, 'np') as f:
-        about = {name: json.loads(text) for name, text in f.metadata().items() if name!='format'}
-        ids = json.loads(f.get_tensor('ids').tobytes())
-        return _StoredMap(ids, f.get_tensor('xy'), f.get_tensor('checks'), about)
+    "A stored map. Raises `StaleMap` if its file is damaged"
+    try:
+        with safe_open(path, 'np') as f:
+            metadata = f.metadata()
+            tensors = {name: f.get_tensor(name) for name in ('ids', 'xy', 'checks')}
+        if metadata.pop('sum', None) not in (None, _sum_of(tensors)): raise ValueError # earlier versions wrote none
+        about = {name: json.loads(metadata[name]) for name in ('perplexity', 'seed', 'kl')}
+        return _StoredMap(json.loads(tensors['ids'].tobytes()), tensors['xy'], tensors['checks'], about)
+    except (SafetensorError, ValueError, KeyError, AttributeError, RecursionError):
+        raise StaleMap(f'{path} is damaged: draw it again with `fit_tsne`') from None
 
 def _check_fresh(name, n_hold, n_stored, n_points):
     "`StaleMap` if too few of the stored positions hold, or too many points have none"
@@ -205,8 +219,8 @@ def load_tsne(
     by:str='joint', # As for `fit_tsne`
     level:str='video' # As for `fit_tsne`
 ) -> Map: # In the order of the index
-    """The stored map, with new videos placed. Raises `FileNotFoundError` if there is none, `StaleMap` if it is of other
-    vectors or most points are new, `ValueError` for another `by` or `level`."""
+    """The stored map, with new videos placed. Raises `FileNotFoundError` if there is none, `StaleMap` if it is damaged,
+    of other vectors, or most points are new, `ValueError` for another `by` or `level`."""
     stored_maps = [_read_map(o) for o in _map_files(index, by, level) if o.is_file()]
     if not stored_maps:
         raise FileNotFoundError(f'{index.folder} has no map by {by} of its {level}s: make one with `fit_tsne`')
