@@ -31,7 +31,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'checking': ['IndexCheck', 'check_index'],
     'info': ['IndexInfo', 'index_info'],
     'seconds': ['video_spec', 'make_seconds'],
-    'pretraining': ['pretraining_recipes', 'Pretrained', 'pretrain'],
+    'pretraining': ['pretraining_recipes', 'Pretrained', 'pretrain', 'labelled_audio', 'seconds_from_segments'],
     'licences': ['index_licences'],
     'joint_space': ['train', 'evaluate', 'SplitSizes', 'split_sizes'],
 })

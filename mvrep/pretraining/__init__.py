@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/07_pretraining/00_pretraining.ipynb #f5d5db0e
 from ..core import public_names
 
-# %% ../../nbs/library/07_pretraining/00_pretraining.ipynb #18855a52
+# %% ../../nbs/library/07_pretraining/00_pretraining.ipynb #611d95c5
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'augment': ['AugmentConfig', 'NO_CHANGES', 'CHANGES', 'Delay', 'Reverb', 'Augment', 'each_change'],
     'stored_audio': ['SCALE', 'decode_recording'],
@@ -23,4 +23,5 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                  'FineTuneConfig', 'make_head', 'Tagger', 'fit_tagger', 'score_songs', 'TagEvaluation',
                  'evaluate_tags'],
     'public_tags': ['TAG_DATASETS', 'MTT_GROUPS', 'TagDataset', 'read_tag_dataset', 'TagBenchmark', 'benchmark_tags'],
+    'comparison': ['Trainings', 'train_encoders', 'one_object_loaded_twice', 'compare_encoders'],
 })
