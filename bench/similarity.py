@@ -3,7 +3,7 @@
 Two corpora. The 96 synthetic videos of the demo corpus, through musicnn and EfficientNet-Lite0; they are generated and
 encoded when they are first needed, which takes some minutes, unless `--store` names an index of them, such as that of
 `mvrep demo`. And the features of 598 real videos in DIR/muvi_sync. The table holds means, tests and a histogram of
-pairs, nothing about a single video. All seeds are 0.
+pairs, nothing about a single video. Intervals resample artists with all their videos. All seeds are 0.
 """
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -73,38 +73,42 @@ def within_and_between(corpus):
             z = in_units(x, units)
             video_ids, mean = video_means(z, corpus.video_ids)
             genre = corpus.genre.reindex(video_ids).to_numpy(object)
-            single = one_per_artist(artists_of(corpus, video_ids), np.flatnonzero(pd.notna(genre)))
-            rows += [head|dict(what='song')|compare_videos(z, corpus.video_ids),
-                     head|dict(what='genre')|compare_genres(mean, genre),
+            artist = artists_of(corpus, video_ids)
+            groups, single = artist_groups(artist), one_per_artist(artist, np.flatnonzero(pd.notna(genre)))
+            rows += [head|dict(what='song')|compare_videos(z, corpus.video_ids, groups=groups),
+                     head|dict(what='genre')|compare_genres(mean, genre, groups=groups),
                      head|dict(what='genre, one per artist')|compare_genres(mean[single], genre[single])]
             means[modality, units] = mean
     return rows, means, video_ids
 
-def artists_of(corpus, video_ids): return pd.Series(corpus.artist.reindex(video_ids).to_numpy())
+def artists_of(corpus, video_ids):
+    "Names of artists: the number of a group, too, is a name here"
+    return corpus.artist.reindex(video_ids).astype(str).reset_index(drop=True)
 
 def cosines(x):
     unit = unit_norm(x)
     return unit@unit.T
 
-def agreement(x, y, n_perm=999):
-    "Mantel's test, what a plain one gives, and CKA with permutations of videos"
+def agreement(x, y, groups, n_perm=999):
+    "Mantel's test, what a plain one gives, and CKA: intervals resample artists, tests permute videos"
     a, b = cosines(x), cosines(y)
     pairs = np.triu_indices(len(a), 1)
     observed, rng = cka(x, y), np.random.default_rng(0)
     by_chance = np.array([cka(x, y[rng.permutation(len(y))]) for _ in range(199)])
-    low, high = cka_interval(x, y)
-    return mantel(a, b, n_perm)|dict(
+    low, high = cka_interval(x, y, groups=groups)
+    return mantel(a, b, n_perm, groups=groups)|dict(
         pearson_p=pearsonr(a[pairs], b[pairs])[1], cka=observed, cka_low=low, cka_high=high, cka_plain=cka(x, y, False),
         cka_p=(1+(by_chance>=observed).sum())/200, videos=len(a))
 
 def audio_with_video(corpus, means, video_ids):
     "Rows on the agreement of audio and video, of all videos and of one per artist"
-    single = np.sort(one_per_artist(artists_of(corpus, video_ids), np.arange(len(video_ids))))
+    artist = artists_of(corpus, video_ids)
+    groups, single = artist_groups(artist), np.sort(one_per_artist(artist, np.arange(len(artist))))
     for units in UNITS:
         head = dict(corpus=corpus.name, modality='both', units=units)
         x, y = (means[o, units] for o in MODALITIES)
-        yield head|dict(what='agreement, one per artist')|agreement(x[single], y[single])
-        yield head|dict(what='agreement')|agreement(x, y)
+        yield head|dict(what='agreement, one per artist')|agreement(x[single], y[single], groups[single])
+        yield head|dict(what='agreement')|agreement(x, y, groups)
 
 def histogram(corpus, means):
     "Rows of the joint histogram of standardised cosines"

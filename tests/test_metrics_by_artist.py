@@ -1,4 +1,6 @@
 "Intervals resample artists: videos that repeat those of their artist add nothing, and do not make an interval narrower"
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 import pandas as pd
@@ -64,6 +66,14 @@ def test_artists_of_one_video_each_change_nothing():
     assert by_video==by_artist==unknown
     with pytest.raises(ValueError, match='groups of shape .* for 20 items'):
         retrieval_metrics(X[first], Y[first], groups=ARTISTS)
+
+def test_the_bench_of_similarity_resamples_artists(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1]/'bench')
+    import similarity
+    some = slice(72) # eight artists
+    try: narrow, wide = (similarity.agreement(X[some], Y[some], o[some], 1) for o in (np.arange(len(X)), ARTISTS))
+    finally: sys.modules.pop('similarity')
+    for name in ('r', 'cka'): assert np.ptp(row_interval(wide, name))>1.5*np.ptp(row_interval(narrow, name))
 
 def test_lists_of_segments_are_compared_over_artists(monkeypatch):
     from mvrep.explore import qualitative
