@@ -26,6 +26,22 @@ def test_six_views_of_real_videos():
     best = rows[rows.row=='all six views']
     assert (best.video_to_audio_median_rank<20).all() and (best['video_to_audio_R@10']>.35).all()
 
+def test_settings_of_closed_forms_come_from_inner_folds():
+    rows, chosen = read('muvi_retrieval').set_index('row'), read('muvi_retrieval_settings')
+    for name in ('CCA', 'ridge'):
+        name = f'{name} on pooled statistics'
+        assert (chosen.row==name).sum()==rows.n[name]==15
+        assert rows.video_to_audio_median_rank[name]<rows.video_to_audio_median_rank[f'{name}, library defaults']
+
+def test_median_ranks_are_compared_over_artists():
+    paired = read('muvi_retrieval_paired').set_index(['way', 'than'])
+    assert (paired.low<=paired.difference).all() and (paired.difference<=paired.high).all()
+    assert (paired.difference==paired.median_rank-paired.than_median_rank).all() and set(paired.artists)=={189}
+    pooled = 'CCA on pooled statistics'
+    assert paired.high['all six views', pooled]<0
+    assert paired.low['heads on pooled statistics', pooled]<0<=paired.high['heads on pooled statistics', pooled]
+    assert paired.low['view: style', 'view: curves']<0<paired.high['view: style', 'view: curves']
+
 # Genre and tags
 
 @pytest.mark.parametrize('name', ['probe_demo', 'probe_muvi'])
