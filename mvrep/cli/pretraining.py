@@ -58,7 +58,7 @@ def pretrain(
                f'chance {found.chance:.3f}; logs in {found.folder}')
     if found.valid_loss>=found.chance: print_note('no better than chance: index more videos, or train for more epochs')
     encoders = f'{found.encoder},efficientnet_lite0'
-    command = command_line('index', 'VIDEOS', 'NEW.mvrep', '--encoders', encoders)
+    command = command_line('index', 'VIDEOS', '--out', 'NEW.mvrep', '--encoders', encoders)
     print_line(f'registered {found.encoder}; next: {command}')
 
 # %% ../../nbs/library/12_cli/55_pretraining.ipynb #01f74ecf
