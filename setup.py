@@ -8,7 +8,8 @@ readme = here/'README.md'
 settings = ConfigParser(delimiters=['='])
 settings.read(here/'settings.ini', encoding='utf-8')
 cfg = settings['DEFAULT']
-extras = {o: cfg[f'{o}_requirements'].split() for o in ('train', 'pretrain', 'onnx', 'explore', 'app', 'dev')}
+names = ('train', 'pretrain', 'onnx', 'shots', 'download', 'explore', 'app', 'dev')
+extras = {o: cfg[f'{o}_requirements'].split() for o in names}
 setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'],
     author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0',

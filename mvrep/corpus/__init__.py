@@ -41,4 +41,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
         'MuViSync', 'make_muvi', 'check_muvi', 'load_muvi', 'save_muvi', 'read_artists', 'to_corpus',
         'segment_features'],
     'muvi_public': ['read_lab', 'load_public', 'read_titles'],
+    'youtube': ['IdList', 'youtube_id', 'read_id_list', 'files_of_ids'],
+    'download': ['LOG', 'MAX_REFUSALS', 'DownloadReport', 'read_downloads', 'failure_kind', 'download_videos'],
 })

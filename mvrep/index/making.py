@@ -23,6 +23,8 @@ class IndexConfig:
     columns:dict # {modality: column of the feature store}
     plan:str = 'stratified' # Segment plan, see `plan_segments`
     seed:int = 0 # Seed of the plan
+    max_shot:float|None = None # Longest shot that a video may have, seconds; any if None
+    shots_by:str = 'content' # How shots are found, as for `find_shots`
 
 def read_config(
     path:Path # `mvrep.json` of an index
@@ -33,7 +35,8 @@ def read_config(
         raise ValueError(f'{path} is damaged ({e}): restore a copy, or index into a new folder') from None
     if stored.get('format')!=1:
         raise ValueError(f'{path} was not written by this version of mvrep: index the videos into a new folder')
-    return IndexConfig(tuple(stored['specs']), stored['columns'], stored['plan'], stored['seed'])
+    later = {o: stored[o] for o in ('max_shot', 'shots_by') if o in stored} # earlier versions had no such rule
+    return IndexConfig(tuple(stored['specs']), stored['columns'], stored['plan'], stored['seed'], **later)
 
 def write_config(
     config:IndexConfig, # What to write
