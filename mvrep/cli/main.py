@@ -8,6 +8,7 @@ __all__ = ['version', 'main']
 # %% ../../nbs/library/12_cli/90_main.ipynb #37dcd612
 import warnings
 import mvrep.cli.indexing # in the order of `mvrep --help`
+import mvrep.cli.downloading
 import mvrep.cli.finding
 import mvrep.cli.learning
 import mvrep.cli.pretraining

@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'fingerprints': ['Fingerprints', 'FINGERPRINT_SCHEMA'],
     'extraction': ['read_segment', 'encode_video', 'Job', 'missing_jobs', 'load_worker', 'encoding_seconds',
                    'encode_in_worker', 'extract', 'show_progress', 'file_state', 'check_complete'],
+    'shots': ['StoredShots', 'SHOTS_SCHEMA', 'ShotFilter', 'shots_of_plan', 'check_limit', 'find_long_shots'],
     'seconds': ['SECOND_PLANS', 'second_span', 'VideoSeconds', 'image_encoder', 'encode_seconds', 'StoredSeconds',
                 'SECONDS_SCHEMA', 'seconds_made_by', 'second_features', 'SecondsReport', 'missing_seconds',
                 'load_seconds_worker', 'encode_seconds_in_worker', 'extract_seconds'],

@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from fastcore.basics import patch
-from tqdm.auto import tqdm
 from ..core import MediaError, count_of, n_cores
 from ..encoders.registry import Encoder, load_encoder
-from .extraction import check_complete, encoding_seconds, file_state
+from .extraction import check_complete, encoding_seconds, file_state, show_progress
 from .store import COMPARED_AT_ONCE, FeatureStore, sql_in, sql_quote, table_errors
 from .table_records import newest_version, read_tables
 from ..media.read import iter_frames, probe
@@ -314,13 +313,15 @@ def extract_seconds(
     failed = []
     arguments = [(path, plan, fps) for _, path, _ in jobs]
     results = in_workers(encode_seconds_in_worker, arguments, workers or n_cores(), None, load_seconds_worker, (spec,))
-    for position, result in tqdm(results, total=len(jobs), unit='video', disable=not progress):
-        video_id, path, state = jobs[position]
-        if isinstance(result, Failure):
-            failed.append((video_id, path, _ERROR+result.reason))
-            store.put_errors(failed[-1:])
-            if strict: raise MediaError(path, result.reason)
-        else: stored.put(video_id, encoder.column, result, state, made_by)
+    with show_progress(len(jobs), progress) as bar:
+        for position, result in results:
+            video_id, path, state = jobs[position]
+            if isinstance(result, Failure):
+                failed.append((video_id, path, _ERROR+result.reason))
+                store.put_errors(failed[-1:])
+                if strict: raise MediaError(path, result.reason)
+            else: stored.put(video_id, encoder.column, result, state, made_by)
+            bar.update()
     stored.merge()
     return _report(stored, corpus, encoder.column, jobs, failed)
 

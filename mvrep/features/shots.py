@@ -9,9 +9,8 @@ __all__ = ['SHOTS_SCHEMA', 'MAX_FRAGMENTS', 'StoredShots', 'shots_of_plan', 'Sho
 from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
-from tqdm.auto import tqdm
 from ..core import clock, n_cores
-from .extraction import encoding_seconds, file_state
+from .extraction import encoding_seconds, file_state, show_progress
 from .store import FeatureStore, sql_in, table_errors
 from .table_records import newest_version
 from ..media.read import probe
@@ -127,6 +126,7 @@ def check_limit(
     if not max_shot>0: raise ValueError(f'max_shot={max_shot}: want seconds above 0')
     check_method(method)
 
+# %% ../../nbs/library/04_features/32_shots.ipynb #5e07a002
 def find_long_shots(
     corpus:pd.DataFrame, # Manifest with `video_id` and `path`
     store:FeatureStore, # Where shots are kept
@@ -145,10 +145,12 @@ def find_long_shots(
     jobs, failed = _missing(corpus, stored.read(), made_by), []
     arguments = [(path, video_id, method, plan, seed) for video_id, path, _ in jobs]
     results = in_workers(shots_of_plan, arguments, workers or n_cores()) if jobs else ()
-    for position, result in tqdm(results, 'finding shots', len(jobs), unit='video', disable=not progress):
-        video_id, path, state = jobs[position]
-        if isinstance(result, Failure): failed.append((video_id, path, result.reason))
-        else: stored.put(video_id, result, state, made_by)
+    with show_progress(len(jobs), progress) as bar:
+        for position, result in results:
+            video_id, path, state = jobs[position]
+            if isinstance(result, Failure): failed.append((video_id, path, result.reason))
+            else: stored.put(video_id, result, state, made_by)
+            bar.update()
     shots, is_failed = stored.read(), {o[0] for o in failed}
     known = [o for o in corpus.itertuples() if o.video_id in shots.index and o.video_id not in is_failed]
     reasons = [(o.video_id, str(o.path), _reason(*shots.loc[o.video_id, ['starts', 'end']], max_shot)) for o in known]

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from ..core import MODALITIES, UnknownId, atomic_write, count_of, or_close, read_json, sha256
 from ..features.fingerprints import Fingerprints
 from ..features.seconds import StoredSeconds
+from ..features.shots import StoredShots
 from ..features.store import FeatureStore, sql_in, table_errors
 from ..features.table_records import RECORD, read_tables, record_tables
 from .build import Build, Query, empty_build, read_build, write_build
@@ -127,22 +128,37 @@ def reload(self:Index):
         self.videos = self.metadata_table.to_pandas().set_index('video_id').reindex(self.build.video_ids)
 
 # %% ../../nbs/library/09_index/40_index.ipynb #e98b064b
+def _shots_rule(config):
+    "The limit of shots in words"
+    if not config.max_shot: return 'shots of any duration'
+    return f'shots of at most {config.max_shot:g} s by {config.shots_by}'
+
+def _check_shots(folder, old, config):
+    "Raise `ValueError` if an index was made with another limit of shots"
+    rules = _shots_rule(old), _shots_rule(config)
+    if rules[0]==rules[1]: return
+    raise ValueError(f'{folder} was made with {rules[0]}: repeat that (--max-shot), or choose another folder for '
+                     f'{rules[1]}')
+
 def create_index(
     folder:str|Path, # Where; may be an index with the same plan and seed
     specs:tuple, # Encoders by name, as for `load_encoder`
     columns:dict, # {modality: column of the feature store}
     plan:str='stratified', # Segment plan, see `plan_segments`
-    seed:int=0 # Seed of the plan
+    seed:int=0, # Seed of the plan
+    max_shot:float|None=None, # Longest shot that a video may have, seconds; any if None
+    shots_by:str='content' # How shots are found, as for `find_shots`
 ) -> Index: # Empty, or with the builds it has
     """Make an index folder, or choose the encoders of the next build of one that exists.
 
-    Raises `ValueError` if the folder holds other files, or an index with another plan."""
-    folder, config = Path(folder), IndexConfig(tuple(specs), columns, plan, seed)
+    Raises `ValueError` if the folder holds other files, or an index with another plan or limit of shots."""
+    folder, config = Path(folder), IndexConfig(tuple(specs), columns, plan, seed, max_shot, shots_by)
     if (folder/'mvrep.json').is_file():
         old = read_config(folder/'mvrep.json')
         if (old.plan, old.seed)!=(plan, seed):
             raise ValueError(f'{folder} was made with plan {old.plan} and seed {old.seed}: choose another folder for '
                              f'{plan}, {seed}')
+        _check_shots(folder, old, config)
     elif folder.exists() and any(o.name!='store' and not o.name.startswith('.tmp-') for o in folder.iterdir()):
         raise ValueError(f'{folder} has files in it and is not an index: choose another folder')
     write_config(config, folder/'mvrep.json')
@@ -363,6 +379,7 @@ def remove(self:Index,
         self.store.remove(video_ids)
         Fingerprints(self.store).remove(video_ids)
         StoredSeconds(self.store).remove(video_ids)
+        StoredShots(self.store).remove(video_ids)
         self.metadata_table.delete(sql_in('video_id', video_ids))
         stays, old = ~self.build.rows.isin(video_ids), self.build
         if stays.all():

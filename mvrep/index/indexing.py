@@ -19,6 +19,7 @@ from ..encoders.registry import PRESETS, load_encoder
 from ..features.extraction import extract, file_state
 from ..features.fingerprints import Fingerprints
 from ..features.seconds import StoredSeconds
+from ..features.shots import StoredShots, check_limit, find_long_shots
 from ..features.store import sql_in
 from .copies import mark_copies
 from .files import find_moved, hash_files, known_files, why_not_usable, without_file
@@ -111,6 +112,8 @@ def _sort_files(index, scanned, listed):
     corpus = pd.concat([_with_known_ids(stays[0], known, moved), stays[1]], ignore_index=True)
     return _Sorted(corpus, sorted(moved.values()), pd.concat(kept_away, ignore_index=True))
 
+_BESIDE_FEATURES = (Fingerprints, StoredSeconds, StoredShots) # Tables of a store by video
+
 def _keep_features(index, corpus):
     "Files whose content is that of their features are not encoded again, whatever their modification time"
     known = known_files(index)
@@ -121,7 +124,7 @@ def _keep_features(index, corpus):
         state = file_state(path)
         if is_same and known.source[video_id]!=state: sources[video_id] = state
     index.store.set_sources(sources)
-    for kept in (Fingerprints(index.store), StoredSeconds(index.store)): kept.set_sources(sources)
+    for table in _BESIDE_FEATURES: table(index.store).set_sources(sources)
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #d408ad10
 @dataclass(frozen=True)
@@ -138,9 +141,11 @@ class IndexReport:
     kept_away:list = field(default_factory=list) # `(video_id, path)` of files of videos that were removed before
     without_file:list = field(default_factory=list) # Ids of videos that have no file any more
     pruned:list = field(default_factory=list) # Ids of those that were removed for it
+    dropped:list = field(default_factory=list) # Ids of videos with a shot that is too long; `errors` tells how long
 
     def __repr__(self):
         parts = [f'{count_of(self.done, "video")} encoded', f'{self.skipped} already there', f'{self.failed} failed']
+        if self.dropped: parts.append(f'{len(self.dropped)} with a long shot')
         return f'IndexReport({", ".join(parts)}; {count_of(len(self.index), "video")} in the index)'
 
 def _note_scale(before, index, on_note):
@@ -151,12 +156,27 @@ def _note_scale(before, index, on_note):
     on_note(f'the scale of the features was fitted on {count_of(n_before, "video")}: it is fitted on '
             f'{count_of(n_after, "video")} now, and all embeddings changed')
 
+def _without_long_shots(index, corpus, workers, strict, progress):
+    "The corpus without videos that have a shot that is too long, ids of these, and the number of unusable files"
+    config, store = index.config, index.store
+    if not config.max_shot: return corpus, [], 0
+    result = find_long_shots(corpus, store, config.max_shot, config.shots_by, config.plan, config.seed, workers,
+                             progress)
+    if strict and len(result.failed): raise MediaError(result.failed.path[0], result.failed.reason[0])
+    encoded = store.done().index
+    store.remove([o for o in result.long.video_id if o in encoded]) # from an earlier version of the file
+    left_out = pd.concat([result.long, result.failed])
+    store.put_errors(list(left_out.itertuples(index=False, name=None)))
+    return corpus[~corpus.video_id.isin(left_out.video_id)], list(result.long.video_id), len(result.failed)
+
+# %% ../../nbs/library/09_index/50_indexing.ipynb #5e07a001
 def _encode_and_build(index, corpus, unusable, on_note, *, refit, overwrite, workers, progress, strict=False):
     "Encode what is missing and make a build; with `overwrite` the corpus replaces metadata of the index"
     index.store.clear_errors(None if refit else [*corpus.path, *unusable.path])
     _keep_features(index, corpus)
     index.put_videos(corpus, overwrite)
     index.store.put_errors([(o.path, o.path, o.reason) for o in unusable.itertuples()])
+    corpus, dropped, n_unusable = _without_long_shots(index, corpus, workers, strict, progress)
     config, fingerprints = index.config, Fingerprints(index.store)
     old, before = index.build, fingerprints.sources()
     def finish():
@@ -170,7 +190,7 @@ def _encode_and_build(index, corpus, unusable, on_note, *, refit, overwrite, wor
         with suppress(ValueError): finish() # raised if files were not encoded by a new encoder
         raise
     finish()
-    return count
+    return dict(count, failed=count['failed']+n_unusable, dropped=dropped)
 
 def _copies(corpus): return [list(ids) for _, ids in find_duplicates(corpus).groupby('sha256').video_id]
 
@@ -178,7 +198,7 @@ def _report(index, found, count, unusable, errors, **fields):
     video_ids = [o for o in found.corpus.video_id if o in index.build.rows]
     kept_away = list(found.kept_away.itertuples(index=False, name=None))
     return IndexReport(index, count['done'], count['skipped'], count['failed']+len(unusable), errors,
-                       video_ids=video_ids, moved=found.moved, kept_away=kept_away, **fields)
+                       video_ids=video_ids, moved=found.moved, kept_away=kept_away, dropped=count['dropped'], **fields)
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #113cde2a
 def _ignore(note): pass
@@ -194,7 +214,7 @@ def _prune(index, video_ids, folder):
     root = folder and os.path.abspath(folder)
     pruned = [o for o in video_ids if root is None or Path(paths[o]).is_relative_to(root)]
     index.store.remove(pruned)
-    for kept in (Fingerprints(index.store), StoredSeconds(index.store)): kept.remove(pruned)
+    for table in _BESIDE_FEATURES: table(index.store).remove(pruned)
     index.metadata_table.delete(sql_in('video_id', pruned))
     return pruned
 
@@ -208,18 +228,22 @@ def index_folder(
     workers:int|None=None, # Processes; the number of cores if None
     strict:bool=False, # Stop at the first file that cannot be used
     prune:bool=False, # Remove videos whose file is gone: those below `src`, or all with a manifest
+    max_shot:float|None=None, # Leave out videos with a longer shot, seconds
+    shots_by:str='content', # How shots are found, as for `find_shots`
     progress:bool=True, # Show a progress bar
     on_note=_ignore # Called with each remark, a text, as soon as there is one
 ) -> IndexReport: # The index, and what happened to each file
     """Index a folder of videos, or continue: only what is missing or changed is encoded. Without a change, no build is
-    made. A video whose file is gone stays, unless `prune`; the file of a video that was removed stays away.
+    made. A video whose file is gone stays, unless `prune`; the file of a video that was removed stays away. A limit
+    of shots belongs to the index, and `add_videos` applies it, too.
 
     Raises `FileNotFoundError` if `src` does not exist, `CorpusError` for a manifest that cannot be used,
     `EncodersError` and `WeightsError` for the encoders, `MediaError` for the first bad file if `strict`,
-    `ValueError` if `out` cannot become an index."""
+    `ValueError` if `out` cannot become an index, `ModuleNotFoundError` if the detector of shots is not installed."""
     src, out = Path(src), Path(out)
     check_not_nested(out)
     if reason := why_not_usable(src): raise FileNotFoundError(f'{src}: {reason}')
+    check_limit(max_shot, shots_by) # before encoders load
     has_table = bool(manifest) or src.is_file()
     read = partial(_read_corpus, src, manifest, label_from_folder, on_note)
     table = read() if has_table else None # its faults are known before encoders load
@@ -228,7 +252,7 @@ def index_folder(
     corpus, unusable = table if has_table else read()
     if strict and len(unusable): raise MediaError(unusable.path[0], unusable.reason[0])
     with one_writer(out):
-        index = create_index(out, specs, columns, plan)
+        index = create_index(out, specs, columns, plan, max_shot=max_shot, shots_by=shots_by)
         found = _sort_files(index, *((corpus[:0], corpus) if has_table else (corpus, corpus[:0])))
         lost = _lost_videos(index, found.corpus)
         pruned = _prune(index, lost, None if has_table else src) if prune else []

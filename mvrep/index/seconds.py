@@ -6,7 +6,8 @@
 __all__ = ['video_spec', 'make_seconds']
 
 # %% ../../nbs/library/09_index/57_seconds.ipynb #0ec5e522
-from ..features.seconds import SecondsReport, extract_seconds
+from ..encoders.registry import find_encoder
+from ..features.seconds import SECOND_PLANS, SecondsReport, extract_seconds, image_encoder
 from .index import Index
 from .storage import one_writer
 
@@ -15,13 +16,21 @@ def video_spec(
     index:Index # The index
 ) -> str: # As for `load_encoder`
     "How the video encoder of an index is written."
-    from mvrep.encoders.registry import find_encoder
     return next(o for o in index.config.specs if find_encoder(o.partition('@')[0]).modality=='video')
+
+def _image_spec(index):
+    "The video encoder of an index; if it encodes motion, the image encoder that is always installed"
+    spec = video_spec(index)
+    try: image_encoder(spec)
+    except ValueError: return 'efficientnet_lite0'
+    return spec
+
+def _second_plan(index): return index.config.plan if index.config.plan in SECOND_PLANS else 'middle'
 
 def make_seconds(
     index:Index, # The index
-    spec:str|None=None, # Image encoder, as for `load_encoder`; the video encoder of the index if None
-    plan:str='middle', # 'middle' for at most two minutes of each video, or 'whole'
+    spec:str|None=None, # Image encoder, as for `load_encoder`; chosen as described above if None
+    plan:str|None=None, # 'middle' for at most two minutes of each video, or 'whole'; that of the index if None
     fps:int=5, # Frames of each second that are encoded
     workers:int|None=None, # Number of processes; the number of cores if None
     strict:bool=False, # Stop at the first file that cannot be used
@@ -34,4 +43,5 @@ def make_seconds(
         indexed = index.store.done().index
         videos = index.metadata_table.search().select(['video_id', 'path']).to_pandas()
         videos = videos[videos.video_id.isin(indexed)].sort_values('video_id', ignore_index=True)
-        return extract_seconds(videos, index.store, spec or video_spec(index), plan, fps, workers, strict, progress)
+        spec, plan = spec or _image_spec(index), plan or _second_plan(index)
+        return extract_seconds(videos, index.store, spec, plan, fps, workers, strict, progress)
