@@ -206,3 +206,11 @@ def test_all_variants_learn(pairs):
     ranks = {name: retrieve(pairs, **settings) for name, settings in variants.items()}
     assert max(ranks.values())<120
     assert ranks['linear_sharp']<=ranks['baseline']
+
+def test_a_single_row_cannot_be_normalised_over_the_batch_in_training():
+    head = ProjectionHead(6, 4)
+    with pytest.raises(ValueError, match='one row of features in training: batch normalisation needs at least 2'):
+        head(torch.ones(1, 6))
+    assert head.eval()(torch.ones(1, 6)).shape==(1, 4)
+    assert ProjectionHead(6, 4, batch_norm=False)(torch.ones(1, 6)).shape==(1, 4)
+    assert ProjectionHead(6, 4, n_layers=1)(torch.ones(1, 6)).shape==(1, 4)

@@ -46,10 +46,14 @@ class ProjectionHead(nn.Module):
         feats:torch.Tensor, # Features, shape (..., n_in)
         normalize:bool=True # Scale embeddings to length 1
     ) -> torch.Tensor: # Embeddings, shape (..., embed_dim)
-        "Project features. Raises `ValueError` if their width is not `n_in`."
+        """Project features. Raises `ValueError` if their width is not `n_in`, or for a single row in training with
+        batch normalisation."""
         if feats.shape[-1]!=self.n_in:
             raise ValueError(f'features of shape {tuple(feats.shape)}: this head expects width {self.n_in}')
         rows = feats.reshape(-1, self.n_in).to(self.layers[0].weight.dtype)
+        if self.training and len(rows)==1 and any(type(o) is nn.BatchNorm1d for o in self.layers):
+            raise ValueError('one row of features in training: batch normalisation needs at least 2, so use a larger '
+                             'batch, or call `eval()` to embed without training')
         emb = self.layers(rows).reshape(*feats.shape[:-1], self.embed_dim)
         return unit_rows(emb) if normalize else emb
 
