@@ -133,7 +133,7 @@ def find_shots(
     method:str='content', # One of `METHODS`
     start:float=0., # Where to begin, seconds from the start of the video
     length:float|None=None # How much to look at, seconds; up to the end if None
-) -> 'pd.DataFrame': # A row per shot, in order: `start` and `end`, seconds; the first starts at `start`
+): # Frame with a row per shot, in order: `start` and `end`, seconds; the first starts at `start`
     """Find the shots of a video. The last image stays on the screen as long as the audio goes on.
 
     Raises `MediaError` if the file has no video or breaks off, `ValueError` for an unknown method or a wrong stretch,
@@ -155,7 +155,7 @@ def find_shots(
 
 # %% ../../nbs/library/01_media/27_shots.ipynb #d3e37e6b
 def longest_shot(
-    shots:'pd.DataFrame' # From `find_shots`
+    shots # Frame from `find_shots`
 ) -> tuple[float, float]: # Where it begins and how long it is, seconds
     "The longest shot of a video."
     lengths = (shots.end-shots.start).to_numpy()
