@@ -23,10 +23,15 @@ def row(what, tried, survived, source, command):
 def kill_rows():
     "Commands that were stopped at random moments and ran again"
     found = read('kills.json') or {}
-    return [row(f'`mvrep {name}` stopped at random moments, then run again: rounds equal to an undisturbed run, bit for '
-                'bit', f'{o["stops"]} stops, {o["rounds"]} rounds', f'{o["rounds_equal_to_the_undisturbed_run"]} rounds',
-                'kills.json', 'python bench/kills.py')
-            for name, o in found.items() if isinstance(o, dict) and 'stops' in o]
+    rows = []
+    for name, counts in found.items():
+        if not isinstance(counts, dict) or 'stops' not in counts: continue
+        equal = counts['rounds_equal_to_the_undisturbed_run']
+        rows.append(row(
+            f'`mvrep {name}` stopped at random moments, then run again: equal to an undisturbed run, bit for bit',
+            f'{counts["stops"]} stops, {counts["rounds"]} rounds', f'{equal} rounds',
+            'kills.json', 'python bench/kills.py'))
+    return rows
 
 def media_rows():
     "Damaged media"
@@ -35,14 +40,16 @@ def media_rows():
     outcomes = found['outcomes']
     survived = f'{outcomes["read"]} read, {outcomes["refused"]} refused with a reason'
     wrong = sum(outcomes[o] for o in ('crash', 'hang', 'unexpected'))
-    return [row('damaged media files, decoded', found['mutants'], f'{survived}, {wrong} crashed, hung or failed otherwise',
+    survived += f', {wrong} crashed, hung or failed otherwise'
+    return [row('damaged media files, decoded', found['mutants'], survived,
                 'media_mutants.json', 'python bench/mutants.py')]
 
 def bound_rows():
     "Versions of the requirements"
     found = read('bounds.json') or {}
-    return [row(f'commands with the {name} versions that settings.ini allows', len(o['steps']), f'{o["passed"]} passed',
-                'bounds.json', 'python scripts/bounds.py') for name, o in found.items()]
+    return [row(f'commands with the {name} versions that settings.ini allows',
+                len(leg['steps']), f'{leg["passed"]} passed', 'bounds.json', 'python scripts/bounds.py')
+            for name, leg in found.items()]
 
 TESTED = { # {what was tried: files of tests in which each test is a trial}
     'damage to any file of an index (MVREP_DAMAGE=1: every file in four ways)': ('test_index_damage.py',),
