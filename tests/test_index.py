@@ -17,6 +17,7 @@ from mvrep.features.vectors import unit_norm
 from mvrep.index.build import Build, Query
 from mvrep.index.index import Index, create_index
 from mvrep.index.examples import tiny_index
+from mvrep.index.info import index_info
 from mvrep.index.indexing import index_folder
 from mvrep.index.storage import N_KEPT, build_folder, build_numbers, current_number, one_writer
 from mvrep.learning.model import JointModel, Origin, load_model
@@ -574,3 +575,14 @@ def test_index_folder_takes_a_tuple_of_encoders_and_refuses_others(tmp_path):
         index_folder(source, tmp_path/'ix', encoders=('smell', 'efficientnet_lite0'))
     with pytest.raises(FileNotFoundError, match='no such file or folder'): index_folder(tmp_path/'none', tmp_path/'ix')
     assert not (tmp_path/'ix'/'mvrep.json').exists()
+
+def test_space_of_an_index_by_kind(tmp_path):
+    index = tiny_index(tmp_path)
+    before = index_info(index)
+    assert set(before.space)=={'features', 'builds', 'models', 'caches'} and before.space['models']==0
+    (index.folder/'cache').mkdir(exist_ok=True)
+    (index.folder/'cache'/'more.npy').write_bytes(bytes(3_000_000))
+    (index.folder/'index'/'again').hardlink_to(index.folder/'cache'/'more.npy') # counted once
+    after = index_info(index)
+    assert sum(after.space.values())-sum(before.space.values())==pytest.approx(3, abs=.11)
+    assert after.megabytes-before.megabytes==pytest.approx(3, abs=.11)

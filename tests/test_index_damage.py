@@ -49,7 +49,7 @@ def answers(folder):
     "What an index answers"
     index = Index(folder)
     found, reasons = similar(index, 'a', k=5)
-    info = vars(index_info(index)) | dict(megabytes=None)
+    info = vars(index_info(index)) | dict(megabytes=None, space=None)
     matrices = {o: np.array(index.store.matrix(o)).tobytes() for o in COLUMNS.values()}
     return found.to_json(), reasons.to_json(), repr(info), index.videos.to_json(), matrices
 

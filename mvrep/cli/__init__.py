@@ -31,7 +31,8 @@ class ExitCode(int, Enum):
 __getattr__, __dir__, _offered = public_names(__name__, {
     'console': ['escape', 'print_line', 'print_note', 'show_table', 'show_frame', 'print_json', 'records', 'fail',
                 'show_errors', 'one_line_errors', 'warnings_as_notes', 'option_errors', 'required_extra',
-                'command_name', 'command_line', 'is_interactive', 'lacks_memory'],
+                'command_name', 'command_line', 'is_interactive', 'lacks_memory',
+                'shows_progress'],
     'options': ['Commands', 'app', 'print_version', 'CommandOutput', 'run_command'],
     'demo': ['DemoReport', 'run_demo'],
     'doctor': ['Installation', 'check_installation', 'try_out', 'how_to_install'],

@@ -6,7 +6,7 @@
 __all__ = ['LONGEST', 'wants_json', 'DISK_FULL', 'INTERRUPTED', 'KNOWN_ERRORS', 'escape', 'print_line', 'print_note',
            'show_table', 'show_frame', 'records', 'print_json', 'print_json_error', 'fail', 'required_extra',
            'lacks_memory', 'Terminated', 'raise_when_terminated', 'one_line_errors', 'warnings_as_notes',
-           'option_errors', 'command_name', 'command_line', 'is_interactive', 'show_errors']
+           'option_errors', 'command_name', 'command_line', 'shows_progress', 'is_interactive', 'show_errors']
 
 # %% ../../nbs/library/12_cli/10_console.ipynb #953acd7f
 import json
@@ -241,6 +241,12 @@ def command_line(
 ) -> str: # A line for a shell
     "A command of mvrep that can be pasted."
     return shlex.join([command_name(), *map(str, words)])
+
+def shows_progress() -> bool: # False where output is captured, as in a notebook or a test
+    "Is standard error a terminal, a file or a pipe?"
+    try: sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError): return False
+    return True
 
 def is_interactive() -> bool: # False in scripts, pipes and tests
     "Is standard error a terminal?"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Optional
 import typer
 from . import ExitCode
-from .console import command_line, option_errors, print_json, print_line, print_note
+from .console import command_line, option_errors, print_json, print_line, print_note, shows_progress
 from .console import records, show_errors, show_table
 from .options import By, Folder, Json, Workers, app
 from ..core import count_of
@@ -132,7 +132,8 @@ def index_command(
     with option_errors('--encoders', EncodersError), option_errors('--max-shot', argument='max_shot'):
         report = index_folder(
             src, out, manifest=manifest, encoders=chosen, plan=plan, label_from_folder=label_column, workers=workers,
-            strict=strict, prune=prune, max_shot=max_shot, shots_by=shots_by, progress=True, on_note=print_note)
+            strict=strict, prune=prune, max_shot=max_shot, shots_by=shots_by, progress=shows_progress(),
+            on_note=print_note)
     print_report(report, out, json_, _encode_seconds(report.index, workers, strict) if per_second else None)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #93dc689b
@@ -149,7 +150,7 @@ def add(folder:Folder, files:Files, workers:Workers=None, strict:Strict=False, j
 
     Example: `mvrep add ~/videos.mvrep new1.mp4 new2.mp4`"""
     from mvrep.index.indexing import add_videos
-    report = add_videos(folder, files, workers=workers, strict=strict, progress=True, on_note=print_note)
+    report = add_videos(folder, files, workers=workers, strict=strict, progress=shows_progress(), on_note=print_note)
     print_report(report, folder, json_)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #ace393d6
@@ -176,7 +177,8 @@ def info(folder:Folder, json_:Json=False):
     errors, numbers = index.store.errors(), asdict(index_info(index))
     if json_: return print_json(dict(numbers, model=numbers['model'] or None, errors=records(errors)))
     numbers |= dict(model=numbers['model'] or 'none', hubness=_hub_text(numbers['hubness']),
-                    silent_audio=_silent_text(numbers['silent_audio']))
+                    silent_audio=_silent_text(numbers['silent_audio']),
+                    space=', '.join(f'{kind} {megabytes:.0f} MB' for kind, megabytes in numbers['space'].items()))
     known = {name.replace('_', ' '): o for name, o in numbers.items() if o not in ('', ())}
     show_table([(name, str(o) if isinstance(o, float) else o) for name, o in known.items()], ['', str(folder)])
     show_errors(errors)

@@ -38,18 +38,32 @@ class IndexInfo:
     model:str # Name of the trained model; empty without one
     approximate:tuple # Ways of comparing that are prepared for approximate search
     megabytes:float # Size on disk; a file that several builds share counts once
+    space:dict # {kind: MB}: 'features' (tables), 'builds' (what they do not share with the tables), 'models', 'caches'
     hubness:dict # How unevenly videos are recommended, one of each recording, see `Build.hubness`
 
 # %% ../../nbs/library/09_index/55_info.ipynb #b6331486
-def _megabytes(root):
-    "Size of the files below a folder; a file with several names counts once"
+_KINDS = dict(store='features', index='builds', model='models', runs='models', cache='caches', tsne='caches')
+
+def _file_sizes(root):
+    "{identity on disk: bytes} of the files below a folder"
     sizes = {}
     for folder, _, names in os.walk(root):
         for name in names:
             with suppress(FileNotFoundError): # removed by a writer at this moment
                 stat = os.stat(os.path.join(folder, name))
                 sizes[stat.st_dev, stat.st_ino] = stat.st_size
-    return round(sum(sizes.values())/1e6, 1)
+    return sizes
+
+def _space(root):
+    "{kind: MB}; a file with several names counts once, for the first kind that has it"
+    space, counted = dict.fromkeys(_KINDS.values(), 0), set()
+    for name, kind in _KINDS.items():
+        sizes = _file_sizes(root/name)
+        space[kind] += sum(size for file, size in sizes.items() if file not in counted)/1e6
+        counted |= set(sizes)
+    return {kind: round(megabytes, 1) for kind, megabytes in space.items()}
+
+def _megabytes(root): return round(sum(_file_sizes(root).values())/1e6, 1)
 
 def _silent_audio(index):
     "Ids of the videos without an audio embedding whose files have audio, and so a fingerprint"
@@ -73,5 +87,5 @@ def index_info(
         removed=removed_videos(index.store.db).video_id.nunique(), hours=round(float(videos.duration.sum())/3600, 3),
         copies=int(is_copy.sum()), artists=videos.artist.map(artist_key).nunique(), genres=videos.genre.nunique(),
         plan=index.config.plan, encoders=tuple(build.specs), made_by=tuple(sorted(made_by)), model=index.model_name,
-        approximate=tuple(sorted(build.cells)), megabytes=_megabytes(index.folder),
+        approximate=tuple(sorted(build.cells)), megabytes=_megabytes(index.folder), space=_space(index.folder),
         hubness=build.hubness(allowed=~is_copy))
