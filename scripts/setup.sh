@@ -40,7 +40,8 @@ if [ "$(uname)" = Linux ] && .venv/bin/python -c 'import sys; sys.exit(sys.versi
   install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 else
   echo "requirements.lock is for Linux with Python 3.11: installing the versions in constraints.txt without hashes"
-  install --config-settings editable_mode=compat -c constraints.txt -e '.[dev,train,pretrain,onnx,shots,download,explore,app]'
+  install -c constraints.txt --config-settings editable_mode=compat \
+    -e '.[dev,train,pretrain,onnx,shots,download,explore,app]'
 fi
 
 # Compiled once: where Python is told to write no bytecode, every process would compile all that it imports again
