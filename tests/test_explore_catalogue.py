@@ -17,7 +17,8 @@ def test_cards_of_irregular_videos(ragged):
 
 def test_cards_of_neighbours(ragged):
     "In the order of the list, with a missing score as None, and each with its own moments"
-    found = pd.DataFrame(dict(score=[.9, .8], audio=[.7, np.nan], video=[.5, .4]), index=['c03', 'no_audio'])
+    found = pd.DataFrame(dict(score=[.9, .8], audio=[.7, np.nan], video=[.5, .4], copies=[2, 0],
+                              same_recording=[True, False]), index=['c03', 'no_audio'])
     reasons = pd.DataFrame(dict(video_id=['no_audio', 'c03', 'c03'], modality=['video', 'audio', 'video'],
                                 seed_start=[1., 2., 3.], start=[4., 5., 6.]))
     first, second = neighbour_cards(ragged, found, reasons)

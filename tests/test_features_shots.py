@@ -25,7 +25,7 @@ def stored(tmp_path):
     for o in paths: o.write_text(o.stem)
     store = FeatureStore(tmp_path/'ix')
     for path, found in zip(paths, (shots(0., 9., end=20.), shots(0., 5., 36., end=40.), None)):
-        StoredShots(store).put(path.stem, found, file_state(path), 'content, whole, seed 0')
+        StoredShots(store).put(path.stem, found, file_state(path), 'hash, whole, seed 0')
     return store, corpus_of(*paths)
 
 def test_videos_with_a_long_shot_are_named(stored):
@@ -88,10 +88,10 @@ def test_every_second_of_what_was_indexed(indexed):
 def test_the_limit_belongs_to_the_index(indexed):
     folder, _ = indexed
     assert Index(folder/'ix').config.max_shot==2
-    with pytest.raises(ValueError, match='made with shots of at most 2 s by content.*any duration'):
+    with pytest.raises(ValueError, match='made with shots of at most 2 s by hash.*any duration'):
         index_folder(folder/'videos', folder/'ix', plan='whole', workers=1, progress=False)
     old = json.loads((folder/'ix'/'mvrep.json').read_text())
-    assert old['max_shot']==2 and old['shots_by']=='content'
+    assert old['max_shot']==2 and old['shots_by']=='hash'
 
 def test_add_applies_the_limit_and_a_changed_file_is_judged_again(indexed):
     folder, _ = indexed

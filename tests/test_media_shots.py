@@ -68,8 +68,8 @@ def test_very_short_videos_are_one_shot(tmp_path, seconds):
 
 def test_the_last_image_stays_while_audio_goes_on(tmp_path):
     path = make(tmp_path/'a.mp4', seconds=1, audio_seconds=4)
-    assert longest_shot(find_shots(path))[1]==pytest.approx(4, abs=.1)
-    assert len(find_shots(path, start=2., length=1))==1
+    assert longest_shot(find_shots(path, 'content'))[1]==pytest.approx(4, abs=.1)
+    assert len(find_shots(path, 'content', start=2., length=1))==1
 
 def test_files_that_cannot_be_used(tmp_path, video):
     with pytest.raises(MediaError, match='only audio'): find_shots(make(tmp_path/'a.mka', codec=''))

@@ -82,7 +82,7 @@ class StoredShots:
 def shots_of_plan(
     path:str, # The video
     video_id:str, # Its id; seeds the plans that are random
-    method:str='content', # As for `find_shots`
+    method:str='hash', # As for `find_shots`
     plan:str='stratified', # Name of a plan of `plan_segments`
     seed:int=0 # Seed of the plan
 ) -> pd.DataFrame|None: # From `find_shots`; None if the file has no video
@@ -131,7 +131,7 @@ def find_long_shots(
     corpus:pd.DataFrame, # Manifest with `video_id` and `path`
     store:FeatureStore, # Where shots are kept
     max_shot:float, # Longest shot that a video may have, seconds
-    method:str='content', # As for `find_shots`
+    method:str='hash', # As for `find_shots`
     plan:str='stratified', # Name of a plan of `plan_segments`
     seed:int=0, # Seed of the plan
     workers:int|None=None, # Number of processes; the number of cores if None

@@ -147,7 +147,7 @@ def create_index(
     plan:str='stratified', # Segment plan, see `plan_segments`
     seed:int=0, # Seed of the plan
     max_shot:float|None=None, # Longest shot that a video may have, seconds; any if None
-    shots_by:str='content' # How shots are found, as for `find_shots`
+    shots_by:str='hash' # How shots are found, as for `find_shots`
 ) -> Index: # Empty, or with the builds it has
     """Make an index folder, or choose the encoders of the next build of one that exists.
 

@@ -229,7 +229,7 @@ def index_folder(
     strict:bool=False, # Stop at the first file that cannot be used
     prune:bool=False, # Remove videos whose file is gone: those below `src`, or all with a manifest
     max_shot:float|None=None, # Leave out videos with a longer shot, seconds
-    shots_by:str='content', # How shots are found, as for `find_shots`
+    shots_by:str='hash', # How shots are found, as for `find_shots`
     progress:bool=True, # Show a progress bar
     on_note=_ignore # Called with each remark, a text, as soon as there is one
 ) -> IndexReport: # The index, and what happened to each file

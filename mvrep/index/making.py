@@ -24,7 +24,7 @@ class IndexConfig:
     plan:str = 'stratified' # Segment plan, see `plan_segments`
     seed:int = 0 # Seed of the plan
     max_shot:float|None = None # Longest shot that a video may have, seconds; any if None
-    shots_by:str = 'content' # How shots are found, as for `find_shots`
+    shots_by:str = 'hash' # How shots are found, as for `find_shots`
 
 def read_config(
     path:Path # `mvrep.json` of an index

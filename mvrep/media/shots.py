@@ -130,7 +130,7 @@ def _shot_table(cuts, start, end):
 
 def find_shots(
     path:str|Path, # A video
-    method:str='content', # One of `METHODS`
+    method:str='hash', # One of `METHODS`
     start:float=0., # Where to begin, seconds from the start of the video
     length:float|None=None # How much to look at, seconds; up to the end if None
 ): # Frame with a row per shot, in order: `start` and `end`, seconds; the first starts at `start`

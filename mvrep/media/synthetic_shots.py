@@ -132,7 +132,8 @@ def make_edited(
 ) -> Path: # The file
     "Write a video with known shots, without audio. Raises `ValueError` as `check_edits` does."
     check_edits(edits, seconds)
-    options = {'flags': '+bitexact', 'threads': '1', 'crf': '23', 'preset': 'veryfast', 'g': str(4*fps)}
+    options = {'flags': '+bitexact', 'threads': '1', 'crf': '23', 'preset': 'veryfast', 'g': str(4*fps),
+               'x264-params': 'mbtree=0'} # Its macroblock tree is not deterministic
     with av.open(str(path), 'w', container_options={'fflags': '+bitexact'}) as container:
         stream = container.add_stream('libx264', rate=fps, options=options)
         stream.height, stream.width = size
