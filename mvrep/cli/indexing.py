@@ -101,7 +101,7 @@ Strict = Annotated[bool, typer.Option('--strict', metavar=' ', help='Stop at the
 MaxShot = Annotated[Optional[float], typer.Option(
     metavar='SECONDS', help='Leave out videos with a longer shot, such as filmed concerts; VCMR: 30')]
 ShotsBy = Annotated[Literal['content', 'adaptive', 'hash', 'transnetv2'], typer.Option(
-    metavar='NAME', help='How shots are found: content, adaptive, hash (PySceneDetect), or transnetv2 (slower)')]
+    metavar='NAME', help='How shots are found: hash, content, adaptive (PySceneDetect), or transnetv2 (slower)')]
 PerSecond = Annotated[bool, typer.Option(
     '--per-second', metavar=' ', help='Also encode the images of every second, for pre-training with video')]
 Prune = Annotated[bool, typer.Option('--prune', metavar=' ', help='Remove videos whose file was deleted')]
@@ -115,7 +115,7 @@ def _encode_seconds(index, workers, strict):
 def index_command(
     src:Source, out:Out, manifest:Manifest=None, preset:Preset='offline', encoders:Encoders=None,
     plan:Plan='stratified', label_column:LabelColumn=None, workers:Workers=None, strict:Strict=False,
-    prune:Prune=False, max_shot:MaxShot=None, shots_by:ShotsBy='content', per_second:PerSecond=False, json_:Json=False
+    prune:Prune=False, max_shot:MaxShot=None, shots_by:ShotsBy='hash', per_second:PerSecond=False, json_:Json=False
 ):
     """Index a folder of videos, or continue an interrupted run.
 
