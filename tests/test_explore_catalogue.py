@@ -23,7 +23,7 @@ def test_cards_of_neighbours(ragged):
                                 seed_start=[1., 2., 3.], start=[4., 5., 6.]))
     first, second = neighbour_cards(ragged, found, reasons)
     assert (first['id'], first['score'], first['audio'], first['video'])==('c03', .9, .7, .5)
-    assert (second['id'], second['score'], second['audio'], second['video'])==('no_audio', .4, None, .4) # of video alone
+    assert (second['id'], second['score'], second['audio'], second['video'])==('no_audio', .4, None, .4)
     assert [o['start'] for o in first['reasons']]==[5., 6.] and [o['modality'] for o in second['reasons']]==['video']
 
 @pytest.mark.parametrize('value, line', [
