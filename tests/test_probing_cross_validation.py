@@ -293,8 +293,8 @@ def test_doubts_are_those_of_all_seeds():
     predictions = FoldPredictions(dict(x=np.stack([other, sure])), {}, np.zeros((2, 4), int), [])
     def doubted(order):
         probs = dict(x=predictions.probs['x'][order])
-        selection = _Selection(np.array([5, 6, 7, 9]), Labels(truth, ['a', 'b'], np.arange(4)), None, [])
-        return _doubtful(FoldPredictions(probs, {}, None, []), selection)[1]
+        selection = _Selection(np.array([5, 6, 7, 9]), Labels(truth, ['a', 'b'], np.arange(4)), None, [], [])
+        return _doubtful('x', FoldPredictions(probs, {}, None, []), selection)[1]
     assert doubted([0, 1])==[]
     other[0] = .05, .95
     predictions.probs['x'][1, 0] = .1, .9

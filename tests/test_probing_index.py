@@ -12,7 +12,7 @@ from mvrep.index.examples import tiny_index
 from mvrep.media.read import read_audio
 from mvrep.probing.cross_validation import Protocol
 from mvrep.corpus.duplicates import recordings
-from mvrep.probing.index import NoLabels, _joint_inputs, is_measured, label_columns, probe_index, video_features
+from mvrep.probing.index import NoLabels, is_measured, label_columns, probe_index, video_features
 from mvrep.probing.tags import musicnn_tags, tag_catalogue
 
 QUICK = Protocol(n_seeds=1)
@@ -64,33 +64,22 @@ def test_measured_numbers_have_fractions():
 
 # Probing
 
-def test_joint_inputs_of_irregular_videos(ragged_model):
-    "Both: the mean of the embeddings, or the only one"
-    build, found = ragged_model.build, _joint_inputs(ragged_model)
-    audio, video = (np.array(build.embeddings[o], float) for o in COLUMNS)
-    row = {o: int(build.rows.get_loc(o)) for o in ('no_audio', 'no_video', 'c00')}
-    np.testing.assert_array_equal(found['joint_both'][row['no_audio']], video[row['no_audio']])
-    np.testing.assert_array_equal(found['joint_both'][row['no_video']], audio[row['no_video']])
-    np.testing.assert_allclose(found['joint_both'][row['c00']], (audio+video)[row['c00']]/2)
-    for modality in COLUMNS: assert np.isnan(found[f'joint_{modality}'][row[f'no_{modality}']]).all()
-    assert not np.isnan(found['joint_both']).any()
-
 def test_an_irregular_index_is_probed(ragged_model):
     "Every input says for how many videos it is; the recording of c05 is that of c04, so both are in one fold"
     report = probe_index(ragged_model, 'genre', protocol=Protocol('knn', n_seeds=1))
     n = {o['by']: o['n'] for o in report['results']}
     labelled = len(ragged_model.build.video_ids)-1
     assert report['n']==labelled and report['grouped_by']=='artist'
-    assert (n['audio'], n['video'], n['both'], n['joint_both'])==(labelled-1, labelled-1, labelled, labelled)
+    assert n==dict(audio=labelled-1, video=labelled-1, concatenated=labelled, both=labelled)
     assert any('1 copy of other videos' in o for o in report['notes'])
-    assert report['notes'][0]==f'the joint space was trained, without labels, on 0 of these {labelled+1} videos'
+    assert any('joint_both: left out, their model has learned from all artists' in o for o in report['notes'])
     assert {o['video_id'] for o in report['doubtful']}<=set(ragged_model.build.video_ids)-{'a_unlabelled'}
     for o in report['doubtful']: assert ragged_model.videos.genre[o['video_id']]==o['label']
     assert report['results'][0]['chance_accuracy']==pytest.approx(.5, abs=.01)
 
 def test_the_probes_of_both_use_all_three_inputs(index, monkeypatch):
     asked = []
-    def record(inputs, values, artists, fused, protocol, measured, copies):
+    def record(inputs, values, artists, fused, protocol, measured, copies, learned):
         asked.append((list(inputs), fused, measured, copies))
         return dict(results=[], doubtful=[], notes=[])
     monkeypatch.setattr('mvrep.probing.index.cross_validate', record)

@@ -42,7 +42,7 @@ def test_wheel(tree, tmp_path):
 
     sh(sys.executable, '-m', 'venv', tmp_path/'venv')
     python = tmp_path/'venv/bin/python'
-    install(python, f'mvrep[train,explore,app] @ {wheel.as_uri()}')
+    install(python, f'mvrep[train,pretrain,explore,app] @ {wheel.as_uri()}')
     def run(code): return sh(python, '-c', code, cwd=tmp_path)
     light = run(LIGHT).split()
     assert len(light)==1 and Path(light[0]).is_relative_to(tmp_path/'venv'), light

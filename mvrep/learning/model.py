@@ -175,7 +175,7 @@ def embed_videos(self:JointModel,
 # %% ../../nbs/library/06_learning/50_model.ipynb #29a45fb2
 def _content_sum(header, weights):
     "CRC-32 of the header and the weights of a file"
-    total = zlib.crc32(header.encode())
+    total = zlib.crc32(json.dumps(header).encode())
     for name, tensor in sorted(weights.items()):
         content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         total = zlib.crc32(content, zlib.crc32(name.encode(), total))
@@ -187,9 +187,10 @@ def save(self:JointModel,
 ):
     "Write weights, settings and origin. The file appears complete or not at all. Raises `OSError` if writing fails."
     origin = asdict(self.origin) if self.origin else None
-    header = json.dumps(dict(settings=self.settings, origin=origin))
+    header = dict(settings=self.settings, origin=origin)
     weights = {name: o.contiguous() for name, o in self.state_dict().items()}
-    metadata = dict(mvrep=header, sum=_content_sum(header, weights))
+    header['sum'] = _content_sum(header, weights)
+    metadata = dict(mvrep=json.dumps(header)) # one entry: safetensors writes several in any order
     with atomic_write(path) as tmp: save_file(weights, tmp, metadata)
 
 # %% ../../nbs/library/06_learning/50_model.ipynb #fe906e80
@@ -246,10 +247,11 @@ def _read_weights(model, file, names):
 
 def _check_sum(file):
     "Raise `ValueError` if the content of a file is not what was written; earlier versions wrote no sum"
-    metadata = file.metadata()
-    if 'sum' not in metadata: return
-    found = _content_sum(metadata['mvrep'], {o: file.get_tensor(o) for o in file.keys()})
-    if found!=metadata['sum']: raise ValueError('it was changed since it was written')
+    header = json.loads(file.metadata()['mvrep'])
+    written = header.pop('sum', None)
+    if written is None: return
+    found = _content_sum(header, {o: file.get_tensor(o) for o in file.keys()})
+    if found!=written: raise ValueError('it was changed since it was written')
 
 _ORIGIN_TYPES = dict(run=str, config=dict, corpus=str, columns=dict, split=dict, epoch=int, epochs=int, metrics=dict)
 
