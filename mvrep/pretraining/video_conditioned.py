@@ -12,27 +12,24 @@ from ..core import import_torchvision
 # %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #2c273366
 _torchvision = import_torchvision() # before Lightning and timm, which import it
 
-# %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #5886698b
+# %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #e6a4922b
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-import lightning as L
 import numpy as np
 import torch
-from fastcore.basics import patch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from ..core import seed_from
 from ..encoders.sample_cnn import SampleCNN, SampleCNNConfig
 from ..encoders.weights import hash_weights
 from ..features.seconds import VideoSeconds
-from ..learning.distributed import gather_rows, sync_batch_norm, world_size
+from ..learning.distributed import sync_batch_norm
 from ..learning.losses import ClipLoss, NTXentLoss, same_pairs
 from ..learning.training import Run
 from .augment import NO_CHANGES, AugmentConfig
-from .contrastive import VCMR_MUSIC, ContrastiveConfig, load_encoder_of, make_optimizer
-from .contrastive import make_projector
-from .recordings import CropPlan, Crops, RecordingBatches, Recordings, check_enough, crop_loader
-from .recordings import validation_recordings
+from .contrastive import VCMR_MUSIC, ContrastiveConfig, CropModule, load_encoder_of, make_projector
+from .recordings import CropPlan, Crops, Recordings, check_enough
 from .runs import fit_run, name_run
 
 # %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #f21fbcb5
@@ -174,8 +171,8 @@ def audio_video_loss(
     if config.loss not in kinds: raise ValueError(f'loss={config.loss!r}: want one of {", ".join(kinds)}')
     return kinds[config.loss](config.temperature)
 
-# %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #d8bd0095
-class VideoConditionedModule(L.LightningModule):
+# %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #3036dfe6
+class VideoConditionedModule(CropModule):
     "How an encoder is trained on audio and video, for a Lightning trainer"
     def __init__(self,
         config:VideoConditionedConfig, # How to train
@@ -184,9 +181,8 @@ class VideoConditionedModule(L.LightningModule):
         workers:int=0 # Processes that read crops; this one if 0
     ):
         "Raises `ValueError` for an unknown loss."
-        super().__init__()
-        self.config, self.data = config, data
-        self.workers, dim = workers, config.encoder.dim
+        super().__init__(config, data.recordings, workers)
+        self.data, dim = data, config.encoder.dim
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.audio_projector, self.video_projector = (make_projector(dim, config.projection_dim) for _ in range(2))
@@ -212,49 +208,11 @@ class VideoConditionedModule(L.LightningModule):
             loss = self.loss(views[0], video_emb, ignore)
             return loss if n_views==1 else (loss+self.music_loss(*views, ignore))/2
 
-    def training_step(self,
-        batch:dict, # From `AudioVideoCrops`
-        batch_index:int # Number of the batch in its epoch
-    ) -> torch.Tensor: # Loss, scalar
-        "Loss of the joint batch of all processes."
-        torch.manual_seed(seed_from('step', self.config.seed, self.global_step, self.global_rank)) # for dropout
-        loss = self.batch_loss(batch, gather_rows)
-        self.log('train_loss', loss, on_step=False, on_epoch=True, batch_size=len(batch['group']), prog_bar=True)
-        return loss
+    def crops(self) -> Dataset: # Crops with the image features of their seconds
+        "Where batches are read."
+        return AudioVideoCrops(self.data, self.config)
 
-    def validation_step(self,
-        batch:dict, # From `AudioVideoCrops`
-        batch_index:int # Number of the batch
-    ):
-        "Log the loss of a batch."
-        self.log('valid_loss', self.batch_loss(batch), batch_size=len(batch['group']), prog_bar=True)
-
-    def configure_optimizers(self) -> tuple: # Optimisers and schedulers
-        "The optimiser of the configuration, for all that is not frozen. Raises `ValueError` for an unknown name."
-        return make_optimizer([(name, o) for name, o in self.named_parameters() if o.requires_grad], self.config)
-
-# %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #6686cc23
-@patch
-def loader(self:VideoConditionedModule,
-    batches # Batches for `AudioVideoCrops`
-) -> DataLoader: # Reads them in `workers` processes
-    "Read batches, ahead of the network if there are workers."
-    on_gpu = self.trainer.strategy.root_device.type=='cuda'
-    return crop_loader(AudioVideoCrops(self.data, self.config), batches, self.workers, on_gpu)
-
-@patch
-def train_dataloader(self:VideoConditionedModule) -> DataLoader: # One process's share of each batch
-    "Batches of the training split."
-    config, place = self.config, (self.global_rank, world_size())
-    batches = RecordingBatches(self.data.recordings, config.batch_size, config.passes_per_epoch, config.seed, *place)
-    return self.loader(batches)
-
-@patch
-def val_dataloader(self:VideoConditionedModule) -> DataLoader: # All batches in each process
-    "Batches of the validation split."
-    return self.loader(validation_recordings(self.data.recordings, self.config.batch_size))
-
-# %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #fce54eaf
+# %% ../../nbs/library/07_pretraining/40_video_conditioned.ipynb #c08272ed
 def train_video_conditioned(
     data:AudioVideo, # What to train on
     encoder:SampleCNN, # What to begin with, such as from `train_contrastive`; it stays as it is
@@ -274,13 +232,5 @@ def train_video_conditioned(
     start = {name: o.detach().clone().cpu() for name, o in encoder.state_dict().items()}
     name = name_run(config, 'video', data.fingerprint, hash_weights(encoder))
     run = Run(Path(folder)/name, data, config, progress, devices, accelerator, precision)
-    fit_run(run, _MakeModule(start, workers))
+    fit_run(run, partial(VideoConditionedModule, start=start, workers=workers))
     return load_encoder_of(run), run
-
-@dataclass(frozen=True)
-class _MakeModule:
-    "Make a module in the process that trains it"
-    start:dict # State dict of the encoder to begin with
-    workers:int # Processes that read crops
-
-    def __call__(self, config, data): return VideoConditionedModule(config, data, self.start, self.workers)
