@@ -226,7 +226,7 @@ def done(self:FeatureStore) -> pd.DataFrame: # By `video_id`: `source`, `split`,
     columns = ['video_id', 'source', 'split']+[f'{o}_made_by' for o in self.columns]
     with self._engine('segments'):
         first = self._merged().search().where('segment = 0').select(columns).to_pandas()
-    return first.set_index('video_id')
+    return first.set_index('video_id').sort_index()
 
 # %% ../../nbs/library/04_features/10_store.ipynb #f8374dfa
 def _compact(table):

@@ -105,7 +105,7 @@ def ids_where(
     shown = where if len(where)<=200 else where[:200]+'…'
     try:
         condition = parse_condition(where, table.schema.names)
-        return table.search().where(condition).select(['video_id']).to_arrow()['video_id'].to_pylist()
+        return sorted(table.search().where(condition).select(['video_id']).to_arrow()['video_id'].to_pylist())
     except ConditionError as e: raise ValueError(f'cannot filter by {shown!r}: {e}') from None
     except (ValueError, RuntimeError) as e: # from the engine: values that do not fit their column, unknown functions
         raise ValueError(f'cannot filter by {shown!r}: {_engine_reason(e)}') from None

@@ -25,7 +25,7 @@ def removed_videos(
     with _errors_of(db):
         try: table = db.open_table('removed')
         except ValueError: return REMOVED.empty_table().to_pandas() # nothing was removed yet
-        return table.to_pandas()
+        return table.to_pandas().sort_values(['removed', 'video_id'], ignore_index=True)
 
 def _content(path, known):
     "SHA-256 of a file: the known one, or that of the file if it can still be read"
