@@ -3,10 +3,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 import pandas as pd
 import pytest
 from commands import mvrep
-from mvrep.cli.console import LONGEST, show_frame, show_table
+from mvrep.cli.console import LONGEST, command_name, is_interactive, print_json, show_errors, show_frame, show_table
+from mvrep.cli.console import shows_progress
 from mvrep.core import closest
 from mvrep.index.examples import tiny_index
 import typer
@@ -96,3 +98,37 @@ def test_a_lack_of_memory_is_one_line(error, capsys):
 def test_a_library_that_cannot_be_loaded_is_one_line(capsys):
     with pytest.raises(typer.Exit), one_line_errors(): raise ImportError('cannot import name x')
     assert 'a library cannot be loaded (cannot import name x): `mvrep doctor`' in capsys.readouterr().err
+
+@pytest.mark.parametrize('length, shown', [(60, 't'*60), (61, 't'*59+'…'), (200, 't'*59+'…')])
+def test_only_titles_of_a_table_are_shortened(length, shown, capsys, monkeypatch):
+    monkeypatch.setenv('MVREP_TABLES', '1')
+    monkeypatch.setenv('COLUMNS', '500')
+    show_table([('t'*length, 'i'*length)], ['title', 'id'])
+    row = capsys.readouterr().out.splitlines()[3]
+    assert [o.strip() for o in row.split('│')[1:-1]]==[shown, 'i'*length]
+
+def test_numbers_that_json_does_not_have(capsys):
+    print_json(dict(a=float('inf'), b=-float('inf'), c=float('nan'), d='Infinity'))
+    assert json.loads(capsys.readouterr().out)==dict(a=None, b=None, c=None, d='Infinity')
+
+def test_how_mvrep_is_called(tmp_path, monkeypatch):
+    monkeypatch.setenv('PATH', str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert command_name()==os.path.relpath(Path(sys.executable).with_name('mvrep'))
+    (tmp_path/'mvrep').touch(mode=0o755)
+    assert command_name()=='mvrep'
+
+def test_files_below_the_current_folder_have_short_names(tmp_path, monkeypatch, capsys):
+    (tmp_path/'here').mkdir()
+    monkeypatch.chdir(tmp_path/'here')
+    paths = [tmp_path/'here'/'in'/'a.mp4', tmp_path/'b.mp4']
+    show_errors(pd.DataFrame(dict(path=list(map(str, paths)), reason='empty')))
+    assert capsys.readouterr().out.splitlines()[1:]==[f'{Path("in")/"a.mp4"}\tempty', f'{tmp_path/"b.mp4"}\tempty']
+
+def test_progress_needs_standard_error(monkeypatch):
+    class Captured: pass
+    monkeypatch.setattr(sys, 'stderr', Captured())
+    assert not shows_progress()
+    with open(os.devnull, 'w') as file:
+        monkeypatch.setattr(sys, 'stderr', file)
+        assert shows_progress() and not is_interactive()

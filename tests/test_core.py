@@ -1,8 +1,11 @@
 "Caches that several processes need at once, names that a package offers, numbers and moments as text"
+import errno
 import os
+import pickle
 import subprocess
 import sys
 import time
+from pathlib import Path
 import pytest
 from mvrep import core
 
@@ -59,6 +62,99 @@ def test_a_file_is_flushed_before_it_gets_its_name_and_the_folder_afterwards(tmp
 def test_a_file_that_is_not_json(tmp_path, content, reason):
     (tmp_path/'a.json').write_bytes(content)
     with pytest.raises(ValueError, match=rf'a.json is not JSON \({reason}'): core.read_json(tmp_path/'a.json')
+
+def test_a_file_appears_complete_or_not_at_all(tmp_path):
+    path = tmp_path/'new'/'folders'/'notes.txt'
+    with core.atomic_write(path) as tmp:
+        assert tmp.parent==path.parent and tmp.name.startswith('.tmp-') and tmp.suffix=='.txt'
+        tmp.write_text('complete')
+        assert not path.exists()
+    assert path.read_text()=='complete' and path.stat().st_mode & 0o777==0o644
+    with pytest.raises(KeyboardInterrupt), core.atomic_write(path) as tmp:
+        tmp.write_text('half')
+        raise KeyboardInterrupt
+    assert path.read_text()=='complete' and os.listdir(path.parent)==['notes.txt']
+
+# Folders of this user
+
+def test_the_data_home(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.delenv('MVREP_HOME', raising=False)
+    assert core.data_home()==tmp_path/'.cache'/'mvrep' and core.data_home().is_dir()
+    monkeypatch.setenv('MVREP_HOME', str(tmp_path/'a'/'b'))
+    assert core.data_home()==tmp_path/'a'/'b' and core.data_home().is_dir()
+
+def test_a_data_set_that_is_missing(tmp_path, monkeypatch, capsys):
+    (tmp_path/'muvi'/'labels').mkdir(parents=True)
+    monkeypatch.setenv('MVREP_SHARED', str(tmp_path))
+    assert core.data_folder('muvi', 'labels')==tmp_path/'muvi'/'labels' and capsys.readouterr().out==''
+    assert core.data_folder('muvi', 'clips') is None
+    assert capsys.readouterr().out=='skipped: set MVREP_SHARED to a folder that holds muvi/clips\n'
+    monkeypatch.delenv('MVREP_SHARED')
+    monkeypatch.chdir(tmp_path) # a folder of the same name here is not the data set
+    assert core.data_folder('muvi') is None
+
+def test_cores_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0, 3, 5}, raising=False)
+    monkeypatch.setattr(os, 'cpu_count', lambda: 8)
+    assert core.n_cores()==3
+    monkeypatch.delattr(os, 'sched_getaffinity')
+    assert core.n_cores()==8
+    monkeypatch.setattr(os, 'cpu_count', lambda: None)
+    assert core.n_cores()==1
+
+def test_caches_of_folders_that_may_only_be_read(tmp_path, monkeypatch):
+    monkeypatch.setenv('MVREP_HOME', str(tmp_path/'home'))
+    monkeypatch.chdir(tmp_path)
+    found = core.home_cache('index')
+    assert found==core.home_cache(tmp_path/'index')!=core.home_cache(tmp_path/'other') and not found.exists()
+    assert found.parent==tmp_path/'home'/'cache' and found.name.startswith('of-') and len(found.name)==19
+
+def test_a_cache_is_written_where_it_can_be(tmp_path):
+    tried = []
+    def write(number):
+        def fail_in_a(path):
+            tried.append(path.parent.name)
+            if path.parent.name=='a': raise OSError(number, os.strerror(number))
+            path.write_text('cache')
+        return fail_in_a
+    paths = tmp_path/'a'/'x.npy', tmp_path/'b'/'x.npy', tmp_path/'c'/'x.npy'
+    assert core.write_cache(write(errno.EROFS), *paths)==paths[1] and paths[1].read_text()=='cache'
+    assert tried==['a', 'b'] and not paths[0].exists() and not paths[2].exists()
+    with pytest.raises(OSError, match='No space'): core.write_cache(write(errno.ENOSPC), *paths)
+    with pytest.raises(OSError, match='Read-only'): core.write_cache(write(errno.EROFS), paths[0])
+
+def test_a_cache_is_made_once_per_key(tmp_path, monkeypatch):
+    monkeypatch.setenv('MVREP_HOME', str(tmp_path))
+    made = []
+    def make(folder):
+        made.append(folder.parent)
+        assert folder.is_dir() and not os.listdir(folder) and folder.parent.name.startswith('.tmp-')
+    first, again, other = (core.cached(make, 'songs', i) for i in (1, 1, 2))
+    assert first==again!=other and len(made)==2 and {o.parent for o in made}=={tmp_path/'cache'}
+    assert first.parent==tmp_path/'cache' and first.name==f'songs-{core.seed_from("songs", 1):016x}'
+    assert not list((tmp_path/'cache').glob('.tmp-*'))
+
+# Errors and hashes
+
+def test_errors_name_their_file_and_survive_a_process():
+    error = pickle.loads(pickle.dumps(core.MediaError(Path('a.mp4'), 'it is empty')))
+    assert (error.path, error.reason, str(error))==('a.mp4', 'it is empty', 'a.mp4: it is empty')
+    assert str(core.UnknownId('no video', 7))=='no video 7' and isinstance(core.UnknownId(), KeyError)
+
+def test_a_hash_with_a_known_value(tmp_path):
+    (tmp_path/'a').write_bytes(b'abc')
+    assert core.sha256(tmp_path/'a')=='ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+
+# Names
+
+def test_names_that_a_package_offers():
+    getattr_, dir_, names = core.public_names('mvrep.media', {'clips': ['cut_clip'], 'segments': ['Plan', 'a']})
+    assert names==dir_()==['Plan', 'a', 'cut_clip']
+    with pytest.raises(AttributeError, match="module 'mvrep.media' has no attribute 'b'"): getattr_('b')
+    found = getattr_('cut_clip')
+    assert found.__module__=='mvrep.media.clips' and 'Parameters:' in found.__doc__
+    assert vars(sys.modules['mvrep.media'])['cut_clip'] is found
 
 def test_names_of_the_package_are_imported_when_used():
     code = '''
