@@ -23,6 +23,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'image': ['lite0_file', 'lite0_state', 'hub_model', 'ImageTower'],
     'video': ['fetched_file', 'fetch_state', 'R2Plus1D18'],
     'i3d': ['same_pad', 'Unit3D', 'Pool3D', 'Mixed', 'I3D'],
+    'text': ['TextReport', 'clean_texts', 'split_passages', 'minilm_folder', 'SentenceEncoder', 'TfidfEncoder',
+             'known_languages', 'language_numbers'],
     'registry': ['Encoder', 'EncoderEntry', 'ENCODERS', 'PRESETS', 'CODE_VERSION', 'find_encoder', 'load_encoder',
                  'WeightsStatus', 'find_weights'],
     'licences': ['WeightsSource', 'WeightsLicence', 'weights_licence'],
