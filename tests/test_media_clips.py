@@ -26,6 +26,12 @@ def test_a_clip_of_one_modality(modality, tmp_path):
     clip.write_bytes(cut_clip(make_clip(tmp_path/'a.mp4', modalities=(modality,)), 1, 2))
     assert (probe(clip).has_audio, probe(clip).has_video)==(modality=='audio', modality=='video')
 
+@pytest.mark.parametrize('fields, fps', [
+    (dict(fps=50, seconds=1), 25), (dict(fps=10, seconds=1), 10), (dict(times=(0., 2.5, 5.), seconds=7), 1)])
+def test_a_clip_has_the_rate_of_its_source_up_to_25(fields, fps, tmp_path):
+    (tmp_path/'clip.mp4').write_bytes(cut_clip(make(tmp_path/'a.mp4', audio='', **fields)))
+    assert probe(tmp_path/'clip.mp4').fps==fps
+
 def test_the_same_input_gives_the_same_bytes(tmp_path):
     "Whatever was encoded in the process before"
     rng, frames = np.random.default_rng(0), np.full((12, 91, 161, 3), 60, np.uint8)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from media_files import make
 from mvrep.core import MediaError
-from mvrep.media.shots import METHODS, find_shots, longest_shot
+from mvrep.media.shots import METHODS, _timed_frames, find_shots, longest_shot
 from mvrep.media.synthetic_shots import Edit, edited_frames, make_edited, random_edits
 
 EDITS = [Edit('cut', 1.), Edit('cut', 2.4), Edit('cut', 4.)]
@@ -25,6 +25,18 @@ def test_hard_cuts_are_found_at_their_frame(video, method):
 def test_a_stretch_has_the_times_of_the_file(video):
     shots = find_shots(video, start=.2, length=2.8)
     assert shots.round(2).values.tolist()==[[.2, 1], [1, 2.4], [2.4, 3]]
+
+def test_frames_of_a_stretch(video):
+    found = [(round(a, 2), round(b, 2)) for a, b, _ in _timed_frames(video, 1., 1.2, (18, 32), 'rgb24')]
+    assert found==[(1., 1.04), (1.04, 1.08), (1.08, 1.12), (1.12, 1.16), (1.16, 1.2)]
+    *_, last = _timed_frames(video, .98, 1.05, (18, 32), 'rgb24')
+    assert (round(last[0], 2), round(last[1], 2), last[2].shape)==(1.04, 1.05, (18, 32, 3))
+    assert next(_timed_frames(video, .98, 1.05, (18, 32), 'rgb24'))[0]==.98 # shown since 0.96 s
+
+def test_at_most_thirty_frames_a_second_are_looked_at(tmp_path):
+    path = make(tmp_path/'a.mp4', seconds=.5, fps=50, audio='')
+    starts = [round(a, 2) for a, _, _ in _timed_frames(path, 0., .5, (18, 32), 'rgb24')]
+    assert starts==[.04*i for i in range(13)]
 
 def test_the_network_finds_dissolves_and_ignores_flashes(tmp_path):
     edits = [Edit('dissolve', 1.5, .6), Edit('flash', 3.2, .12)]

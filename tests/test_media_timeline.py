@@ -134,6 +134,12 @@ def test_a_part_in_other_streams_is_refused(tmp_path):
     path = join_files(tmp_path/'a.ts', first, second)
     with pytest.raises(MediaError, match='its video goes on in another stream after 2'): probe(path)
 
+def test_a_part_in_a_new_stream_is_refused(tmp_path):
+    first = make(tmp_path/'1.ts', seconds=2)
+    second = make(tmp_path/'2.ts', seconds=2, container_options={'mpegts_start_pid': '0x200'})
+    path = join_files(tmp_path/'a.ts', first, second)
+    with pytest.raises(MediaError, match='its (audio|video) goes on in another stream after 2'): probe(path)
+
 def test_fragments_that_start_again_are_refused(tmp_path):
     options = {'movflags': 'frag_keyframe+empty_moov+default_base_moof'}
     source = make(tmp_path/'1.mp4', seconds=2, container_options=options)
