@@ -68,6 +68,12 @@ def first_tags(net, theirs): return [net.labels[i] for i in theirs['taggram'].me
 def test_tags_and_their_order_are_those_of_the_original(nets, y, model):
     assert [tag for tag, _ in nets[model].tags(y, 16000)]==first_tags(nets[model], reference(f'{model}_16k'))
 
+@pytest.mark.parametrize('topn', [1, 3, 50])
+def test_probabilities_are_those_of_the_mean_over_patches(nets, y, topn):
+    found, mean = nets['mtt'].tags(y, 16000, topn), nets['mtt'].encode(y, 16000)['taggram'].mean(0)
+    assert len(found)==topn and [p for _, p in found]==sorted(mean.tolist(), reverse=True)[:topn]
+    assert all(p==mean[nets['mtt'].labels.index(tag)] for tag, p in found)
+
 def test_pooled_interleaves_maximum_and_mean(nets, y):
     out = nets['mtt'].encode(y, 16000)
     np.testing.assert_array_equal(out['pooled'][:, 0::2], out['max_pool'])

@@ -1,4 +1,5 @@
 "Log-mel spectrograms against the original's and librosa's, patches, and checks of waveforms and frames"
+from unittest.mock import patch
 import librosa
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from conftest import root
 from mvrep.encoders.inputs import check_frames, check_waveform, prepare_waveform, resample
-from mvrep.encoders.spectrogram import LogMel, draw_log_mel, log_mel, mel_filters, patches
+from mvrep.encoders.spectrogram import LogMel, draw_log_mel, log_mel, mel_filters, patches, show_log_mel
 
 FIXTURES = root/'nbs/library/02_encoders/fixtures/musicnn'
 
@@ -40,6 +41,29 @@ def test_the_time_axis_is_in_seconds(y):
     ax = Figure().subplots()
     draw_log_mel(ax, log_mel(y)[:187])
     assert ax.get_xlim()[1]==pytest.approx(187*256/16000)
+
+def test_the_frequency_axis_is_in_khz(y):
+    S = log_mel(y)
+    ax, = show_figure(S).axes
+    assert [o.get_text() for o in ax.get_yticklabels()]==['0.5', '1', '2', '4', '8']
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_ylim())==('time (s)', 'frequency (kHz)', (0, 96))
+    centre = librosa.mel_frequencies(98, fmax=8000)[1:-1]
+    for khz, tick in zip((.5, 1, 2, 4), ax.get_yticks()): # band i is drawn from i to i+1
+        band = int(tick)
+        assert centre[max(0, band-1)]<=1000*khz<=centre[band+1]
+    assert np.array_equal(ax.images[0].get_array(), S.T) and ax.images[0].origin=='lower'
+
+def show_figure(S):
+    "The figure behind the image of a spectrogram"
+    with patch('mvrep.encoders.spectrogram.figure_image', lambda fig: fig): return show_log_mel(S)
+
+def test_power_is_rounded_as_in_the_training_of_musicnn(y):
+    exact, rounded = log_mel(y, half=False), log_mel(y)
+    assert 0<np.abs(exact-rounded).max()<2e-3
+    def torch_mel(half): return LogMel(half=half)(torch.from_numpy(y)[None])[0]
+    assert 0<(torch_mel(True)-torch_mel(False)).abs().max()<2e-3
+    power = 10**torch_mel(True)/10000-1e-4
+    assert torch.allclose(power, power.half().float(), atol=2e-7)
 
 def test_patches_are_windows_of_the_spectrogram(y):
     S = torch.tensor(log_mel(y))

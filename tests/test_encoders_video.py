@@ -216,6 +216,15 @@ def test_scores_of_the_features_are_the_average_over_time(i3d):
     assert scores.shape==(400,) and scores.std()>.01
     torch.testing.assert_close(scores, over_time, atol=1e-4, rtol=0)
 
+def test_the_central_square_is_shown_to_i3d(i3d):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 256, 300, 3), np.uint8)
+    x = i3d.prepare(frames)
+    square = frames[:, 16:240, 38:262].transpose(3, 0, 1, 2)
+    assert torch.allclose(x[0], torch.from_numpy(square)/127.5-1, atol=1e-6) and x.shape==(1, 3, 2, 224, 224)
+    assert i3d.prepare(frames[:, :1, :1]).shape==i3d.prepare(frames[:, :100, :60]).shape==(1, 3, 2, 224, 224)
+    small = torch.from_numpy(frames[:, 24:76, 4:56].astype(np.float32)) # the central 52 of 60 pixels
+    assert torch.allclose(i3d.prepare(frames[:, :100, :60]).mean(), small.mean()/127.5-1, atol=.01)
+
 def test_few_frames_are_repeated(i3d):
     frames = segment(3)
     np.testing.assert_allclose(i3d.encode(frames), i3d.encode(frames[np.repeat([0, 1, 2], [6, 5, 5])]), atol=1e-6)
