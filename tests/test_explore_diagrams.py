@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from mvrep.explore import diagrams, plots
 from mvrep.explore.diagrams import plot_crop, plot_model, plot_pairs, plot_schemes, training_crop
+from mvrep.explore.packing import pack_points
 from mvrep.explore.plots import Coloring, plot_map
 from mvrep.explore.tsne import Map
 from mvrep.index.examples import tiny_index
@@ -158,6 +159,13 @@ def test_a_map_as_text(index):
     assert repr(m)=='Map(3 videos, by joint, perplexity 5, seed 0)'
     m.is_placed[1] = True
     assert repr(m)=='Map(3 videos, 1 of them placed, by joint, perplexity 5, seed 0)'
+
+@pytest.mark.parametrize('n, many', [(2000, False), (2001, True)])
+def test_maps_of_many_points_say_so(n, many, index):
+    packed = pack_points(index.videos, map_of(index, n))
+    assert (packed['info']['many'], packed['info']['n'], packed['info']['by'])==(many, n, 'joint')
+    assert len(packed['xy'])==8*n and len(packed['codes'])==n*len(packed['info']['columns'])
+    assert packed['text'].count(b'\n')==n-1
 
 @pytest.mark.parametrize('n, size', [(12, 26), (100, 20), (2000, 1), (5000, 1)])
 def test_points_and_legend_of_a_map(n, size, index, monkeypatch):

@@ -3,12 +3,14 @@ import html
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote
 import numpy as np
+import pandas as pd
 import pytest
-from mvrep.core import MODALITIES
+from mvrep.core import MODALITIES, MediaError
 from mvrep.explore.qualitative import draw_segments, draw_videos, list_overlap, segment_neighbours, video_neighbours
-from mvrep.explore.qualitative_page import PageContent, show_qualitative_page, write_qualitative_page
+from mvrep.explore.qualitative_page import PageContent, _Cards, show_qualitative_page, write_qualitative_page
 from mvrep.index.examples import tiny_index
 from browser import accessibility_violations, browser_test, chromium, flags
 
@@ -31,6 +33,41 @@ def test_only_videos_with_both_modalities_are_drawn(own_index):
     assert set(draw_videos(own_index, 99))==set(own_index.build.video_ids[5:])
     own_index.build = replace(own_index.build, has=dict(audio=np.zeros(12, bool), video=np.ones(12, bool)))
     with pytest.raises(ValueError, match='has no video with audio and video'): draw_videos(own_index)
+
+# Cards
+
+CARDS = pd.DataFrame(dict(title=['T', None], artist=['A', None], genre=['rock', None],
+                          release_date=['2004-05-06', None],
+                          duration=[8., np.nan], path='missing.mp4'), index=['a', 'b'])
+
+@pytest.mark.parametrize('stretch, moments', [
+    (('a', 0, 8), ''), (('a', .4, 7.6), ''), (('a', 0, 7.5), ''), (('a', 0, 7.4), '0:00–0:07'),
+    (('a', .5, 7.5), '0:00–0:08'), (('a', 2, 4), '0:02–0:06')])
+def test_the_card_of_a_stretch(stretch, moments):
+    played = []
+    cards = _Cards(SimpleNamespace(videos=CARDS), PageContent(), lambda *args: played.append(args) or 'address')
+    card = cards.card(*stretch)
+    assert (card.title, card.artist, card.about, card.moments)==('T', 'A', 'rock · 2004', moments)
+    assert (card.sheet, card.src)==('', 'address') # no frames of a file that is missing
+    assert cards.card(*stretch) is card and len(played)==1
+    path, played_stretch = played[0]
+    assert path=='missing.mp4' and (played_stretch.start, played_stretch.length)==stretch[1:]
+
+def test_a_card_of_a_video_without_metadata():
+    def fail(*args): raise MediaError('missing.mp4', 'it is empty')
+    cards = _Cards(SimpleNamespace(videos=CARDS), PageContent(), fail)
+    for length in (0., -1., np.nan): # unknown
+        card = cards.card('b', 0, length)
+        assert (card.title, card.artist, card.about, card.moments, card.src)==('b', '', '', '', '')
+    assert [o.length for o in cards.made]==[30.]
+
+def test_seeds_that_are_given_or_drawn(index):
+    ids = list(index.build.video_ids)
+    segments = index.store.keys().segment_id.tolist()
+    given = PageContent(videos=ids[:2], segments=segments[:1]).seeds(index)
+    assert given==(ids[:2], segments[:1]) and PageContent(videos=0, segments=0).seeds(index)==([], [])
+    drawn = PageContent(videos=3, segments=2, seed=4).seeds(index)
+    assert drawn==(list(draw_videos(index, 3, 4)), list(draw_segments(index, 2, 4))) and list(map(len, drawn))==[3, 2]
 
 # Neighbours. The tiny videos have one segment each, so a segment finds what its video finds
 
