@@ -1,15 +1,18 @@
 "Lines that commands print for given results, defaults and limits of their options"
 import inspect
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
 import typer
-import mvrep.cli.main # makes the commands
+import mvrep as package
+from commands import ask, mvrep
 from mvrep.cli.downloading import _note_faults, _print_downloads
 from mvrep.cli.finding import describe_copies, show_videos
-from mvrep.cli.indexing import _hub_text, _note_copies, _print_check, _silent_text, print_report
+from mvrep.cli.indexing import _hub_text, _list_removed, _note_copies, _print_check, _silent_text, _undo_removal
+from mvrep.cli.indexing import print_report
 from mvrep.cli.learning import _show_classes, _show_differences, _show_doubtful, _show_results
 from mvrep.cli.options import app, print_version
 from mvrep.cli.pretraining import _show_benchmark, _show_left_out
@@ -36,7 +39,9 @@ NO_ERRORS = pd.DataFrame(dict(path=[], reason=[]))
 
 class Index:
     "What a report reads of an index"
-    def __init__(self, n): self.build = SimpleNamespace(video_ids=np.array([f'v{i}' for i in range(n)], object))
+    def __init__(self, n, **fields):
+        self.build = SimpleNamespace(video_ids=np.array([f'v{i}' for i in range(n)], object), **fields)
+
     def __len__(self): return len(self.build.video_ids)
 
 def report_of(n=3, **changes):
@@ -115,6 +120,30 @@ def test_copies_of_a_removed_video_are_noted(printed):
     assert printed()[1]==['note: 1 copy stays in the index: y']
     _note_copies(index, [None, 'cc'])
     assert printed()[1]==[]
+
+REMOVED = pd.DataFrame(dict(video_id=['x', 'x', 'y'], path=['a.mp4', 'a.mp4', 'b.mp4'], removed='2026-01-02'))
+
+@pytest.fixture
+def removals(monkeypatch):
+    "An index from which videos were removed"
+    monkeypatch.setattr('mvrep.index.removed.forget_removed', lambda db, ids: REMOVED)
+    monkeypatch.setattr('mvrep.index.removed.removed_videos', lambda db: REMOVED[:db])
+    monkeypatch.setattr('mvrep.index.storage.one_writer', lambda folder: nullcontext())
+    return lambda n=3: SimpleNamespace(store=SimpleNamespace(db=n))
+
+def test_removals_that_are_undone(removals, printed):
+    _undo_removal(removals(), Path('ix'), ['x', 'y', 'x'], False)
+    assert printed()[0]==['2 videos may be indexed again; next: mvrep add ix a.mp4 b.mp4']
+    _undo_removal(removals(), Path('ix'), ['x', 'y'], True)
+    assert printed()[0]==['{"allowed": ["x", "y"], "paths": ["a.mp4", "b.mp4"]}']
+
+def test_videos_that_were_removed(removals, printed):
+    _list_removed(removals(1), Path('ix'), False)
+    assert printed()[0]==['id\tfile\tremoved (UTC)', 'x\ta.mp4\t2026-01-02']
+    _list_removed(removals(0), Path('ix'), False)
+    assert printed()[0]==['no video was removed from ix']
+    _list_removed(removals(1), Path('ix'), True)
+    assert printed()[0]==['{"removed": [{"video_id": "x", "path": "a.mp4", "removed": "2026-01-02"}]}']
 
 def check_of(damage, unrecorded=()):
     damage = pd.DataFrame(damage, columns=['part', 'problem', 'remedy'])
@@ -233,6 +262,20 @@ def test_classes_of_one_input(printed):
     assert title==['per class, by both']
     assert out==['label\tvideos\tprecision\trecall\tF1\tAUC', 'x\t5\t0.500\t0.250\t0.333\t0.750']
 
+@pytest.mark.parametrize('by, shown', [('both', ['both']), ('all', ['audio', 'video', 'both']), ('audio', ['audio'])])
+def test_parts_of_an_input_that_was_asked_for_are_not_shown(by, shown, monkeypatch):
+    names = ['audio'] if by=='audio' else ['audio', 'video', 'both']
+    classes = [dict(by=o, label='x', n=4, precision=.5, recall=.25, f1=.333, auc=.75) for o in names]
+    found = report(results=[result(o) for o in names], per_class=classes, notes=['few videos'], doubtful_by=names[-1],
+                   skipped=[dict(label='odd', n=1, reason='fewer than 3 videos')])
+    monkeypatch.setattr('mvrep.probing.index.probe_index', lambda *args: found)
+    monkeypatch.setattr('mvrep.index.index.Index', lambda folder: Index(2, model=None))
+    done = mvrep('probe', 'ix', '--target', 'genre', '--by', by, is_piped=True)
+    rows = [o.split('\t')[0] for o in done.stdout.splitlines()]
+    assert rows[1:rows.index('chance')]==shown
+    notes = [o for o in done.stderr.splitlines() if o.startswith('note')]
+    assert notes==['note: left out odd (1 video): fewer than 3 videos', 'note: few videos']
+
 # Pre-training
 
 def test_what_was_left_out(printed):
@@ -258,6 +301,14 @@ def test_a_benchmark(printed):
                    'note: 1 song shorter than a window: the audio was repeated']
     _show_benchmark(SimpleNamespace(**vars(found)|dict(unlearnable=[], short=0, left_out=[])))
     assert len(printed()[1])==2
+
+def test_a_benchmark_as_json(monkeypatch):
+    tables = dict(groups=pd.DataFrame([dict(group='all', roc_auc=.5)]), tags=pd.DataFrame([dict(tag='rock')]))
+    found = SimpleNamespace(dataset='mtt', seed=2, evaluation=SimpleNamespace(**tables, left_out=dict(pop=1)))
+    monkeypatch.setattr('mvrep.pretraining.public_tags.benchmark_tags', lambda *args, **kwargs: found)
+    answer = ask('benchmark', 'tags', 'mtt', '--dataset', 'mtt', '--encoder', 'e')
+    assert answer==dict(dataset='mtt', seed=2, groups=[dict(group='all', roc_auc=.5)], tags=[dict(tag='rock')],
+                        no_value=dict(pop=1))
 
 # Options
 
@@ -304,4 +355,4 @@ def test_the_version_is_printed_if_it_is_wanted(printed):
     print_version(False)
     assert printed()[0]==[]
     with pytest.raises(typer.Exit): print_version()
-    assert printed()[0]==[mvrep.__version__]
+    assert printed()[0]==[package.__version__]

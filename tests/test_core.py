@@ -65,7 +65,7 @@ def test_a_file_that_is_not_json(tmp_path, content, reason):
 
 def test_a_file_appears_complete_or_not_at_all(tmp_path):
     path = tmp_path/'new'/'folders'/'notes.txt'
-    with core.atomic_write(path) as tmp:
+    with core.atomic_write(str(path)) as tmp:
         assert tmp.parent==path.parent and tmp.name.startswith('.tmp-') and tmp.suffix=='.txt'
         tmp.write_text('complete')
         assert not path.exists()
@@ -228,3 +228,18 @@ def test_images_have_few_colours():
     fig.subplots().plot([0, 1])
     image = core.figure_image(fig, 8)
     assert image.size==(100, 50) and image.mode=='P' and 2<=len(image.convert('RGB').getcolors())<=8
+
+class FailsOnce:
+    "An import of torchvision that fails, the first time"
+    n_tries = 0
+    def find_spec(self, name, path=None, target=None):
+        if name!='torchvision': return
+        self.n_tries += 1
+        if self.n_tries==1: raise RuntimeError('its library is broken')
+
+def test_other_faults_of_torchvision_are_not_hidden(monkeypatch):
+    monkeypatch.delitem(sys.modules, 'torchvision', raising=False)
+    finder = FailsOnce()
+    monkeypatch.setattr(sys, 'meta_path', [finder, *sys.meta_path])
+    with pytest.raises(RuntimeError, match='its library is broken'): core.import_torchvision()
+    assert finder.n_tries==1
