@@ -11,8 +11,9 @@ from ..core import public_names
 # %% ../../nbs/library/06_learning/00_learning.ipynb #eecac296
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'heads': ['ProjectionHead', 'TwoTowers', 'Frozen', 'autoencoder_init'],
-    'fusion': ['pad_segments', 'masked_mean', 'MeanPool', 'AttentionPool', 'time_positions', 'SegmentTransformer',
-               'MeanFusion', 'ConcatFusion', 'GatedFusion', 'drop_modality', 'CrossAttentionFusion'],
+    'fusion': ['pad_segments', 'masked_mean', 'MeanPool', 'AttentionPool', 'time_positions', 'SegmentTransformer'],
+    'fusion_networks': ['ItemFeatures', 'stack_items', 'TowerConfig', 'TOWERS', 'Tower', 'HybridFusion', 'SimpleFusion',
+                        'UltraSimpleFusion', 'FUSIONS', 'drop_modalities', 'FusionNet', 'make_fusion_net'],
     'losses': ['same_pairs', 'Candidates', 'Memory', 'PairLoss', 'info_nce', 'VeldkampLoss', 'ClipLoss', 'NTXentLoss',
                'SigmoidLoss', 'MIN_TEMPERATURE', 'check_temperature', 'check_finite_number', 'check_clips'],
     'margin_losses': ['contrastive_cost', 'ContrastiveLoss', 'TripletMarginLoss', 'DISTANCES', 'MINING'],
