@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['MODALITIES', 'READ_ONLY', 'other_modality', 'data_home', 'data_folder', 'n_cores', 'MediaError', 'UnknownId',
-           'seed_from', 'flush', 'flush_tree', 'atomic_write', 'read_json', 'cached', 'home_cache', 'write_cache',
-           'sha256', 'count_of', 'clock', 'closest', 'or_close', 'figure_image', 'parameter_text', 'add_parameters',
-           'public_names', 'import_torchvision']
+           'seed_from', 'flush', 'flush_tree', 'file_path', 'atomic_write', 'json_value', 'read_json', 'cached',
+           'home_cache', 'write_cache', 'sha256', 'count_of', 'clock', 'closest', 'or_close', 'figure_image',
+           'parameter_text', 'add_parameters', 'public_names', 'import_torchvision']
 
-# %% ../nbs/library/00_core/00_core.ipynb #f98c3223
+# %% ../nbs/library/00_core/00_core.ipynb #aca6a89f
 import difflib
 import errno
 import fcntl
@@ -22,6 +22,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import is_dataclass
+from multiprocessing import current_process
 from pathlib import Path
 
 # %% ../nbs/library/00_core/00_core.ipynb #7eceb153
@@ -102,13 +103,20 @@ def flush_tree(
         for name in names: flush(os.path.join(parent, name))
         flush(parent)
 
-# %% ../nbs/library/00_core/00_core.ipynb #daafaad1
+# %% ../nbs/library/00_core/00_core.ipynb #a0032a5a
+def file_path(
+    name:str|Path # Of a file or a folder
+) -> Path: # The same
+    "A name as a path. Raises `ValueError` for one with a zero byte, which the system would refuse without its name."
+    if '\0' in str(name): raise ValueError(f'{str(name)!r} is not the name of a file: it has a zero byte')
+    return Path(name)
+
 @contextmanager
 def atomic_write(
     path:str|Path # Where the file appears
 ): # Yields the temporary path to write to, in the same folder, with the same suffix
     "Write a file that appears at `path` complete or not at all. Raises `OSError` if the folder cannot be written."
-    path = Path(path)
+    path = file_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, tmp = tempfile.mkstemp(prefix='.tmp-', suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -120,21 +128,31 @@ def atomic_write(
         flush(path.parent)
     finally: Path(tmp).unlink(missing_ok=True)
 
-# %% ../nbs/library/00_core/00_core.ipynb #93a6ef4d
+# %% ../nbs/library/00_core/00_core.ipynb #255e4dcb
+def json_value(
+    content:str|bytes # A JSON document
+): # Its value
+    "What a JSON document holds. Raises `ValueError`, whose text is the reason, for anything else."
+    try: return json.loads(content)
+    except json.JSONDecodeError as e: reason = f'line {e.lineno}, column {e.colno}: {e.msg}'
+    except UnicodeDecodeError as e: reason = f'byte {e.start} is not text'
+    except RecursionError: reason = 'brackets are nested too deep'
+    except ValueError: reason = 'a number has too many digits'
+    raise ValueError(reason)
+
 def read_json(
     path:str|Path # The file
 ): # Its value
     "Read a JSON file. Raises `ValueError` if it is not JSON, `OSError` if it cannot be read."
-    try: return json.loads(Path(path).read_bytes())
-    except json.JSONDecodeError as e: reason = f'line {e.lineno}, column {e.colno}: {e.msg}'
-    except UnicodeDecodeError as e: reason = f'byte {e.start} is not text'
-    except RecursionError: reason = 'brackets are nested too deep'
-    raise ValueError(f'{path} is not JSON ({reason})')
+    content = file_path(path).read_bytes()
+    try: return json_value(content)
+    except ValueError as e: raise ValueError(f'{path} is not JSON ({e})') from None
 
-# %% ../nbs/library/00_core/00_core.ipynb #01b60387
+# %% ../nbs/library/00_core/00_core.ipynb #24ce6bc0
 @contextmanager
 def _locked(path):
     "Wait until this process is the only one here"
+    if getattr(current_process(), '_inheriting', False): os._exit(1)
     with open(path, 'w') as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         yield

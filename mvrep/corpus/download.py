@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LOG', 'MAX_REFUSALS', 'read_downloads', 'failure_kind', 'DownloadReport', 'download_videos']
 
-# %% ../../nbs/library/03_corpus/76_download.ipynb #dc7c8793
+# %% ../../nbs/library/03_corpus/76_download.ipynb #6629a17a
 import errno
 import json
 import os
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
-from ..core import MediaError, count_of, flush
+from ..core import MediaError, count_of, flush, json_value
 from .youtube import files_of_ids
 from ..media.read import probe
 from ..media.workers import PROGRAM_ERRORS
 
-# %% ../../nbs/library/03_corpus/76_download.ipynb #abea2388
+# %% ../../nbs/library/03_corpus/76_download.ipynb #82f1f812
 LOG = 'downloads.jsonl' # Its name in the folder of the videos
 
 def read_downloads(
@@ -30,9 +30,9 @@ def read_downloads(
     "What became of the ids that were tried. Raises `OSError` if the file cannot be read."
     path, last = Path(folder)/LOG, {}
     for line in path.read_text().splitlines() if path.exists() else ():
-        try: entry = json.loads(line)
-        except ValueError: continue
-        last[entry['video_id']] = entry
+        try: entry = json_value(line)
+        except ValueError: continue # cut off
+        if isinstance(entry, dict) and {'video_id', 'status', 'reason'}<=set(entry): last[entry['video_id']] = entry
     rows = [(o['video_id'], o['status'], o['reason']) for o in last.values()]
     return pd.DataFrame(rows, columns=['video_id', 'status', 'reason']).set_index('video_id')
 

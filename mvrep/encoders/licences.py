@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['WeightsSource', 'WeightsLicence', 'weights_licence']
 
-# %% ../../nbs/library/02_encoders/95_licences.ipynb #0b1d0cae
-import json
+# %% ../../nbs/library/02_encoders/95_licences.ipynb #17d6b6a5
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from safetensors import SafetensorError, safe_open
-from ..core import sha256
+from ..core import json_value, sha256
 from .registry import find_encoder
 from .sample_cnn import run_file
 from .weights import WeightsError
@@ -70,7 +69,7 @@ def _file_of(name, given):
     else: path = _hub_file(name.removeprefix('timm:')) if name.startswith('timm:') else None
     return path if path and path.is_file() else None
 
-# %% ../../nbs/library/02_encoders/95_licences.ipynb #32c4bcd8
+# %% ../../nbs/library/02_encoders/95_licences.ipynb #34a864b2
 @dataclass(frozen=True)
 class WeightsLicence:
     "Source, terms and identity of the weights of an encoder"
@@ -85,9 +84,9 @@ def _stated_in(file):
     "Source and licence that a file of `package_musicnn` states in its header"
     if file is None or file.suffix!='.safetensors': return {}
     try:
-        with safe_open(file, 'numpy') as opened: about = json.loads((opened.metadata() or {}).get('about', '{}'))
-    except (SafetensorError, ValueError, RecursionError): return {} # damaged: loading it will raise an error
-    if 'license' not in about: return {}
+        with safe_open(file, 'numpy') as opened: about = json_value((opened.metadata() or {}).get('about', '{}'))
+    except (SafetensorError, ValueError): return {} # damaged: loading it will raise an error
+    if not isinstance(about, dict) or 'license' not in about: return {}
     return dict(source=f'{about["source"]} ({about["copyright"]})', licence=about['license'])
 
 def _hub_source(name):

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['TF_BATCH_NORM', 'ConvBlock', 'Musicnn']
 
-# %% ../../nbs/library/02_encoders/20_musicnn.ipynb #fb41979a
-import json
+# %% ../../nbs/library/02_encoders/20_musicnn.ipynb #77f773d7
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from safetensors import safe_open
 from torch import nn
-from ..core import sha256
+from ..core import json_value, sha256
 from .inputs import prepare_waveform
 from .spectrogram import LogMel, patches
 from .weights import WeightsError, load_exactly, read_weights
@@ -92,7 +91,14 @@ class Musicnn(nn.Module):
         return dict(max_pool=max_pool, mean_pool=mean_pool, pooled=pooled, pooled_norm=pooled_norm,
                     penultimate=penultimate, logits=logits, taggram=logits.sigmoid())
 
-# %% ../../nbs/library/02_encoders/20_musicnn.ipynb #530b085e
+# %% ../../nbs/library/02_encoders/20_musicnn.ipynb #59687ad5
+def _about(path):
+    "What a file of `package_musicnn` says about itself. Raises `WeightsError` if that is damaged"
+    with safe_open(path, 'pt') as file: text = (file.metadata() or {}).get('about', '{}')
+    try: about = json_value(text)
+    except ValueError as e: raise WeightsError(f'{path} has a damaged header ({e}): get it again') from None
+    return about if isinstance(about, dict) else {}
+
 @patch(cls_method=True)
 def from_pretrained(cls:Musicnn,
     weights:str|Path='mtt' # 'mtt', 'msd', or the path of a file that `package_musicnn` wrote
@@ -100,9 +106,7 @@ def from_pretrained(cls:Musicnn,
     "A `Musicnn` with trained weights. Raises `WeightsError` if the file is missing, does not fit, or lacks the tags."
     path = Path(files('mvrep')/'weights'/f'musicnn_{weights}.safetensors' if weights in ('mtt', 'msd') else weights)
     net = load_exactly(cls(), read_weights(path), what=str(path))
-    about = {}
-    if path.suffix=='.safetensors':
-        with safe_open(path, 'pt') as file: about = json.loads((file.metadata() or {}).get('about', '{}'))
+    about = _about(path) if path.suffix=='.safetensors' else {}
     if len(about.get('labels', ()))!=50: raise WeightsError(f'{path} lacks the 50 tags: write it with package_musicnn')
     net.labels, net.name = tuple(about['labels']), about['name']
     net.weights_hash = sha256(path)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WeightsError', 'read_weights', 'load_exactly', 'hash_weights', 'save_net', 'read_net']
 
-# %% ../../nbs/library/02_encoders/10_weights.ipynb #4219ad17
+# %% ../../nbs/library/02_encoders/10_weights.ipynb #7c33dfdb
 import hashlib
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
-from ..core import atomic_write
+from ..core import atomic_write, json_value
 
 # %% ../../nbs/library/02_encoders/10_weights.ipynb #9a310b38
 class WeightsError(ValueError):
@@ -107,7 +107,7 @@ def save_net(
     header = json.dumps(dict(settings, kind=type(net).__name__), ensure_ascii=False)
     with atomic_write(path) as tmp: save_file(state, tmp, dict(mvrep_net=header))
 
-# %% ../../nbs/library/02_encoders/10_weights.ipynb #009031fe
+# %% ../../nbs/library/02_encoders/10_weights.ipynb #bc454ce6
 def read_net(
     path:str|Path, # From `save_net`
     *kinds:str # Names of the classes that the caller can use
@@ -119,10 +119,10 @@ def read_net(
     reason = ''
     try:
         with safe_open(path, 'pt') as file:
-            settings = json.loads((file.metadata() or {})['mvrep_net'])
+            settings = json_value((file.metadata() or {})['mvrep_net'])
             state = {name: file.get_tensor(name) for name in file.keys()}
-    except RecursionError: reason = 'its header is nested too deeply'
     except (SafetensorError, KeyError, ValueError) as e: reason = str(e).splitlines()[0]
+    else: reason = '' if isinstance(settings, dict) else 'its header has no settings'
     if reason: raise WeightsError(f'{path} was not saved by mvrep as {wanted}: {reason}')
     if settings.get('kind') not in kinds: raise WeightsError(f'{path} holds {settings.get("kind")}, not {wanted}')
     return settings, state

@@ -5,24 +5,24 @@
 # %% auto #0
 __all__ = ['CARD_COLUMNS', 'catalogue_version', 'Catalogue', 'open_catalogue', 'find_videos', 'video_card', 'neighbour_cards']
 
-# %% ../../nbs/library/11_explore/66_catalogue.ipynb #b2a4680a
+# %% ../../nbs/library/11_explore/66_catalogue.ipynb #3b0a47df
 import math
 from dataclasses import dataclass
 from pathlib import Path
 import pandas as pd
-from ..core import MODALITIES
+from ..core import MODALITIES, file_path
 from ..corpus.names import plain_text
 from .report import known_text
 from ..index.index import Index
 from ..index.storage import build_folder, current_number
 from ..recommendation.words import TextSearch, open_search
 
-# %% ../../nbs/library/11_explore/66_catalogue.ipynb #51074f91
+# %% ../../nbs/library/11_explore/66_catalogue.ipynb #a6d215d3
 def catalogue_version(
     folder:str|Path # An index folder
 ) -> tuple: # Compare it with another one; it has no further meaning
     "Changes with every build, its search cells and every change of the metadata."
-    folder = Path(folder)
+    folder = file_path(folder)
     number = current_number(folder/'index')
     watched = folder/'store'/'videos.lance'/'_versions', build_folder(folder/'index', number)/'cells'
     return number, *(o.stat().st_mtime_ns if o.is_dir() else 0 for o in watched)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['View', 'read_view', 'Explorer']
 
-# %% ../../nbs/library/11_explore/30_explorer.ipynb #e8e8d3dc
+# %% ../../nbs/library/11_explore/30_explorer.ipynb #ad8e57f7
 import json
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import traitlets as tr
 from fastcore.basics import patch
-from ..core import MODALITIES, MediaError, count_of
+from ..core import MODALITIES, MediaError, count_of, json_value
 from .packing import pack_points
 from .points import Points
 from .tsne import LEVELS, Map
@@ -294,7 +294,7 @@ def _on_message(self:Explorer, message):
     except (KeyError, ValueError) as e: content, buffers = dict(error=str(e.args[0])), []
     self.send(dict(kind='answer', key=message.get('key'))|content, buffers)
 
-# %% ../../nbs/library/11_explore/30_explorer.ipynb #2e15c427
+# %% ../../nbs/library/11_explore/30_explorer.ipynb #390c4da8
 @patch
 def view(self:Explorer,
     level:str # 'video': a point per video; 'segment': a point per segment
@@ -312,9 +312,9 @@ def restore(self:Explorer,
     text:str # From `Explorer.share`
 ):
     "Show a shared view. Raises `ValueError` for text that is not a view, and for points that are not on the map."
-    try: view = read_view(json.loads(text))
-    except (TypeError, json.JSONDecodeError) as e: raise ValueError(f'not a view of this explorer: {e}') from None
-    except RecursionError: raise ValueError('not a view of this explorer: nested too deeply') from None
+    try: state = json_value(text)
+    except (TypeError, ValueError) as e: raise ValueError(f'not a view of this explorer: {e}') from None
+    view = read_view(state)
     points = self._points.get(view.level) or Points(self.index, self.by, view.level)
     for point in filter(None, [view.selected, (view.swap or {}).get('id')]):
         if point not in points.keys.index: raise ValueError(f'no point {point!r} on this map')

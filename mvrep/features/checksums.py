@@ -67,7 +67,7 @@ def find_change(
         return _first_change(_reader(handle), expected, range(len(expected.crc32)) if numbers is None else numbers)
     finally: os.close(handle)
 
-# %% ../../nbs/library/04_features/05_checksums.ipynb #755dbb29
+# %% ../../nbs/library/04_features/05_checksums.ipynb #76235dc9
 def _check_of(values): return f'{zlib.crc32(json.dumps(values, sort_keys=True).encode()):08x}'
 
 def write_record(
@@ -88,7 +88,7 @@ def read_record(
     values = read_json(path)
     if not isinstance(values, dict): raise ValueError(f'{path} was changed since it was written')
     check = values.pop('check', None)
-    is_earlier = check is None and set(values)<=set(optional)
+    is_earlier = check is None and bool(optional) and set(values)<=set(optional)
     if not is_earlier and check!=_check_of(values): raise ValueError(f'{path} was changed since it was written')
     return values
 

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['VIDEOS', 'put_metadata', 'ids_where']
 
-# %% ../../nbs/library/09_index/32_metadata.ipynb #0a33830d
+# %% ../../nbs/library/09_index/32_metadata.ipynb #e8dd6f60
 import re
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from ..core import file_path
 from .conditions import ConditionError, parse_condition
 
 # %% ../../nbs/library/09_index/32_metadata.ipynb #05463d05
@@ -40,7 +41,7 @@ def _add_columns(table, corpus):
     if new: table.add_columns(pa.schema(new))
     return renamed
 
-# %% ../../nbs/library/09_index/32_metadata.ipynb #de25ee90
+# %% ../../nbs/library/09_index/32_metadata.ipynb #05e1f70c
 def _cell(value, kind):
     "A cell of a manifest as the table keeps it; `ValueError` if it does not fit"
     if _is_list(value): value = [str(o) for o in value]
@@ -75,7 +76,10 @@ def put_metadata(
 ):
     """Add or update the metadata of videos, with columns of your own. Without a change, nothing is written.
 
-    Raises `ValueError` if two columns get the same name, or a value does not fit the column it is stored in."""
+    Raises `ValueError` if two columns get the same name, a value does not fit the column it is stored in, or an id or
+    path has a zero byte."""
+    for column in {'video_id', 'path'} & set(corpus):
+        for name in corpus[column]: file_path(name)
     corpus = _add_columns(table, corpus)
     known = {o['video_id']: o for o in table.to_arrow().to_pylist()}
     rows = [_row(o, table.schema) for o in corpus.reindex(columns=table.schema.names).to_dict('records')]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_WIDTH', 'MAX_LAYERS', 'Origin', 'JointModel', 'load_model']
 
-# %% ../../nbs/library/06_learning/50_model.ipynb #9ddd34c9
+# %% ../../nbs/library/06_learning/50_model.ipynb #13e1212a
 import json
 import zlib
 from dataclasses import asdict, dataclass, fields
@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
-from ..core import MODALITIES, atomic_write
+from ..core import MODALITIES, atomic_write, json_value
 from ..features.vectors import Scale, pool_segments
 from .fusion import SegmentTransformer, masked_mean, pad_segments
 from .heads import TwoTowers
@@ -193,7 +193,7 @@ def save(self:JointModel,
     metadata = dict(mvrep=json.dumps(header)) # one entry: safetensors writes several in any order
     with atomic_write(path) as tmp: save_file(weights, tmp, metadata)
 
-# %% ../../nbs/library/06_learning/50_model.ipynb #fe906e80
+# %% ../../nbs/library/06_learning/50_model.ipynb #2d70c514
 _RENAMED = dict(track='all_segments', autoencoder='autoencoder_epochs', decay='lr_decay', passes='passes_per_epoch',
                 fresh='reshuffle', masks='ignore_same', intra='intra_modal') # {name in earlier versions: name}
 
@@ -216,7 +216,7 @@ def _read_header(file):
     "Settings and origin in the header of an open file, and {name of a weight: its name in the file}"
     metadata = file.metadata() or {}
     if 'mvrep' not in metadata: raise ValueError(f'its header holds {", ".join(metadata) or "nothing"}, not mvrep')
-    header = json.loads(metadata['mvrep'])
+    header = json_value(metadata['mvrep'])
     if not isinstance(header, dict) or not isinstance(header.get('settings'), dict):
         raise ValueError('its header has no settings')
     names = {o: o for o in file.keys()}
@@ -225,7 +225,7 @@ def _read_header(file):
         if f'{modality}_scale' in names: names[f'{modality}_mean_and_factor'] = names.pop(f'{modality}_scale')
     return _earlier_settings(header['settings']), _earlier_origin(header['about']), names
 
-# %% ../../nbs/library/06_learning/50_model.ipynb #a1b2c3d1
+# %% ../../nbs/library/06_learning/50_model.ipynb #e4ca5cc4
 def _check_shapes(wanted, file, names):
     "Raise `ValueError` if the weights in a file are not those that a model has"
     absent, extra = sorted(wanted.keys()-names), sorted(names.keys()-wanted)
@@ -247,7 +247,7 @@ def _read_weights(model, file, names):
 
 def _check_sum(file):
     "Raise `ValueError` if the content of a file is not what was written; earlier versions wrote no sum"
-    header = json.loads(file.metadata()['mvrep'])
+    header = json_value(file.metadata()['mvrep'])
     written = header.pop('sum', None)
     if written is None: return
     found = _content_sum(header, {o: file.get_tensor(o) for o in file.keys()})
@@ -263,19 +263,18 @@ def _make_origin(stored):
     if wrong: raise ValueError(f'its origin has no valid {", ".join(wrong)}')
     return Origin(**{o.name: stored[o.name] for o in fields(Origin)})
 
-# %% ../../nbs/library/06_learning/50_model.ipynb #c3efdf07
+# %% ../../nbs/library/06_learning/50_model.ipynb #4855c76f
 def load_model(
     path:str|Path # From `JointModel.save`, also that of an earlier version
 ) -> JointModel: # In evaluation mode
     """Load a model. Raises `ValueError` if it is not a model of this version or its weights do not fit its settings,
     `FileNotFoundError` if it is missing."""
     try: return _load(path).eval()
-    except RecursionError: reason = 'its header is nested too deeply'
     except (SafetensorError, ValueError) as e: reason = str(e).splitlines()[0]
     raise ValueError(f'{path} is not a model of this version of mvrep, train it again: {reason}')
 
 def _load(path):
-    "A saved model. Raises `SafetensorError`, `RecursionError` or `ValueError` for any other file"
+    "A saved model. Raises `SafetensorError` or `ValueError` for any other file"
     with safe_open(path, 'pt') as file:
         settings, origin, names = _read_header(file)
         if 'dims' not in settings: raise ValueError('its settings have no dims')

@@ -6,7 +6,7 @@
 __all__ = ['VIEWS', 'CUTS', 'STRENGTHS', 'Directions', 'cca', 'ViewMap', 'fit_view', 'apply_view', 'fit_weights', 'MuViRetrieval',
            'TrainingCuts', 'all_views', 'fit_retrieval', 'evaluate_files', 'main']
 
-# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #02680b29
+# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #d2b9556f
 import argparse
 import json
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
-from ..core import MODALITIES, atomic_write, count_of
+from ..core import MODALITIES, atomic_write, count_of, read_json
 from ..corpus.folds import group_folds
 from ..corpus.muvi import MuViSync, load_muvi, read_artists
 from ..corpus.names import artist_groups
@@ -255,7 +255,7 @@ def fit_retrieval(
             maps[modality][view] = _as_float32(view_map)
     return MuViRetrieval(maps, fit_weights(sims)[0], cuts.seconds, ridges)
 
-# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #c49b5363
+# %% ../../nbs/library/06_learning/90_muvi_retrieval.ipynb #3e136691
 def _array_names(maps):
     "{name in the file: array}"
     arrays = {}
@@ -282,8 +282,8 @@ def load(cls:MuViRetrieval,
     path:str|Path # The folder
 ) -> MuViRetrieval: # As it was saved
     "Load a saved model. Raises `ValueError` if the folder holds another kind of model, `OSError` if a file is missing."
-    config = json.loads((Path(path)/'config.json').read_text())
-    if config.pop('kind', None)!='MuViRetrieval':
+    config = read_json(Path(path)/'config.json')
+    if not isinstance(config, dict) or config.pop('kind', None)!='MuViRetrieval':
         raise ValueError(f'{path}/config.json is not of a MuViRetrieval: give a folder that `MuViRetrieval.save` wrote')
     arrays = load_file(Path(path)/'model.safetensors')
     maps = dict(audio={}, video={})

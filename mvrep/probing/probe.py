@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_FEATURE', 'KINDS', 'best_threshold', 'Probe']
 
-# %% ../../nbs/library/08_probing/20_probe.ipynb #de76f623
+# %% ../../nbs/library/08_probing/20_probe.ipynb #eb46b0a7
 import json
 import warnings
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
-from ..core import atomic_write, count_of
+from ..core import atomic_write, count_of, json_value
 from ..corpus.folds import stratified_group_folds
 from .classifiers import Task, class_probabilities
 from .classifiers import fit_knn, fit_linear, fit_mlp, knn_logits, linear_logits, mlp_logits
@@ -196,7 +196,7 @@ def score(self:Probe,
     probs = self.predict_proba(x)
     return float(np.mean([roc_auc_score(truth[:, i], probs[:, i]) for i in np.flatnonzero(varies)]))
 
-# %% ../../nbs/library/08_probing/20_probe.ipynb #c9b1c46b
+# %% ../../nbs/library/08_probing/20_probe.ipynb #658c991c
 @patch
 def save(self:Probe,
     path:str|Path # A .safetensors file; it appears complete or not at all
@@ -215,7 +215,7 @@ def load(cls:Probe,
     "Load a saved probe. Raises `ValueError` if the file is not a probe, `OSError` if it is missing."
     try:
         with safe_open(path, 'np') as f:
-            head = json.loads((f.metadata() or {})['mvrep_probe'])
+            head = json_value((f.metadata() or {})['mvrep_probe'])
             arrays = {name: f.get_tensor(name) for name in f.keys()}
         probe = cls(head['kind'], head['seed'])
         probe.multilabel = head['tags']
@@ -223,7 +223,6 @@ def load(cls:Probe,
         probe.units, probe.thresholds = arrays.pop('units'), arrays.pop('thresholds')
         probe.params = {name.removeprefix('params.'): o for name,o in arrays.items()}
         _check_loaded(probe)
-    except RecursionError: reason = 'its header is nested too deeply'
     except KeyError as e: reason = f'it has no {e}'
     except (TypeError, AttributeError, IndexError): reason = 'its parts do not fit each other'
     except (SafetensorError, ValueError) as e: reason = str(e).splitlines()[0]

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['align', 'Stretch', 'read_stretch', 'match_stretch', 'match', 'preview', 'preview_match']
 
-# %% ../../nbs/library/10_recommendation/40_matching.ipynb #7942601d
+# %% ../../nbs/library/10_recommendation/40_matching.ipynb #81bd6bea
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import MediaError, other_modality
+from ..core import MediaError, file_path, other_modality
 from ..encoders.registry import load_encoder
 from ..features.extraction import read_segment
 from ..index.index import Index
@@ -134,7 +134,7 @@ def match(
     own = () if found.video_id is None else (found.video_id,)
     return match_stretch(index, read_stretch(index, found.path, other_modality(want), start, length), rules, own)
 
-# %% ../../nbs/library/10_recommendation/40_matching.ipynb #29529557
+# %% ../../nbs/library/10_recommendation/40_matching.ipynb #a5933021
 def preview(
     video:str|Path, # A file with video
     audio:str|Path, # A file with audio
@@ -148,7 +148,7 @@ def preview(
 ) -> Path: # The file
     """Write the video of one file with the audio of another. Raises `MediaError` if a file cannot be used, `ValueError`
     if `dest` is one of them or nothing is left to show."""
-    if Path(dest).resolve() in (Path(video).resolve(), Path(audio).resolve()):
+    if file_path(dest).resolve() in (Path(video).resolve(), Path(audio).resolve()):
         raise ValueError(f'{dest} is one of the files it is made from: choose another name')
     length = min(length, probe(video).duration-video_start, probe(audio).duration-audio_start)
     if length<=0: raise ValueError(f'nothing is left of {video} at {video_start} s or of {audio} at {audio_start} s')
