@@ -128,11 +128,8 @@ def unit_segments(index):
 def cosine(segments, one, other, by='joint', weight=.5):
     "Cosine of two videos; None if they cannot be compared"
     weights = dict(audio=weight, video=1-weight) if by=='joint' else {by: 1}
-    both = [m for m in weights if one in segments[m] and other in segments[m]]
-    if not both: return None
-    def concatenated(video):
-        parts = [np.zeros(ENCODERS[m].dim) for m in weights]
-        for i, (m, w) in enumerate(weights.items()):
-            if video in segments[m]: parts[i] = w**.5*unit(segments[m][video].sum(0))
-        return unit(np.concatenate(parts))
-    return concatenated(one)@concatenated(other)
+    shared = [m for m in weights if one in segments[m] and other in segments[m]]
+    if not shared: return None
+    def embedding(m, video): return unit(segments[m][video].sum(0))
+    total = sum(weights[m]*(embedding(m, one)@embedding(m, other)) for m in shared)
+    return total/sum(weights[m] for m in shared)

@@ -8,16 +8,12 @@ from mvrep.index.build import Query
 def has(video_id, modality): return video_id!=f'no_{modality}'
 
 def cosine(build, query, video_id, weights):
-    "Cosine of concatenated embeddings; None if they have no modality in common"
+    "Weighted mean of the cosines of the modalities that both have; None if they have none in common"
     row = BUILT.index(video_id)
-    parts, both = [], False
-    for m, weight in weights.items():
-        other = build.embeddings[m][row] if build.has[m][row] else None
-        both |= query[m] is not None and other is not None
-        missing = np.zeros(build.embeddings[m].shape[1])
-        parts.append([weight**.5*(missing if o is None else o) for o in (query[m], other)])
-    one, two = (np.concatenate(o) for o in zip(*parts))
-    return unit(one)@unit(two) if both else None
+    shared = [m for m in weights if query[m] is not None and build.has[m][row]]
+    if not shared: return None
+    total = sum(weights[m]*(unit(query[m])@unit(build.embeddings[m][row])) for m in shared)
+    return total/sum(weights[m] for m in shared)
 
 WEIGHTS = [('audio', .5, dict(audio=1)), ('video', .5, dict(video=1)), ('joint', .5, dict(audio=.5, video=.5)),
            ('joint', .1, dict(audio=.1, video=.9)), ('joint', 1, dict(audio=1))]

@@ -16,10 +16,10 @@ def test_joint_scores_by_hand():
     cosines = dict(audio=np.array([.8, .8]), video=np.array([.4, np.nan]))
     has = dict(audio=np.array([True, True]), video=np.array([True, False]))
     both = joint_scores(cosines, has, dict(audio=True, video=True), .25)
-    assert both==pytest.approx([.25*.8+.75*.4, .25*.8/np.sqrt(.25*1)])
+    assert both==pytest.approx([.25*.8+.75*.4, .8])
     cosines['video'][0] = np.nan # what the query lacks cannot be compared
     only_audio = joint_scores(cosines, has, dict(audio=True, video=False), .25)
-    assert only_audio==pytest.approx([.25*.8/np.sqrt(1*.25), .8])
+    assert only_audio==pytest.approx([.8, .8])
 
 ROWS = np.array([[1., 0], [0, 1], [.6, .8], [.8, .6], [0, -1]], np.float32)
 

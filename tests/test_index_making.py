@@ -82,8 +82,8 @@ def test_a_program_error_in_one_file_leaves_the_others_searchable(tmp_path, monk
     def fails_in_the_end(*args, **kwargs):
         real(*args, **kwargs)
         raise ProgramError('a bug in one file')
-    monkeypatch.setattr(indexing, 'extract', fails_in_the_end)
     index = tiny_index(tmp_path)
+    monkeypatch.setattr(indexing, 'extract', fails_in_the_end)
     clip = shutil.copy(index.videos.path.iloc[0], tmp_path/'new.mp4')
     with pytest.raises(ProgramError, match='a bug in one file'): indexing.add_videos(index, [clip], progress=False)
     assert 'new' in Index(index.folder).build.rows

@@ -57,6 +57,15 @@ def test_what_was_made_of_half_of_the_videos_is_made_again(own_ragged):
     own_ragged.store.append(keys[~first], {e: x[~first] for e, x in feats.items()})
     assert own_ragged.make_build(refit=False) and own_ragged.build.fitted_on['audio']==2*n_fitted+1
 
+def test_videos_that_replace_others_were_not_in_the_scale(own_ragged):
+    "Twenty videos leave and twenty come: their number is the same, but the scale was fitted on hardly any of them"
+    own_ragged.remove([o for o in BUILT if o not in ('c01', 'late')])
+    assert own_ragged.build.fitted_on==dict(audio=1, video=1)
+    keys, feats = many_videos(len(BUILT)-2)
+    own_ragged.store.append(keys, feats)
+    assert own_ragged.make_build(refit=False)
+    assert own_ragged.build.fitted_on==dict.fromkeys(MODALITIES, len(own_ragged))
+
 def test_more_than_one_block_of_videos(own_ragged):
     "A model that reads the order of the segments embeds each of 1,200 videos as it embeds it alone"
     keys, feats = many_videos(1200)

@@ -65,6 +65,13 @@ def test_joint_scores_where_a_modality_is_missing():
     with pytest.raises(ValueError, match='between 0 and 1'):
         joint_scores(cosines, has, dict(audio=True, video=True), weight=2)
 
+def test_what_a_candidate_lacks_does_not_lower_its_score():
+    "The same audio is the same audio, with or without video, for a query with and without"
+    cosines = dict(audio=np.array([1., 1.]), video=np.array([.2, np.nan]))
+    has = dict(audio=np.array([True, True]), video=np.array([True, False]))
+    assert joint_scores(cosines, has, dict(audio=True, video=True), weight=.25).tolist()==[.25+.75*.2, 1]
+    assert joint_scores(cosines, has, dict(audio=True, video=False), weight=.25).tolist()==[1, 1]
+
 MEMORY = '''
 import sys, threading, time
 import numpy as np

@@ -71,19 +71,28 @@ class Searched:
     contents:dict = field(default_factory=dict) # {video: content}, in order
     embeddings:dict = field(default_factory=dict) # {(modality, video): embedding}
     scale:dict = field(default_factory=dict) # {modality: means and standard deviations}
-    fitted_on:dict = field(default_factory=dict) # {modality: number of videos}
+    fitted_on:frozenset = frozenset() # (modality, video) that the scale was fitted on
     versions:dict = field(default_factory=dict) # {modality: version of the encoder}; empty without videos
 
     def fits(self, share, embeddings):
         "Was the scale fitted on this share of the videos that have a modality?"
         counts = dict.fromkeys(MODALITIES, 0)
         for (modality, _), embedding in embeddings.items(): counts[modality] += embedding.any()
-        return all(self.fitted_on.get(m, 0)>=share*n for m, n in counts.items())
+        return all(self.n_fitted(m)>=share*n for m, n in counts.items())
+
+    def n_fitted(self, modality): return sum(m==modality for m, _ in self.fitted_on)
+
+    def keep(self, kept):
+        "Without the other videos"
+        embeddings = {(m, o): e for (m, o), e in self.embeddings.items() if o in kept}
+        fitted_on = frozenset((m, o) for m, o in self.fitted_on if o in kept)
+        return replace(self, contents={o: self.contents[o] for o in kept}, embeddings=embeddings, fitted_on=fitted_on)
 
 def searched(build, versions):
     embeddings = {(m, o): np.array(build.embeddings[m][i]) for m in MODALITIES for i, o in enumerate(build.video_ids)}
+    fitted_on = frozenset(key for key, embedding in embeddings.items() if embedding.any())
     return Searched(dict(zip(build.video_ids, build.sources)), embeddings,
-                    {m: o.to_array() for m, o in build.scale.items()}, build.fitted_on, versions)
+                    {m: o.to_array() for m, o in build.scale.items()}, fitted_on, versions)
 
 @cache
 def fresh(folder, versions, contents):
@@ -97,7 +106,8 @@ def fresh(folder, versions, contents):
 
 def extended(old, kept, new, live):
     "The kept videos, and the new ones on the old scale"
-    embeddings = {(m, o): e for (m, o), e in old.embeddings.items() if o in kept}
+    old = old.keep(kept)
+    embeddings = dict(old.embeddings)
     for video_id in new:
         for m in MODALITIES:
             feats = feats_of(m, live.versions[m], video_id, live.contents[video_id])
@@ -114,7 +124,7 @@ def next_searched(folder, old, live, refit, number):
     if nothing_new and (not refit or old.fits(1, old.embeddings)): return old
     if not refit and kept:
         found = extended(old, kept, new, live)
-        if old.fits(.5, found.embeddings): return found
+        if found.fits(.5, found.embeddings): return found
     return fresh(folder, tuple(live.versions.items()), tuple(usable.items()))
 
 # The changes
@@ -168,9 +178,7 @@ class Changes(RuleBasedStateMachine):
         self.errors.discard(video_id)
         self.is_changed = True
         if video_id not in self.searched.contents: return
-        contents = {o: content for o, content in self.searched.contents.items() if o!=video_id}
-        embeddings = {o: e for o, e in self.searched.embeddings.items() if o[1]!=video_id}
-        self.published(replace(self.searched, contents=contents, embeddings=embeddings))
+        self.published(self.searched.keep([o for o in self.searched.contents if o!=video_id]))
 
     @rule(modality=sampled_from(MODALITIES))
     def renew(self, modality):
@@ -254,6 +262,8 @@ class Changes(RuleBasedStateMachine):
             assert index.build.number==self.number and build_numbers(index.builds_folder)==sorted(self.builds)
             found = searched(index.build, self.searched.versions)
             assert found.contents==self.searched.contents
+            counts = {m: self.searched.n_fitted(m) for m in MODALITIES}
+            assert {m: index.build.fitted_on.get(m, 0) for m in MODALITIES}==counts
             for key, embedding in found.embeddings.items():
                 np.testing.assert_allclose(embedding, self.searched.embeddings[key], atol=1e-5)
         built = self.reader.videos.artist.to_dict()

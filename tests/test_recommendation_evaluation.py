@@ -29,12 +29,12 @@ def test_what_cannot_be_compared_has_no_score():
     np.testing.assert_allclose(scores, [1, -.28, np.nan, np.nan, .28])
     np.testing.assert_allclose(by_content(vectors, list('abcde'))(['a']), [1, -.28, 0, 0, .28])
 
-def test_an_index_tells_which_modalities_its_videos_have(tmp_path):
+def test_an_index_tells_the_weights_of_what_its_videos_have(tmp_path):
     index = create_index(tmp_path/'ix', ('a', 'v'), dict(audio='a', video='v'))
     index.put_embeddings(['x', 'y', 'z'], dict(audio=np.array([[1., 0], [0, 1], [0, 0]]),
                                                video=np.array([[1., 0], [0, 0], [0, 1]])))
-    assert item_modalities(index).tolist()==[[True, True], [True, False], [False, True]]
-    assert item_modalities(index, 'video').tolist()==[[True], [False], [True]]
+    assert item_modalities(index).tolist()==[[.5, .5], [.5, 0], [0, .5]]
+    assert item_modalities(index, 'video').tolist()==[[1], [0], [1]]
     score = by_content(item_vectors(index), ['x', 'y', 'z'], has=item_modalities(index))
     np.testing.assert_allclose(score(['y']), [0, 1, np.nan], atol=1e-6)
 

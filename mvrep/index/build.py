@@ -45,7 +45,7 @@ class CellSearch:
     settings:TunedCells # How much of it is read
     seed:int # Seed of the choice of queries it was tuned on
 
-# %% ../../nbs/library/09_index/30_build.ipynb #c615e65f
+# %% ../../nbs/library/09_index/30_build.ipynb #e8fb7c7f
 @dataclass(frozen=True, eq=False)
 class Build:
     "One searchable state of an index: an embedding per video and modality"
@@ -60,7 +60,7 @@ class Build:
     columns:dict # {modality: column of the feature store}
     encoded_by:dict = field(default_factory=dict) # {column: provenance of its features}
     model:object = None # The `JointModel` it was made with; None without a trained model
-    fitted_on:dict = field(default_factory=dict) # {modality: number of videos that the scale was fitted on}
+    fitted_on:dict = field(default_factory=dict) # {modality: n}, fitted on the first n videos that have it
     model_hash:str = '' # SHA-256 of the model's file; empty without a model
     cells:dict = field(default_factory=dict) # {by: `CellSearch`}: approximate searches that are ready
     _comparable:dict = field(default_factory=dict, init=False, repr=False) # Cache of `_comparable_rows`
@@ -180,6 +180,25 @@ def read_build(
         fitted_on=_fitted_on(header, has),
         model=model, model_hash=header.get('made_by', ''), cells=_read_cells(folder/'cells'))
 
+# %% ../../nbs/library/09_index/30_build.ipynb #fe9f8ad7
+@patch
+def _n_fitted(self:Build, modality, kept):
+    "How many of the `kept` videos the scale of a modality was fitted on"
+    has = self.has[modality]
+    is_fitted = has & (np.cumsum(has)<=self.fitted_on.get(modality, 0))
+    return int((is_fitted & kept).sum())
+
+@patch
+def keep(self:Build,
+    kept:np.ndarray # Which videos stay, bool, shape (n_videos,)
+) -> Build: # Not written yet
+    "The build without the other videos."
+    return replace(
+        self, video_ids=self.video_ids[kept], sources=[o for o, stays in zip(self.sources, kept) if stays],
+        has={m: has[kept] for m, has in self.has.items()},
+        embeddings={m: self.embeddings[m][kept] for m in MODALITIES},
+        fitted_on={m: self._n_fitted(m, kept) for m in self.fitted_on})
+
 # %% ../../nbs/library/09_index/30_build.ipynb #74210cae
 @patch
 def query(self:Build,
@@ -245,7 +264,7 @@ def scores(self:Build,
     score = joint_scores(cosines, self.has, query.has, weight) if by=='joint' else cosines[by]
     return pd.DataFrame(dict(cosines, score=score), index=self.video_ids)
 
-# %% ../../nbs/library/09_index/30_build.ipynb #2a09862f
+# %% ../../nbs/library/09_index/30_build.ipynb #ba3d7fff
 @dataclass(frozen=True)
 class _Search:
     "What a search asks for, apart from the queries"
@@ -266,15 +285,15 @@ def _comparable_rows(self:Build, modalities, search):
     if search.allowed is None and key in self._comparable: return self._comparable[key]
     comparable = np.logical_or.reduce([self.has[m] for m in modalities])
     if search.allowed is not None: comparable = comparable & search.allowed
-    norm = np.sqrt(sum(w*self.has[m] for m, w in search.weights.items()))
-    factor = None if np.allclose(norm[comparable], 1) else (1/np.maximum(norm, 1e-12)).astype(np.float32)
+    shared = sum(search.weights[m]*self.has[m] for m in modalities)/sum(search.weights[m] for m in modalities)
+    factor = None if np.allclose(shared[comparable], 1) else (1/np.maximum(shared, 1e-12)).astype(np.float32)
     rows = None if comparable.all() else np.flatnonzero(comparable)
     if search.allowed is None:
         self._comparable.clear() # of the last kind of query only
         self._comparable[key] = rows, factor
     return rows, factor
 
-# %% ../../nbs/library/09_index/30_build.ipynb #83d7df9e
+# %% ../../nbs/library/09_index/30_build.ipynb #4a457de8
 def _by_modalities(queries, weights):
     "Numbers of the queries that have the same modalities: `{modalities: numbers}`"
     groups = {}
@@ -285,10 +304,10 @@ def _by_modalities(queries, weights):
 @patch
 def _parts(self:Build, queries, modalities, search, rows=None):
     "`(matrix, weighted queries)` of each modality, whose products are added; only `rows` will be read"
-    norm, parts = sum(search.weights[m] for m in modalities)**.5, []
+    total, parts = sum(search.weights[m] for m in modalities), []
     for m in modalities:
         embeddings = np.stack([q[m] for q in queries])
-        parts.append((self._matrix(m, rows), embeddings*np.float32(search.weights[m]/norm)))
+        parts.append((self._matrix(m, rows), embeddings*np.float32(search.weights[m]/total)))
     return parts
 
 @patch

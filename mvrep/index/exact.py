@@ -22,20 +22,20 @@ def modality_weights(
     weights = dict(audio=weight, video=1-weight)
     return {modality: w for modality, w in weights.items() if w}
 
-# %% ../../nbs/library/09_index/10_exact.ipynb #83177789
+# %% ../../nbs/library/09_index/10_exact.ipynb #a771a04c
 def joint_scores(
     cosines:dict, # {modality: cosines of the query with each candidate, shape (n,)}; NaN where one of them lacks it
     has:dict, # {modality: which candidates have it, bool, shape (n,)}
     query_has:dict, # {modality: whether the query has it}
     weight:float=.5 # Weight of the audio, 0 to 1
 ) -> np.ndarray: # Shape (n,); NaN where query and candidate have no modality in common that counts
-    """Cosines of concatenated embeddings, from the cosines of each modality. Raises `ValueError` for a weight outside
+    """Weighted mean of the cosines of the modalities that both have. Raises `ValueError` for a weight outside
     [0, 1]."""
     weights = modality_weights('joint', weight)
-    squared_norm = sum(w*has[m] for m, w in weights.items())*sum(w*query_has[m] for m, w in weights.items())
-    comparable = np.logical_or.reduce([has[m] & query_has[m] for m in weights])
-    scores = sum(w*np.nan_to_num(cosines[m]) for m, w in weights.items())/np.maximum(np.sqrt(squared_norm), 1e-12)
-    return np.where(comparable, scores, np.nan)
+    shared = {m: has[m] & query_has[m] for m in weights}
+    total = sum(w*np.where(shared[m], cosines[m], 0) for m, w in weights.items())
+    shared_weight = sum(w*shared[m] for m, w in weights.items())
+    return np.where(shared_weight>0, total/np.maximum(shared_weight, 1e-12), np.nan)
 
 # %% ../../nbs/library/09_index/10_exact.ipynb #93d46f18
 TOLERANCE = np.float32(1e-5) # how far a float32 cosine may be off

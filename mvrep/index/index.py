@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Index', 'read_model_name', 'create_index', 'restore_build']
 
-# %% ../../nbs/library/09_index/40_index.ipynb #2b9f2903
+# %% ../../nbs/library/09_index/40_index.ipynb #9991aa7a
 import json
 import shlex
 import shutil
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from safetensors import safe_open
-from ..core import MODALITIES, UnknownId, atomic_write, count_of, or_close, read_json, sha256
+from ..core import MODALITIES, UnknownId, atomic_write, count_of, file_path, or_close, read_json, sha256
 from ..features.fingerprints import Fingerprints
 from ..features.seconds import StoredSeconds
 from ..features.shots import StoredShots
@@ -127,7 +127,7 @@ def reload(self:Index):
         self.metadata_table.checkout_latest()
         self.videos = self.metadata_table.to_pandas().set_index('video_id').reindex(self.build.video_ids)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #e98b064b
+# %% ../../nbs/library/09_index/40_index.ipynb #941fe686
 def _shots_rule(config):
     "The limit of shots in words"
     if not config.max_shot: return 'shots of any duration'
@@ -152,7 +152,7 @@ def create_index(
     """Make an index folder, or choose the encoders of the next build of one that exists.
 
     Raises `ValueError` if the folder holds other files, or an index with another plan or limit of shots."""
-    folder, config = Path(folder), IndexConfig(tuple(specs), columns, plan, seed, max_shot, shots_by)
+    folder, config = file_path(folder), IndexConfig(tuple(specs), columns, plan, seed, max_shot, shots_by)
     if (folder/'mvrep.json').is_file():
         old = read_config(folder/'mvrep.json')
         if (old.plan, old.seed)!=(plan, seed):
@@ -354,7 +354,7 @@ def restore_build(
     index.rollback(number)
     return index
 
-# %% ../../nbs/library/09_index/40_index.ipynb #0157e5b2
+# %% ../../nbs/library/09_index/40_index.ipynb #1c56052b
 @patch
 def _keep_away(self:Index, video_ids):
     "Record a removal before anything is removed, so that an interrupted one can be repeated"
@@ -385,10 +385,7 @@ def remove(self:Index,
         if stays.all():
             self.reload() # it was in the tables only
             return
-        new = replace(old, video_ids=old.video_ids[stays], sources=[o for o, s in zip(old.sources, stays) if s],
-                      has={m: h[stays] for m, h in old.has.items()},
-                      embeddings={m: e[stays] for m, e in old.embeddings.items()})
-        self._save(new, build_folder(self.builds_folder, old.number)/'model.safetensors')
+        self._save(old.keep(stays), build_folder(self.builds_folder, old.number)/'model.safetensors')
 
 # %% ../../nbs/library/09_index/40_index.ipynb #e96c8346
 @patch

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['EncodersError', 'encoder_names', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder', 'add_videos']
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #918c0348
+# %% ../../nbs/library/09_index/50_indexing.ipynb #5a026ef6
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+import numpy as np
 import pandas as pd
 from ..core import MODALITIES, MediaError, count_of, seed_from
 from ..corpus.duplicates import find_duplicates
@@ -126,7 +127,7 @@ def _keep_features(index, corpus):
     index.store.set_sources(sources)
     for table in _BESIDE_FEATURES: table(index.store).set_sources(sources)
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #d408ad10
+# %% ../../nbs/library/09_index/50_indexing.ipynb #f93ad7a5
 @dataclass(frozen=True)
 class IndexReport:
     "What an indexing run did"
@@ -151,7 +152,8 @@ class IndexReport:
 def _note_scale(before, index, on_note):
     "Tell that all embeddings changed because the scale was fitted on too few videos"
     after = index.build
-    if not before.number or before.model_hash or after.fitted_on==before.fitted_on: return
+    if not before.number or before.model_hash: return
+    if all(np.array_equal(before.scale[m].to_array(), after.scale[m].to_array()) for m in MODALITIES): return
     n_before, n_after = (max(o.fitted_on.values(), default=0) for o in (before, after))
     on_note(f'the scale of the features was fitted on {count_of(n_before, "video")}: it is fitted on '
             f'{count_of(n_after, "video")} now, and all embeddings changed')

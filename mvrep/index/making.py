@@ -118,16 +118,17 @@ def _embed_new(store, old, build, new_ids):
         if embeddings[m].any(axis=1).sum()<_n_with_features(keys, feats): return None
     return embeddings
 
-# %% ../../nbs/library/09_index/35_making.ipynb #5a2c0c3c
+# %% ../../nbs/library/09_index/35_making.ipynb #230e354c
 def _fit_and_embed(store, build, modality, video_ids):
-    "Scale and embeddings of one modality, fitted on all videos, and the number of videos that have it"
+    "Scale and embeddings of one modality, fitted on all videos, and the number of videos that have one"
     keys, feats = _features(store, build.columns[modality], video_ids, read_all=True)
     n_videos = _n_with_features(keys, feats)
     scales = [fit_scale(feats)] if n_videos>1 else []
     for scale in [*scales, Scale.identity(feats.shape[1])]:
         embeddings = _embed_in_blocks(replace(build, scale={modality: scale}), modality, keys, feats)
-        if embeddings.any(axis=1).sum()>=n_videos: break
-    return scale, embeddings, n_videos
+        n_embedded = int(embeddings.any(axis=1).sum())
+        if n_embedded>=n_videos: break
+    return scale, embeddings, n_embedded
 
 def _embed_all(store, build, video_ids):
     "`build` with the embeddings of all videos, on a scale that is fitted on them"
@@ -137,7 +138,7 @@ def _embed_all(store, build, video_ids):
         scale[m], embeddings[m], fitted_on[m] = _fit_and_embed(store, build, m, video_ids)
     return replace(build, scale=scale, embeddings=embeddings, fitted_on=fitted_on)
 
-# %% ../../nbs/library/09_index/35_making.ipynb #daaf08ca
+# %% ../../nbs/library/09_index/35_making.ipynb #e28fd788
 def _is_fitted_on(old, has, share):
     "Was the scale fitted on at least this share of the videos that have a modality? A trained model needs no scale"
     if old.model_hash: return True
@@ -146,7 +147,8 @@ def _is_fitted_on(old, has, share):
 def _extend(store, old, build, kept, new_ids):
     "The `kept` videos of the old build, then the new ones on its scale; None if its scale does not do for them"
     if not kept.any(): return None
-    embeddings = {m: old.embeddings[m][kept] for m in MODALITIES}
+    old = old.keep(kept)
+    embeddings = old.embeddings
     if new_ids:
         new = _embed_new(store, old, build, new_ids)
         if new is None: return None

@@ -66,10 +66,17 @@ def open_segments(
     has = np.stack([_has_feats(index, m, store_rows) for m in modalities], axis=1)
     return SegmentSearch(keys, vectors[:] if in_memory else vectors, has, pd.factorize(keys.video_id)[0])
 
-# %% ../../nbs/library/09_index/54_segments.ipynb #7e13b496
+# %% ../../nbs/library/09_index/54_segments.ipynb #b9a95103
 def _first_of_each(videos):
     "Which rows are the first of their video, bool"
     return ~pd.Series(videos).duplicated().to_numpy()
+
+@patch
+def _factor(self:SegmentSearch, modalities):
+    "What products with a query of some modalities are multiplied by: means over what both have; 0 if they share none"
+    n_shared = self.has[:, modalities].sum(axis=1)
+    norms = np.sqrt(modalities.sum()*self.has.sum(axis=1))
+    return np.where(n_shared>0, norms/np.maximum(n_shared, 1), 0).astype(np.float32)
 
 @patch
 def search(self:SegmentSearch,
@@ -84,12 +91,13 @@ def search(self:SegmentSearch,
     found = [(np.zeros(0, int), np.zeros(0))]*len(query_rows)
     n_more = self.most*(k+1 if one_per_video else 1)
     for modalities in np.unique(self.has[query_rows], axis=0):
-        is_comparable = self.has[:, modalities].any(axis=1)
+        factor = self._factor(modalities)
+        is_comparable = factor>0
         if allowed is not None: is_comparable &= allowed
         rows = None if is_comparable.all() else np.flatnonzero(is_comparable)
         numbers = np.flatnonzero((self.has[query_rows]==modalities).all(axis=1))
         parts = [(self.vectors, self.vectors[query_rows[numbers]])]
-        for i, (near, scores) in zip(numbers, best_rows(parts, k+n_more, rows=rows)):
+        for i, (near, scores) in zip(numbers, best_rows(parts, k+n_more, factor, rows)):
             is_kept = self.video[near]!=self.video[query_rows[i]]
             if one_per_video: is_kept &= _first_of_each(self.video[near])
             found[i] = near[is_kept][:k], scores[is_kept][:k]

@@ -19,7 +19,7 @@ from ..metrics.intervals import bootstrap_interval, paired_difference
 from ..metrics.recommendation import recommendation_metrics, user_ndcg
 from .likes import combine
 
-# %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #72aebac5
+# %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #fe62b91c
 def item_vectors(
     index:Index, # The index
     by:str='joint', # 'audio', 'video' or 'joint'
@@ -34,11 +34,11 @@ def item_modalities(
     index:Index, # The index
     by:str='joint', # As for `item_vectors`
     weight:float=.5 # As for `item_vectors`
-) -> np.ndarray: # Bool, shape (n, number of modalities that are compared)
-    "Which modalities each video of an index has. Raises `ValueError` as `item_vectors` does."
-    return np.stack([index.build.has[m] for m in modality_weights(by, weight)], axis=1)
+) -> np.ndarray: # Shape (n, number of modalities that are compared); 0 where a video lacks one
+    "Weights of the modalities that each video of an index has. Raises `ValueError` as `item_vectors` does."
+    return np.stack([w*index.build.has[m] for m, w in modality_weights(by, weight).items()], axis=1)
 
-# %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #bd649223
+# %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #45ce9b6f
 def _rows_of(items, ids):
     "Rows of some ids; `ValueError` if one is not an item"
     rows = items.get_indexer(ids)
@@ -52,16 +52,18 @@ def by_content(
     vectors:np.ndarray, # Unit-norm vectors of the items, as from `item_vectors`, shape (n, d)
     items:list, # Their ids, n
     how:str='mean', # 'mean' or 'max' over the likes, as in `recommend`
-    has:np.ndarray|None=None # Modalities of each item, as from `item_modalities`; all of them if None
+    has:np.ndarray|None=None # Weights of each item's modalities, as from `item_modalities`; it has all if None
 ): # Function from liked ids to scores, shape (n,); NaN where item and likes have no modality in common
-    """Score items by their similarity to what a user liked. The function raises `ValueError` for an id that is not an
-    item."""
+    """Score items by their similarity to what a user liked: by the modalities that both have. The function raises
+    `ValueError` for an id that is not an item."""
     items = pd.Index(items)
     has = np.ones((len(items), 1)) if has is None else has.astype(float)
     def score(liked):
         rows = _rows_of(items, liked)
-        is_comparable = has[rows]@has.T>0
-        return combine(np.where(is_comparable, vectors[rows]@vectors.T, np.nan), how)
+        shared = np.sqrt(has[rows])@np.sqrt(has).T
+        norms = np.sqrt(np.outer(has[rows].sum(axis=1), has.sum(axis=1)))
+        cosines = vectors[rows]@vectors.T*norms/np.maximum(shared, 1e-12)
+        return combine(np.where(shared>0, cosines, np.nan), how)
     return score
 
 # %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #f24f4c94
