@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 import pytest
+from slow_jobs import sleep_or_return
 from mvrep.explore import uploads as uploads_module
 from mvrep.explore.connections import FewLines, Limits, fitting_limits
-from mvrep.explore.uploads import CLOSED, Uploads
+from mvrep.explore.uploads import CLOSED, GIVEN_UP, Ticket, Uploads
 from mvrep.index.examples import tiny_index
-from mvrep.media.workers import Failure
+from mvrep.media.workers import Failure, worker_pool
 
 pytestmark = pytest.mark.xdist_group('app_limits')
 LIMITS = Limits(connections=40, request_seconds=1.2, read_seconds=1.5, part_seconds=1., upload_seconds=2.5,
@@ -32,9 +34,10 @@ from mvrep.explore.connections import Limits
 from mvrep.explore.uploads import Uploads
 from mvrep.media.workers import Failure
 
-def encode(uploads, index, path): # a file that says how long it takes
+def encode(uploads, index, path, ticket): # a file that says how long it takes
     text = open(path, 'rb').read(20)
-    time.sleep(float(text[4:]) if text.startswith(b'slow') else 0)
+    end = time.monotonic()+(float(text[4:]) if text.startswith(b'slow') else 0)
+    while time.monotonic()<end and not ticket.is_given_up: time.sleep(.02)
     return Failure('it is a file of the test')
 
 if __name__=='__main__':
@@ -206,6 +209,18 @@ def test_slow_files_and_a_full_queue(app):
         assert {o.result()[0] for o in slow}=={422}
     assert upload(app, b'a fourth file')[0]==422
 
+def test_a_closed_browser_tab_ends_its_upload(app):
+    "Both places are taken by files that take a minute, until their clients disconnect: at once, and by a reset"
+    with ExitStack() as stack:
+        for linger in (0, 1):
+            connection = stack.enter_context(connect(app))
+            reset = struct.pack('ii', linger, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            connection.sendall(head(app.port, 'POST /api/upload', 'Content-Length: 6')+b'slow60')
+        until(lambda: upload(app, b'a third file')[0]==503, 30)
+    until(lambda: upload(app, b'a fourth file')[0]==422, 30)
+    assert is_served(app) and list(app.temporary.iterdir())==[]
+
 def test_uploads_without_length(app):
     body = b'6\r\nslow0.\r\n0\r\n\r\n'
     chunked = 'POST /api/upload', 'Transfer-Encoding: chunked'
@@ -323,13 +338,16 @@ def pools(monkeypatch):
     monkeypatch.setattr(uploads_module, 'worker_pool', lambda *args: made.append(FakePool()) or made[-1])
     return made
 
+def of_test():
+    "An index of which only the settings are read"
+    config = SimpleNamespace(specs=['a'], plan='whole', seed=0)
+    return SimpleNamespace(config=config, build=SimpleNamespace(columns={}))
+
 @contextmanager
 def encoding(uploads, *names):
     "Encode files in threads; their results by name"
-    config = SimpleNamespace(specs=['a'], plan='whole', seed=0)
-    index = SimpleNamespace(config=config, build=SimpleNamespace(columns={}))
     results = {}
-    def encode(name): results[name] = uploads.encode(index, name)
+    def encode(name): results[name] = uploads.encode(of_test(), name)
     threads = [threading.Thread(target=encode, args=(o,)) for o in names]
     for o in threads:
         o.start()
@@ -337,8 +355,8 @@ def encoding(uploads, *names):
     yield results
     for o in threads: o.join(10)
 
-def until(condition):
-    end = time.monotonic()+5
+def until(condition, seconds=5):
+    end = time.monotonic()+seconds
     while not condition():
         assert time.monotonic()<end, 'never true'
         time.sleep(.01)
@@ -370,3 +388,34 @@ def test_files_that_wait_when_the_app_ends(pools):
         until(lambda: pools and pools[0].futures)
         uploads.close()
     assert results['b']==Failure(CLOSED) and isinstance(results['a'], Failure)
+
+def test_a_file_that_waits_is_given_up(pools):
+    "The one before it and the one after it are encoded"
+    uploads, ticket = Uploads(n_workers=1), Ticket()
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(uploads.encode, of_test(), 'first')
+        until(lambda: pools and pools[0].futures)
+        second = pool.submit(uploads.encode, of_test(), 'second', ticket)
+        until(lambda: uploads._workers.waiting)
+        uploads.give_up(ticket)
+        assert second.result(5)==Failure(GIVEN_UP)
+        third = pool.submit(uploads.encode, of_test(), 'third')
+        pools[0].futures[0][1].set_result('done')
+        until(lambda: len(pools[0].futures)==2)
+        pools[0].futures[1][1].set_result('done, too')
+    assert (first.result(), third.result())==('done', 'done, too')
+
+def test_the_process_of_a_file_that_is_given_up_ends(tmp_path, monkeypatch):
+    "The next file gets another one"
+    monkeypatch.setattr(uploads_module, 'worker_pool', lambda *args: worker_pool(1))
+    monkeypatch.setattr(uploads_module, 'encode_in_worker', sleep_or_return)
+    uploads, ticket = Uploads(n_workers=1), Ticket()
+    slow = tmp_path/'slow'
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(uploads.encode, of_test(), slow, ticket)
+        until(lambda: slow.exists() and slow.read_text(), 60)
+        uploads.give_up(ticket)
+        assert found.result(10)==Failure(GIVEN_UP)
+    until(lambda: not os.path.exists(f'/proc/{slow.read_text()}'))
+    assert uploads.encode(of_test(), 'fast')=='fast'
+    uploads.close()

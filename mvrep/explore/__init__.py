@@ -39,7 +39,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'catalogue': [
         'CARD_COLUMNS', 'catalogue_version', 'Catalogue', 'open_catalogue',
         'find_videos', 'video_card', 'neighbour_cards'],
-    'uploads': ['NO_ENCODERS', 'Uploads'],
+    'uploads': ['NO_ENCODERS', 'Ticket', 'Uploads'],
     'connections': ['Limits', 'TimedProtocol', 'fitting_limits', 'FewLines', 'server_config'],
     'app': ['POLICY', 'HEADERS', 'N_NEIGHBOURS', 'Guard', 'Slots', 'Answers', 'make_app', 'serve'],
 })

@@ -6,7 +6,7 @@
 __all__ = ['POLICY', 'HEADERS', 'N_NEIGHBOURS', 'MAX_RANGES', 'TOO_SLOW', 'TOO_MANY_FILES', 'Guard', 'Slots', 'Answers',
            'make_app', 'serve']
 
-# %% ../../nbs/library/11_explore/70_app.ipynb #feba5089
+# %% ../../nbs/library/11_explore/70_app.ipynb #589d2bf7
 import asyncio
 import errno
 import math
@@ -33,7 +33,7 @@ from ..core import MODALITIES, n_cores
 from .catalogue import (
     Catalogue, catalogue_version, find_videos, neighbour_cards, open_catalogue, video_card)
 from .connections import BACKLOG, Limits, server_config
-from .uploads import Uploads
+from .uploads import Ticket, Uploads
 from ..media.workers import Failure
 from ..recommendation.neighbours import same_content, similar
 
@@ -237,8 +237,24 @@ async def _receive(request, file, limits):
     if not size: raise HTTPException(400, 'the file is empty')
     file.flush()
 
-# %% ../../nbs/library/11_explore/70_app.ipynb #1838ea86
+# %% ../../nbs/library/11_explore/70_app.ipynb #cc988f4d
 TOO_MANY_FILES = 'too many files at the same time: wait until one is done'
+
+async def _until_gone(request):
+    "Return when the client of a request, whose body has arrived, has disconnected"
+    while (await request.receive())['type']!='http.disconnect': pass
+
+async def _encode_unless_gone(uploads, request, index, path):
+    "Segments and features of a file, or a `Failure`. Raises `ClientDisconnect` if the client has gone before"
+    ticket = Ticket()
+    encoding = asyncio.create_task(run_in_threadpool(uploads.encode, index, path, ticket))
+    gone = asyncio.create_task(_until_gone(request))
+    try: await asyncio.wait([encoding, gone], return_when=asyncio.FIRST_COMPLETED)
+    finally: gone.cancel()
+    if encoding.done(): return encoding.result()
+    uploads.give_up(ticket)
+    await encoding
+    raise ClientDisconnect
 
 async def _encode_upload(answers, request):
     "The index, segments and features of the body of a request or a `Failure`, and recordings with the same content"
@@ -247,7 +263,7 @@ async def _encode_upload(answers, request):
         await _receive(request, file, answers.limits)
         index = (await answers.current()).index
         with answers.files.take(503, TOO_MANY_FILES):
-            found = await run_in_threadpool(answers.uploads.encode, index, file.name)
+            found = await _encode_unless_gone(answers.uploads, request, index, file.name)
         return index, found, await run_in_threadpool(same_content, index, file.name)
 
 async def _upload_route(answers, request):
