@@ -6,6 +6,7 @@ import sys
 import time
 import psutil
 import pytest
+from multiprocessing.context import SpawnProcess
 from mvrep.media.read import probe
 from mvrep.media.synthetic import make_clip
 from mvrep.media.workers import Failure, ProgramError, _hold_interrupt, in_workers, outcome, time_limit, worker_pool
@@ -43,16 +44,30 @@ def test_workers_ignore_interrupts(one_worker):
     time.sleep(.1)
     assert one_worker.schedule(os.getpid).result()==worker
 
-def test_an_interrupt_waits_for_the_end_of_the_block():
-    events, handler = [], signal.signal(signal.SIGINT, signal.default_int_handler)
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_for_the_end_of_the_block(number):
+    events, handler = [], signal.signal(number, signal.default_int_handler)
     try:
         with _hold_interrupt():
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
             time.sleep(.1)
             events.append('started')
     except KeyboardInterrupt: events.append('interrupted')
-    finally: signal.signal(signal.SIGINT, handler)
+    finally: signal.signal(number, handler)
     assert events==['started', 'interrupted']
+
+def test_a_worker_that_has_just_been_started_ends_after_a_signal(monkeypatch):
+    "SIGTERM arrives before the pool knows its first worker"
+    before, start = psutil.Process().children(recursive=True), SpawnProcess.start
+    def start_and_end(process):
+        start(process)
+        os.kill(os.getpid(), signal.SIGTERM)
+    monkeypatch.setattr(SpawnProcess, 'start', start_and_end)
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt): worker_pool(1)
+    finally: signal.signal(signal.SIGTERM, handler)
+    assert psutil.wait_procs(new_workers(before), timeout=.1)[1]==[]
 
 def test_results_carry_the_position_of_their_job(tmp_path):
     files = [str(make_clip(tmp_path/f'{i}.mp4', seconds=1+i/5, fps=5)) for i in range(5)]
@@ -142,10 +157,15 @@ def test_no_reason_begins_with_the_name_of_an_exception(one_worker):
 
 SCRIPT = 'from mvrep.media.workers import in_workers; print(list(in_workers(len, [("ab",)]*9, 2, 30)))'
 
-def test_a_script_without_main_guard_gets_one_error(tmp_path):
+CACHED = f'from mvrep.core import cached\ndef make(folder): {SCRIPT}\ncached(make, "script")'
+
+@pytest.mark.parametrize('text', [SCRIPT, CACHED])
+def test_a_script_without_main_guard_gets_one_error(tmp_path, text):
+    "Also if its workers would wait for a lock that it holds"
     script = tmp_path/'script.py'
-    script.write_text(SCRIPT)
-    run = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    script.write_text(text)
+    home = dict(os.environ, MVREP_HOME=str(tmp_path))
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, env=home, timeout=120)
     assert (run.returncode, run.stdout, run.stderr.count('Traceback'))==(1, '', 1)
     assert run.stderr.splitlines()[-1].startswith('ValueError: worker processes do not start (All workers expired)')
     assert 'if __name__ == "__main__":' in run.stderr.splitlines()[-1]

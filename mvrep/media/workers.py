@@ -39,19 +39,25 @@ def _start_worker(prepare, args):
         os._exit(1)
     _limit_memory()
 
-# %% ../../nbs/library/01_media/10_workers.ipynb #c981559b
+# %% ../../nbs/library/01_media/10_workers.ipynb #a5bbff72
+_HELD = signal.SIGINT, signal.SIGTERM
+
 @contextmanager
 def _hold_interrupt():
-    "Hold back Ctrl-C until the block has ended; only the main thread can be interrupted"
+    "Hold back Ctrl-C and SIGTERM until the block has ended; only the main thread can be interrupted"
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     received = []
-    handler = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, lambda *args: received.append(args))
+    handlers = {o: signal.getsignal(o) for o in _HELD}
+    for number in handlers: signal.signal(number, lambda *args: received.append(args))
     try: yield
-    finally: signal.signal(signal.SIGINT, handler)
-    if received and callable(handler): handler(*received[0])
+    finally:
+        for number, handler in handlers.items(): signal.signal(number, handler)
+    if not received: return
+    number, frame = received[0]
+    if callable(handlers[number]): handlers[number](number, frame)
+    else: signal.raise_signal(number)
 
 # %% ../../nbs/library/01_media/10_workers.ipynb #2c31846f
 _MAIN_GUARD = 'in a script, call this below `if __name__ == "__main__":`'
