@@ -21,6 +21,7 @@ class Form:
     rotation:int=0 # Of the display matrix, degrees
     pixel_aspect:Fraction|None=None # Width of a pixel divided by its height
     audio:str='aac' # Audio codec; empty for no audio
+    layout:str='stereo' # Of the channels
     n_audio:int=1 # Audio streams; stream i has a tone of 440*(i+1) Hz
     sr:int=44100 # Sample rate, Hz
     delay:float=0. # Of the audio, seconds
@@ -60,10 +61,10 @@ def tone(hz, seconds, sr):
 def encode_audio(stream, form, hz):
     "Packets of a tone on the left channel"
     y = tone(hz, form.seconds if form.audio_seconds is None else form.audio_seconds, form.sr)
-    y = np.stack([y, np.zeros_like(y)])
+    y = np.stack([y]+[np.zeros_like(y)]*(av.AudioLayout(form.layout).nb_channels-1))
     packets, size = [], stream.codec_context.frame_size or 1024
     for i in range(0, y.shape[1], size):
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(y[:, i:i+size]), 'fltp', 'stereo')
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(y[:, i:i+size]), 'fltp', form.layout)
         frame.sample_rate = form.sr
         frame.time_base = Fraction(1, form.sr)
         frame.pts = i+round((form.offset+form.delay)*form.sr)
@@ -75,7 +76,7 @@ def write_media(path, form):
     with av.open(str(path), 'w', format=form.format, options=form.container_options) as container:
         video = add_video(container, form) if form.codec else None
         n_audio = form.n_audio if form.audio else 0
-        audio = [container.add_stream(form.audio, rate=form.sr, layout='stereo') for _ in range(n_audio)]
+        audio = [container.add_stream(form.audio, rate=form.sr, layout=form.layout) for _ in range(n_audio)]
         packets = encode_video(video, form) if video else []
         for i,stream in enumerate(audio): packets += encode_audio(stream, form, 440*(i+1))
         for packet in sorted(packets, key=lambda p: float(p.dts*p.time_base)): container.mux(packet)

@@ -1,6 +1,8 @@
 "Files that were joined from recordings: the clock starts again or jumps, or streams change in the middle"
+import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from mvrep.core import MediaError
 from mvrep.media import contact_sheet, cut_clip, frame_number, make_clip, open_media, probe, read_audio, read_frames
 from mvrep.media import read_timeline, write_mp4_and_wav
@@ -180,3 +182,56 @@ def test_a_sample_rate_that_changes_keeps_the_pitch(first, second, tmp_path):
     assert [pitch(read_audio(path, o, .4)) for o in (.05, 1.05, 2.1, 3.1)]==pytest.approx([440]*4, abs=4)
     assert abs(len(read_audio(path, sr=None))/first-4)<.15
     assert len(read_audio(path, 2.5, 1, sr=None))==first
+
+@pytest.mark.parametrize('first, second', [('stereo', 'mono'), ('mono', 'stereo'), ('5.1', 'stereo'), ('mono', '5.1')])
+def test_channels_that_change_keep_the_pitch(first, second, tmp_path):
+    path = both_sizes(tmp_path, dict(layout=first), dict(layout=second))
+    assert [pitch(read_audio(path, o, .4)) for o in (.05, 1.05, 2.1, 3.1)]==pytest.approx([440]*4, abs=4)
+    assert abs(len(read_audio(path))/16000-4)<.15 and min(np.abs(read_audio(path, o, .4)).max() for o in (1, 3))>.05
+
+def turned(source, dest, degrees):
+    "A copy of a transport stream whose frames ask players to turn them"
+    with av.open(str(source)) as given, av.open(str(dest), 'w', format='mpegts') as made:
+        streams = {o.index: made.add_stream_from_template(o) for o in given.streams}
+        turn = BitStreamFilterContext(f'h264_metadata=display_orientation=insert:rotate={degrees}', given.streams.video[0])
+        packets = list(given.demux())
+        for packet in packets:
+            if not packet.size: continue
+            for o in turn.filter(packet) if packet.stream.type=='video' else [packet]:
+                o.stream = streams[packet.stream_index]
+                made.mux(o)
+    return dest
+
+@pytest.mark.parametrize('degrees', [90, 180])
+def test_frames_that_are_turned_in_the_middle(degrees, tmp_path):
+    "They keep the shape of the first frame"
+    source = make(tmp_path/'1.ts', seconds=2, audio='mp2', options={'g': '1'}) # each frame asks for it
+    path = join_files(tmp_path/'a.ts', source, turned(source, tmp_path/'2.ts', degrees))
+    info, frames = probe(path), read_frames(path)
+    assert info.rotation==0 and frames.shape==(100, info.height, info.width, 3)
+    assert numbers(frames[:50])==list(range(50))
+    if degrees==180: # FFmpeg's filter leaves out the second frame
+        assert numbers(np.rot90(frames[52:], 2, axes=(1, 2)))==list(range(2, 50))
+
+APPENDED = dict(
+    mp4={}, mov={}, m4v={}, flv=dict(codec='flv'), avi=dict(codec='mpeg4', audio='mp3'), m4a=dict(codec=''),
+    wmv=dict(codec='wmv2', audio='mp3', format='asf'), wav=dict(codec='', audio='pcm_s16le'),
+    flac=dict(codec='', audio='flac'), aiff=dict(codec='', audio='pcm_s16be'), caf=dict(codec='', audio='pcm_s16le'))
+
+@pytest.mark.parametrize('suffix', APPENDED)
+def test_a_file_that_was_appended_is_not_lost_without_notice(suffix, tmp_path):
+    "Players show the first file; half of the recording would be missing"
+    source = make(tmp_path/f'1.{suffix}', seconds=1, **APPENDED[suffix])
+    assert abs(probe(source).duration-1)<.2
+    path = join_files(tmp_path/f'a.{suffix}', source, source)
+    for read in (probe, read_audio):
+        with pytest.raises(MediaError, match='another file was appended to it'): read(path)
+
+@pytest.mark.parametrize('suffix, fields', [
+    ('ogg', dict(codec='', audio='libopus', sr=48000)), ('mp3', dict(codec='', audio='mp3')),
+    ('aac', dict(codec='', audio='aac')), ('ogv', dict(codec='libvpx', audio='libopus', sr=48000, format='ogg'))])
+def test_formats_that_may_be_appended_are_read_in_full(suffix, fields, tmp_path):
+    source = make(tmp_path/f'1.{suffix}', seconds=2, **fields)
+    path = join_files(tmp_path/f'a.{suffix}', source, source)
+    assert abs(probe(path).duration-4)<.2 and abs(len(read_audio(path))/16000-4)<.2
+    assert [pitch(read_audio(path, o, .4)) for o in (.1, 1.1, 2.1, 3.1)]==pytest.approx([440]*4, abs=4)

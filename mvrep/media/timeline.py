@@ -5,19 +5,21 @@
 # %% auto #0
 __all__ = ['WINDOW', 'GAP_SECONDS', 'JITTER_SECONDS', 'INTERLEAVE_SECONDS', 'Timeline', 'read_timeline']
 
-# %% ../../nbs/library/01_media/14_timeline.ipynb #cd3e6ab8
+# %% ../../nbs/library/01_media/14_timeline.ipynb #cc9e997b
 import math
 import os
+import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from mmap import ACCESS_READ, mmap
 import av
 from ..core import MediaError
 from .opening import OpenMedia, frame_rate, open_media, remux_command
 
-# %% ../../nbs/library/01_media/14_timeline.ipynb #88d7b757
+# %% ../../nbs/library/01_media/14_timeline.ipynb #63482469
 _JOINABLE = ('mpegts', 'mpeg', 'ogg', 'nut') # FFmpeg's names of formats that can be joined by appending bytes
 
 def _matroska_number(data, position):
@@ -35,27 +37,59 @@ def _is_one_segment(path):
     size, position = _matroska_number(head, position+size+4) # of the segment
     return size is not None and position+size>=os.path.getsize(path)
 
-def _has_fragments(path):
-    "Does an mp4 have fragments, or a second header?"
-    seen, position = set(), 0
-    size = os.path.getsize(path)
+def _boxes(path):
+    "Yield the names of the outer boxes of an mp4"
+    size, position = os.path.getsize(path), 0
     with open(path, 'rb') as f:
         while position+8<=size:
             f.seek(position)
             head = f.read(16)
-            name, length = head[4:8], int.from_bytes(head[:4], 'big')
+            yield head[4:8]
+            length = int.from_bytes(head[:4], 'big')
             if length==1: length = int.from_bytes(head[8:16], 'big')
-            if name==b'moof' or (name==b'moov' and name in seen): return True
-            seen.add(name)
-            if length<8: return False
+            if length<8: return
             position += length
-    return False
+
+def _has_fragments(path):
+    "Does an mp4 have fragments, or a second header?"
+    names = list(_boxes(path))
+    return b'moof' in names or names.count(b'moov')>1
 
 def _may_jump(path, format_name):
     "Can the clock of a file jump?"
     if format_name.startswith('matroska'): return not _is_one_segment(path)
     if format_name.startswith('mov'): return _has_fragments(path)
     return format_name in _JOINABLE
+
+# %% ../../nbs/library/01_media/14_timeline.ipynb #275c86d5
+_BEGINNINGS = dict( # {FFmpeg's name of a format: what a file of it begins with}
+    flv=re.compile(rb'FLV\x01[\x01\x04\x05]\x00\x00\x00\x09'), flac=re.compile(rb'fLaC[\x00\x80]\x00\x00\x22'),
+    asf=re.compile(re.escape(bytes.fromhex('3026b2758e66cf11a6d900aa0062ce6c'))),
+    caf=re.compile(rb'caff\x00\x01\x00\x00desc'))
+_APPENDED = 'another file was appended to it, which players do not show: use the two files, or join them with ffmpeg'
+
+def _begins_again(path, beginning):
+    "Does a file hold its first bytes a second time?"
+    with open(path, 'rb') as f, mmap(f.fileno(), 0, access=ACCESS_READ) as data:
+        return beginning.search(data, 1) is not None
+
+def _has_second_chunk(path):
+    "Does another file follow an AVI, WAV or AIFF? Large AVI files have several chunks, of which the others are AVIX"
+    with open(path, 'rb') as f:
+        head = f.read(8)
+        length = int.from_bytes(head[4:], 'big' if head[:4]==b'FORM' else 'little')
+        f.seek(8+length+length%2)
+        following = f.read(12)
+    return following[:4]==head[:4] and following[8:]!=b'AVIX'
+
+def _is_appended_to(path, format_name):
+    "Was another file appended to one of a format that cannot be joined so?"
+    name = format_name.split(',')[0]
+    if name in _BEGINNINGS: return _begins_again(path, _BEGINNINGS[name])
+    if name in ('avi', 'wav', 'aiff'): return _has_second_chunk(path)
+    if name!='mov': return False
+    boxes = list(_boxes(path))
+    return boxes.count(b'ftyp')>1 and b'moof' not in boxes
 
 # %% ../../nbs/library/01_media/14_timeline.ipynb #53124e60
 WINDOW = 16 # Packets; no codec reorders frames further
@@ -249,7 +283,7 @@ def _check_parts(path, format_name, parts, timeline):
         remedy, fault = 'split it there, or download it again', timeline.parts[1]
     if fault is not None: raise MediaError(path, f'time stamps start again at {fault:.1f} s: {remedy}')
 
-# %% ../../nbs/library/01_media/14_timeline.ipynb #b2c5ef28
+# %% ../../nbs/library/01_media/14_timeline.ipynb #bbb59b42
 def _other_stream(modality, parts):
     "The reason of a `MediaError` for a file that goes on in another stream"
     seconds = sum(max(o.ends.values())-o.start for o in parts if o.ends)
@@ -296,10 +330,15 @@ def read_timeline(
     media:OpenMedia # An open file; it is not read
 ) -> Timeline|None: # None if the time stamps of the file can be used as they are
     """Find the jumps of a file's clock; program streams, which leave out time stamps, always have a timeline. Raises
-    `MediaError` if the parts of the file cannot be placed."""
+    `MediaError` if the parts of the file cannot be placed, or another file was appended to it."""
     stat = os.stat(media.path)
-    if not _cached_may_jump(str(media.path), media.container.format.name, stat.st_size, stat.st_mtime_ns): return None
+    state = str(media.path), media.container.format.name, stat.st_size, stat.st_mtime_ns
+    if _cached_is_appended_to(*state): raise MediaError(media.path, _APPENDED)
+    if not _cached_may_jump(*state): return None
     return _cached_timeline(str(media.path), stat.st_size, stat.st_mtime_ns)
 
 @lru_cache(maxsize=256)
 def _cached_may_jump(path, format_name, size, modified): return _may_jump(path, format_name)
+
+@lru_cache(maxsize=256)
+def _cached_is_appended_to(path, format_name, size, modified): return _is_appended_to(path, format_name)
