@@ -3,6 +3,7 @@
 Each file is changed in four ways, one at a time. A change that is not noticed and changes an answer fails the test, and
 so does an error that is not meant for people.
 """
+import json
 import os
 import shutil
 from contextlib import contextmanager
@@ -17,7 +18,12 @@ from mvrep.index.storage import build_folder, current_number
 from mvrep.learning.model import JointModel
 from mvrep.learning.synthetic import SyntheticNetwork
 from mvrep.media.segments import Segment
+from mvrep.probing.cross_validation import Protocol
+from mvrep.probing.index import probe_index
+from mvrep.recommendation.lists import ListRules
+from mvrep.recommendation.matching import Stretch, match_stretch
 from mvrep.recommendation.neighbours import similar
+from mvrep.recommendation.words import search
 
 COLUMNS = dict(audio='loudness', video='colour')
 
@@ -27,7 +33,8 @@ def put(index, ids, seed):
     encoders = [Encoder('loudness', 'audio', SyntheticNetwork(600)), Encoder('colour', 'video', SyntheticNetwork(400))]
     for encoder in encoders:
         if encoder.column not in index.store.columns: index.store.add_column(encoder)
-    index.put_videos(pd.DataFrame([dict(video_id=o, path=f'/{o}.mp4', title=o.upper(), artist=o) for o in ids]))
+    index.put_videos(pd.DataFrame([dict(video_id=o, path=f'/{o}.mp4', title=o.upper(), artist=o,
+                                        genre='even' if ord(o)%2 else 'odd') for o in ids]))
     for video_id in ids:
         feats = {o: rng.standard_normal((3, o.dim)).astype(np.float32) for o in encoders}
         index.store.put(video_id, [Segment(i, 5.*i, 5.) for i in range(3)], 'first', feats)
@@ -53,6 +60,19 @@ def answers(folder):
     matrices = {o: np.array(index.store.matrix(o)).tobytes() for o in COLUMNS.values()}
     return found.to_json(), reasons.to_json(), repr(info), index.videos.to_json(), matrices
 
+def matched(folder):
+    "What a stretch of audio finds"
+    feats = np.random.default_rng(2).standard_normal((2, 600)).astype(np.float32)
+    found = match_stretch(Index(folder), Stretch('audio', np.array([0., 5]), feats, 10.), ListRules(k=5))
+    return found.to_json()
+
+def probed(folder):
+    "What features and embeddings tell about the genre"
+    report = probe_index(Index(folder), 'genre', protocol=Protocol('knn', n_folds=2, n_seeds=1))
+    return json.dumps(report, default=float)
+
+def searched(folder): return search(Index(folder), 'B odd').to_json()
+
 def flip(content): content[len(content)//2] ^= 1
 def truncate(content): del content[len(content)//2:]
 
@@ -74,15 +94,15 @@ def damaged(path, change, aside):
         yield
     finally: aside.replace(path)
 
-def outcome(folder, expected):
+def outcome(folder, expected, answers=answers):
     "What a damaged index answers"
     try: return 'unaffected' if answers(folder)==expected else 'silent'
     except (OSError, ValueError) as e: return 'clear' if 'mvrep' in str(e) or 'restore' in str(e) else f'unclear: {e}'
     except BaseException as e: return f'traceback: {type(e).__name__}: {e}'
 
-def trials(folder):
-    """Files and changes. With `MVREP_DAMAGE` all of them; otherwise each file of the state in use in one way, and
-    transactions, which are not read, not at all."""
+def trials(folder, first=0, step=1):
+    """Files and changes. With `MVREP_DAMAGE` all of them; otherwise each file of the state in use in one way, or each
+    `step`-th beginning with `first`, and transactions, which are not read, not at all."""
     files = sorted(o for o in folder.rglob('*') if o.is_file())
     if os.environ.get('MVREP_DAMAGE'): return [(path, change) for path in files for change in CHANGES]
     in_use = build_folder(folder/'index', current_number(folder/'index'))
@@ -90,12 +110,18 @@ def trials(folder):
         if '_transactions' in path.parts: return False
         return path.is_relative_to(in_use) or not path.is_relative_to(folder/'index')
     names = list(CHANGES)
-    return [(path, names[i%len(names)]) for i, path in enumerate(filter(is_tried, files))]
+    tried = list(enumerate(filter(is_tried, files)))
+    return [(path, names[(i+first)%len(names)]) for i, path in tried[first::step]]
 
-def test_damage_never_changes_answers(original, tmp_path):
-    expected, found = answers(original), []
-    for path, change in trials(original):
-        with damaged(path, change, tmp_path/'aside'): found.append((path, change, outcome(original, expected)))
+ASKED = dict(similar=(answers, 0, 1), match=(matched, 0, 3), probe=(probed, 1, 3), search=(searched, 2, 3))
+
+@pytest.mark.parametrize('name', ASKED)
+def test_damage_never_changes_answers(original, tmp_path, name):
+    "What `similar` and `info` answer; others open the index by themselves, and are asked about a third of the files"
+    ask, first, step = ASKED[name]
+    expected, found = ask(original), []
+    for path, change in trials(original, first, step):
+        with damaged(path, change, tmp_path/'aside'): found.append((path, change, outcome(original, expected, ask)))
     table = pd.DataFrame(found, columns=['file', 'change', 'outcome'])
     print(table.outcome.value_counts()) # shown with pytest -s
     wrong = table[~table.outcome.isin(['unaffected', 'clear'])]
