@@ -222,7 +222,8 @@ def find_clip(index, video_id, modality, feats, test_ids):
 def find_clips(index, recipe, epochs):
     "One row per clip; models are trained on folds that share no artist with the clip's video"
     clips, rows = encode_clips(index), []
-    folds = group_folds(artist_groups(index.videos.artist), N_FOLDS)
+    groups = artist_groups(index.videos.artist)
+    folds, group_of = group_folds(groups, N_FOLDS), dict(zip(index.build.video_ids, groups))
     for fold, test in enumerate(folds):
         split = np.full(len(index), 'train', object)
         split[folds[(fold+1)%N_FOLDS]] = 'valid'
@@ -233,16 +234,17 @@ def find_clips(index, recipe, epochs):
             for video_id in test_ids:
                 for modality in MODALITIES:
                     feats = clips[f'{video_id}.{modality}']
-                    rows.append(dict(modality=modality)|find_clip(trained, video_id, modality, feats, test_ids))
+                    about = dict(modality=modality, group=group_of[video_id])
+                    rows.append(about|find_clip(trained, video_id, modality, feats, test_ids))
         print(recipe, fold, flush=True)
     return pd.DataFrame(rows)
 
 def summarise_clips(clips, n_videos):
-    "Medians and means over clips, with intervals and chance"
+    "Medians and means over clips, with intervals over artists and chance"
     columns = ['rank', 'rank_held_out', 'within', 'off']
     def measures(x): return np.r_[np.median(x[:, :2], axis=0), x[:, 2:].mean(axis=0)]
     x = clips[columns].to_numpy(float)
-    ranges = zip(measures(x), *bootstrap_interval(x, measures))
+    ranges = zip(measures(x), *bootstrap_interval(x, measures, clips.group))
     names = ('median_rank', 'median_rank_not_trained_on', 'within_2s', 'seconds_off')
     values = {}
     for name, (value, low, high) in zip(names, ranges):

@@ -1,6 +1,8 @@
 "Shots of videos: cuts at exact times, gradual changes, flashes, and files that cannot be used"
 import random
+import re
 from fractions import Fraction
+from pathlib import Path
 import av
 import numpy as np
 import pytest
@@ -117,3 +119,10 @@ def test_frames_of_each_edit():
 @pytest.mark.parametrize('edit', [Edit('cut', 0), Edit('fade', 1), Edit('wipe', 1, 1), Edit('cut', 9)])
 def test_edits_that_cannot_be_made(tmp_path, edit):
     with pytest.raises(ValueError): make_edited(tmp_path/'a.mp4', [edit], seconds=5)
+
+def test_no_file_imports_the_package_tests():
+    "The wheel of TransNetV2 installs a package of that name, which a folder without `__init__.py` does not hide"
+    root = Path(__file__).resolve().parents[1]
+    files = [o for folder in ('tests', 'bench', 'scripts', 'docs') for o in (root/folder).rglob('*.py')]
+    assert len(files)>50 and not (root/'tests'/'__init__.py').exists()
+    assert not [o for o in files if re.search(r'^\s*(from|import) tests\b', o.read_text(), re.M)]

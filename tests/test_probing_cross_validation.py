@@ -347,3 +347,12 @@ def test_predictions_never_come_from_the_own_group():
     found = predict_folds(dict(x=feats), Labels(truth, ['a', 'b'], artist), protocol=Protocol('knn', n_seeds=1))
     for fold in range(5): assert not set(artist[found.folds[0]==fold]) & set(artist[found.folds[0]!=fold])
     assert abs((found.decided['x'][0]&truth).sum()/60-.5)<.35
+
+def test_which_classes_are_measured_follows_from_counts_alone(data, report):
+    "With features of other videos, and fewer folds, they are the same"
+    inputs, values = data
+    rng = np.random.default_rng(1)
+    shuffled = {name: rng.permutation(x) for name, x in inputs.items()}
+    artists = [f'artist {i//6}' for i in range(120)]
+    other = cross_validate(shuffled, values, artists, protocol=Protocol('knn', n_folds=2, n_seeds=1))
+    for name in ('classes', 'n_per_class', 'skipped'): assert other[name]==report[name]
