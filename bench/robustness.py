@@ -58,6 +58,7 @@ TESTED = { # {what was tried: files of tests in which each test is a trial}
     'time stamps that jump, sizes that change, tags, waveforms': (
         'test_media_timeline.py', 'test_media_tags.py', 'test_media_waveform.py'),
     'malformed manifests': ('test_corpus_tables.py',),
+    'zero bytes in names, JSON made to break a parser': ('test_hostile_names.py',),
     'a read-only index': ('test_read_only.py',)}
 
 def test_rows():

@@ -193,7 +193,8 @@ def turned(source, dest, degrees):
     "A copy of a transport stream whose frames ask players to turn them"
     with av.open(str(source)) as given, av.open(str(dest), 'w', format='mpegts') as made:
         streams = {o.index: made.add_stream_from_template(o) for o in given.streams}
-        turn = BitStreamFilterContext(f'h264_metadata=display_orientation=insert:rotate={degrees}', given.streams.video[0])
+        how = f'h264_metadata=display_orientation=insert:rotate={degrees}'
+        turn = BitStreamFilterContext(how, given.streams.video[0])
         packets = list(given.demux())
         for packet in packets:
             if not packet.size: continue
