@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import SimpleNamespace
 import pytest
 from slow_jobs import sleep_or_return
@@ -250,10 +250,10 @@ def test_answers_that_are_not_read(app):
         slow = [stack.enter_context(connect(app)) for _ in range(60)]
         for connection in slow:
             connection.sendall(head(app.port, 'GET /media?id=v0011', 'Connection: close'))
-            connection.recv(10)
+            with suppress(ConnectionError): connection.recv(10) # on a slow machine, it makes room for the next one
         assert is_served(app, 4)
         time.sleep(LIMITS.read_seconds+2.5)
-        assert len(slow[-1].makefile('rb').read(BIG))<BIG
+        with suppress(ConnectionError): assert len(slow[-1].makefile('rb').read(BIG))<BIG
     assert is_served(app)
 
 def test_a_reader_with_pauses_gets_everything(app):
