@@ -46,6 +46,16 @@ def test_recommend(asked):
     given, named = asked('mvrep.recommendation.likes.recommend', 'recommend', 'ix', '--like', 'a')
     assert given[1:]==(['a'], (), 'joint') and (named['half_life'], named['how'])==(None, 'mean')
 
+@pytest.mark.parametrize('options, noted', [
+    (('--today', '2026-01-02'), True), (('--today', '2026-01-02', '--half-life', 3), False), ((), False),
+    (('--how', 'max'), True), (('--how', 'max', '--like', 'b'), False), (('--how', 'max', '--less', 'b'), True),
+    (('--how', 'max', '--less', 'b', '--less', 'c'), False)])
+def test_options_of_recommend_without_effect(asked, options, noted, monkeypatch):
+    notes = []
+    monkeypatch.setattr('mvrep.cli.finding.print_note', notes.append)
+    asked('mvrep.recommendation.likes.recommend', 'recommend', 'ix', '--like', 'a', *options)
+    assert len(notes)==noted
+
 def test_search(asked):
     words = 'search', 'ix', 'sad', 'piano', '-k', 3, '--where', 'year > 2000'
     given, named = asked('mvrep.recommendation.words.search', *words)

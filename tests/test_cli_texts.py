@@ -1,5 +1,6 @@
 "Lines that commands print for given results, defaults and limits of their options"
 import inspect
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +102,16 @@ def test_files_that_failed_are_listed_and_end_with_code_3(report, seconds, json_
     out, notes = printed()
     if json_: assert '"errors": [{"path": "a.mp4", "reason": "empty"}]' in out[0] and len(out)==1
     else: assert out[:2]==['file\treason', 'a.mp4\tempty'] and notes==['1 file could not be used']
+
+def test_a_report_as_json(printed):
+    report = report_of(moved=['a'], pruned=['b'], dropped=['c'], without_file=['d'], kept_away=[('r', 'x.mp4')], done=1,
+                       skipped=2, duplicates=[['a', 'a2']])
+    print_report(report, Path('ix'), True, seconds_of(without_video=['e']))
+    line, = printed()[0]
+    assert json.loads(line)==dict(
+        done=1, skipped=2, failed=0, indexed=3, index='ix', errors=[], duplicates=[['a', 'a2']], moved=['a'],
+        without_file=['d'], pruned=['b'], dropped=['c'], kept_away=[dict(video_id='r', path='x.mp4')],
+        seconds=dict(done=2, skipped=1, without_video=['e'], errors=[]))
 
 def test_how_unevenly_videos_are_recommended():
     assert _hub_text(dict(by='joint', seed=0))==''

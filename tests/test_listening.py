@@ -77,6 +77,12 @@ def test_a_listener_continues_after_a_stop(sheet, tmp_path):
     lines = (tmp_path/'ada.jsonl').read_text().splitlines()
     assert [json.loads(o)['choice'] for o in lines]==['A', 'tie']
 
+def test_answers_can_be_read_without_a_program(sheet, tmp_path):
+    Listening(sheet, tmp_path/'zoë.jsonl', 'Zoë').answer('B')
+    line, = (tmp_path/'zoë.jsonl').read_text(encoding='utf-8').splitlines()
+    trial = sheet.trials[0].name
+    assert line==f'{{"sheet": "{sheet.code}", "listener": "Zoë", "trial": "{trial}", "choice": "B"}}'
+
 def test_a_test_ends(sheet, key, tmp_path):
     save_sheet(sheet, key, tmp_path)
     listening = Listening(tmp_path/'sheet.json', tmp_path/'new.jsonl')
