@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from .fusion import masked_mean, pad_segments
 
-# %% ../../nbs/library/06_learning/22_fusion_networks.ipynb #6b895018
+# %% ../../nbs/library/06_learning/22_fusion_networks.ipynb #a369ff57
 @dataclass(frozen=True)
 class ItemFeatures:
     "Segments of some items in each modality"
@@ -33,6 +33,12 @@ class ItemFeatures:
         "Rows of items. Raises `KeyError` for an id without features."
         row = {o: i for i, o in enumerate(self.items)}
         return torch.tensor([row[o] for o in items], dtype=torch.long)
+
+    def take(self,
+        rows:torch.Tensor|slice # Rows of some items, shape (n,)
+    ) -> tuple[dict, dict]: # `x` and `mask` of these items
+        "Features of some items."
+        return {m: o[rows] for m, o in self.x.items()}, {m: o[rows] for m, o in self.mask.items()}
 
     def only(self,
         *modalities:str # Names of modalities, for an ablation

@@ -29,5 +29,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                      'split_pairs', 'find_leaks', 'popularity_bias'],
     'evaluation': ['item_vectors', 'item_modalities', 'by_content', 'by_popularity', 'by_chance',
                    'evaluate_recommenders', 'compare_recommenders'],
+    'fusion_net': ['FusionConfig', 'MARGINS', 'ARMS', 'PUBLISHED_ARMS', 'make_margin_loss', 'PairBatches', 'Relations',
+                   'pair_relations', 'FusionModule', 'FusionRun', 'train_fusion', 'embed_items', 'item_lists',
+                   'measure_cold'],
     'exchange': ['write_atomic', 'read_atomic', 'write_recbole', 'write_cornac', 'write_parquet'],
 })
