@@ -1,12 +1,14 @@
 "What commands print into a pipe, how errors look to a program, and the completion of a shell"
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
 import pandas as pd
 import pytest
 from commands import mvrep
+from mvrep.cli import console
 from mvrep.cli.console import LONGEST, command_name, is_interactive, print_json, show_errors, show_frame, show_table
 from mvrep.cli.console import shows_progress
 from mvrep.core import closest
@@ -91,9 +93,35 @@ def test_progress_is_lines_where_there_is_no_terminal(capfd, monkeypatch):
 @pytest.mark.parametrize('error', [
     ImportError('libtorch_cpu.so: failed to map segment from shared object'), MemoryError(),
     OSError(12, 'Cannot allocate memory'), RuntimeError("can't start new thread")])
-def test_a_lack_of_memory_is_one_line(error, capsys):
+def test_a_lack_of_memory_is_one_line(error, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'unraisablehook', sys.unraisablehook) # it is replaced for the end of the process
     with pytest.raises(typer.Exit), one_line_errors(): raise error
     assert 'not enough memory' in capsys.readouterr().err
+
+LIMITED = ['index videos --out ix', 'similar ix --video a', 'train ix', 'info ix --json']
+
+@pytest.mark.parametrize('words', LIMITED)
+def test_a_limit_of_memory_that_is_too_small_is_one_line(tmp_path, words):
+    "Numerical libraries would hang or end the process, so it is refused before they are imported"
+    size = 400_000_000
+    run = subprocess.run([sys.executable, '-m', 'mvrep', *words.split()], cwd=tmp_path, capture_output=True, text=True,
+                         timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size)))
+    assert run.returncode==1 and run.stderr.startswith('mvrep: not enough memory (a limit of 0.4 GB, and mvrep needs 2')
+    assert run.stderr.count('\n')==1 and not list(tmp_path.iterdir())
+    assert run.stdout=='' or json.loads(run.stdout)['exit_code']==1
+
+def test_any_error_at_a_limit_of_memory_is_a_lack_of_it(capsys, monkeypatch):
+    "`SystemError`, as imports raise it when they run out of memory"
+    monkeypatch.setattr(sys, 'unraisablehook', sys.unraisablehook)
+    monkeypatch.setattr(console, '_check_memory', lambda: None)
+    def fails():
+        with one_line_errors(): raise SystemError('error return without exception set')
+    with pytest.raises(SystemError): fails()
+    monkeypatch.setattr(console, '_memory_limit', lambda: 2**20)
+    with pytest.raises(typer.Exit): fails()
+    assert capsys.readouterr().err.startswith('mvrep: not enough memory (a limit is reached)')
+    with pytest.raises(typer.Exit), one_line_errors(): raise ValueError('k=0: want at least 1')
+    assert capsys.readouterr().err=='mvrep: k=0: want at least 1\n'
 
 def test_a_library_that_cannot_be_loaded_is_one_line(capsys):
     with pytest.raises(typer.Exit), one_line_errors(): raise ImportError('cannot import name x')

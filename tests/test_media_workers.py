@@ -1,12 +1,20 @@
 "Worker processes: what a crash, a hang, Ctrl-C or the end of the parent costs"
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from dataclasses import replace
+from multiprocessing.context import SpawnProcess
+from types import SimpleNamespace
+import av
 import psutil
 import pytest
-from multiprocessing.context import SpawnProcess
+from pebble import ProcessExpired
+from mvrep.media.opening import open_media
 from mvrep.media.read import probe
 from mvrep.media.synthetic import make_clip
 from mvrep.media.workers import Failure, ProgramError, _hold_interrupt, in_workers, outcome, time_limit, worker_pool
@@ -143,6 +151,28 @@ def test_memory_is_limited(one_worker):
     reason = outcome(one_worker.schedule(take, [2**36]), 30).reason
     assert reason=='needs more than 4 GB of memory: re-encode it at a smaller size'
     assert outcome(one_worker.schedule(take, [2**20]), 30)==2**20
+
+def test_a_small_limit_of_memory_is_not_the_fault_of_a_file(monkeypatch):
+    "An error ends the run; a worker that ended may have had too little"
+    limits = (2**31, resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, 'getrlimit', lambda kind: limits)
+    short, ended = Future(), Future()
+    short.set_exception(MemoryError())
+    with pytest.raises(MemoryError, match=r'each process may take 2.0 GB \(ulimit -v\)'): outcome(short)
+    ended.set_exception(ProcessExpired('ended', -6))
+    ended.exception().exitcode = -6
+    assert outcome(ended).reason.startswith('ended its worker (exit code -6), perhaps for lack of memory: each process')
+
+@pytest.mark.parametrize('number', [errno.ENOMEM, errno.EIO])
+def test_memory_that_runs_out_while_packets_are_read(tmp_path, number, monkeypatch):
+    "Other errors are the end of the file"
+    def demux(*streams): raise av.error.err_check(-number)
+    path = make_clip(tmp_path/'a.mp4', seconds=1, fps=5)
+    with open_media(path) as media:
+        packets = replace(media, container=SimpleNamespace(demux=demux)).packets()
+        if number==errno.EIO: assert list(packets)==[]
+        else:
+            with pytest.raises(MemoryError): list(packets)
 
 def test_a_job_may_limit_its_time(one_worker):
     assert outcome(one_worker.schedule(hang, [.2])).reason.startswith('took too long for its duration')

@@ -108,7 +108,7 @@ def frame_rate(
     "The mean frame rate of a stream, or 25 if the file does not say."
     return float(stream.average_rate or stream.guessed_rate or 25)
 
-# %% ../../nbs/library/01_media/13_opening.ipynb #c3dea5a6
+# %% ../../nbs/library/01_media/13_opening.ipynb #b899de6d
 @dataclass(frozen=True)
 class OpenMedia:
     "A media file that is open for decoding"
@@ -130,9 +130,10 @@ class OpenMedia:
     ) -> Iterator[av.Packet]: # In the order of the file
         "Packets up to the end, or to the place where the file breaks off."
         try: yield from self.container.demux(*streams)
+        except MemoryError: raise # FFmpeg's own is one of both kinds
         except av.FFmpegError: pass
 
-# %% ../../nbs/library/01_media/13_opening.ipynb #6eb0c029
+# %% ../../nbs/library/01_media/13_opening.ipynb #a7c733c5
 NOT_MEDIA = ('tty', 'concat', 'hls', 'dash', 'image2', 'ico', 'gif') # FFmpeg's formats for text, playlists and images
 _OPTIONS = {'protocol_whitelist': 'file', 'max_streams': str(MAX_STREAMS)} # Of FFmpeg
 
@@ -163,6 +164,7 @@ def open_media(
     and `MemoryError` if memory runs out. All other errors inside the block pass through."""
     head = _first_bytes(path)
     try: container = av.open(f'file:{Path(path)}', metadata_errors='replace', options=_OPTIONS)
+    except MemoryError: raise
     except (av.FFmpegError, OSError, ValueError) as e: raise MediaError(path, _explain(e, head)) from None
     with container:
         try: yield _open_media(path, container)

@@ -92,7 +92,7 @@ def worker_pool(
         raise
     return pool
 
-# %% ../../nbs/library/01_media/10_workers.ipynb #2d8b414a
+# %% ../../nbs/library/01_media/10_workers.ipynb #3c15fd05
 WORKER_MEMORY = 4*2**30 # Memory that a job may take, bytes
 
 def _data_size():
@@ -101,6 +101,12 @@ def _data_size():
     except OSError: return None
     lines = [o for o in status.splitlines() if o.startswith('VmData:')]
     return 1024*int(lines[0].split()[1]) if lines else None
+
+def _small_limit():
+    "The limit of the memory of each process (ulimit -v), in words; empty if a worker has enough for any file"
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit==resource.RLIM_INFINITY or limit>=2*WORKER_MEMORY: return ''
+    return f'each process may take {limit/2**30:.1f} GB (ulimit -v)'
 
 def _limit_memory():
     "Refuse requests for memory that no video needs"
@@ -123,7 +129,7 @@ def time_limit(
     try: yield
     finally: signal.setitimer(signal.ITIMER_REAL, 0)
 
-# %% ../../nbs/library/01_media/10_workers.ipynb #c7d4c4be
+# %% ../../nbs/library/01_media/10_workers.ipynb #9e0269b0
 PROGRAM_ERRORS = (TypeError, AttributeError, ImportError, NameError, AssertionError) # Never the fault of a file
 
 class ProgramError(Exception):
@@ -144,6 +150,7 @@ def _expired_reason(exitcode):
     "Why a worker ended during a job"
     if exitcode==-signal.SIGALRM: return 'took too long for its duration and was stopped: is the file damaged?'
     if exitcode==-signal.SIGKILL: return 'its worker was killed, perhaps for lack of memory: run fewer workers'
+    if limit := _small_limit(): return f'ended its worker (exit code {exitcode}), perhaps for lack of memory: {limit}'
     return f'crashed the decoder (exit code {exitcode}): re-encode the file'
 
 def _failure(error):
@@ -152,16 +159,17 @@ def _failure(error):
         hint = 'this is a fault of mvrep or of its installation, not of the file: run `mvrep doctor`, and report it'
         raise ProgramError(f'{_described(error)}: {hint}') from error
     if isinstance(error, MemoryError) or 'allocate memory' in str(error):
+        if limit := _small_limit(): raise MemoryError(limit) from error
         return Failure(f'needs more than {WORKER_MEMORY/2**30:.0f} GB of memory: re-encode it at a smaller size')
     return Failure(f'unexpected error: {_described(error)}; if the file plays, please report it', error)
 
-# %% ../../nbs/library/01_media/10_workers.ipynb #aa32cff5
+# %% ../../nbs/library/01_media/10_workers.ipynb #818610a0
 def outcome(
     future:Future, # Returned by `worker_pool(…).schedule(…)`
     timeout:float|None=None # Time limit that the job was given, seconds; named in the reason
 ): # What the job returned, or a `Failure`
     """The result of a job, or why it failed. Raises `BrokenProcessPool` if no worker is left, `ProgramError` for a
-    fault of the program."""
+    fault of the program, `MemoryError` if workers may take too little memory for any file."""
     try: return future.result()
     except BrokenProcessPool: raise
     except MediaError as e: return Failure(e.reason)
@@ -210,7 +218,7 @@ class _Faults:
         text = f'{_described(error)} in each of {len(self.held)} files'
         raise ProgramError(f'{text}: this is a fault of mvrep or of its installation: run `mvrep doctor`') from error
 
-# %% ../../nbs/library/01_media/10_workers.ipynb #0ebf0ab8
+# %% ../../nbs/library/01_media/10_workers.ipynb #a8b38cbe
 def _results(pool, work, jobs, n_scheduled, timeout):
     "Yield `(position, outcome)`, with at most `n_scheduled` jobs in the pool at a time"
     waiting, running = iter(enumerate(jobs)), {}
@@ -238,8 +246,9 @@ def in_workers(
     prepare=None, # Function of a module, called once in each process
     args:tuple=() # Arguments of `prepare`
 ): # Yields `(position in jobs, result or Failure)` in the order in which jobs finish
-    """Call a function in worker processes; a crash costs one job. Raises `ValueError` if workers cannot be started, and
-    `ProgramError` for a fault of the program, after the results of the other jobs."""
+    """Call a function in worker processes; a crash costs one job. Raises `ValueError` if workers cannot be started,
+    `MemoryError` if they may take too little memory for any file, and `ProgramError` for a fault of the program, after
+    the results of the other jobs."""
     if not jobs: return
     with _one_thread_per_worker():
         pool = worker_pool(min(n, len(jobs)), prepare, args)
