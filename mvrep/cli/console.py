@@ -29,12 +29,14 @@ from rich.text import Text
 from . import ExitCode
 from ..core import MediaError, UnknownId, count_of
 
-# %% ../../nbs/library/12_cli/10_console.ipynb #efb4c91c
+# %% ../../nbs/library/12_cli/10_console.ipynb #b890378f
+_UNPRINTABLE = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff]') # compiled now: later, memory may be short
+
 def escape(
     text # Any text; other values are converted
 ) -> str: # Text that a terminal shows as it is
     "Replace control characters, and bytes that are not UTF-8, by `�`."
-    return re.sub(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff]', '�', str(text))
+    return _UNPRINTABLE.sub('�', str(text))
 
 def _console(is_error=False):
     return Console(stderr=is_error, markup=False, highlight=False, emoji=False, force_jupyter=False)
@@ -192,7 +194,7 @@ def _explain_memory(error):
     sys.unraisablehook = lambda *args: None # libraries that lack memory fail at the end of the process, too
     return f'not enough memory ({text or "none is left"}): end other programs, or raise the limit (ulimit -v)'
 
-# %% ../../nbs/library/12_cli/10_console.ipynb #99f0c624
+# %% ../../nbs/library/12_cli/10_console.ipynb #426c6ae0
 DISK_FULL = 'the disk is full: make room and run the same command again; finished work is kept'
 INTERRUPTED = 'interrupted: finished work is kept; run the same command again to continue'
 
@@ -227,6 +229,7 @@ def _stopped_by(error):
 def one_line_errors(): # Context that a command runs in
     """Turn known errors into one line, and a limit of memory below 2 GB, for which `MemoryError` is raised first.
     Raises `typer.Exit` for them, for Ctrl-C and for SIGTERM, anything else as it is."""
+    reserve = bytearray(2**24) # of address space, given back to print an error
     try:
         _check_memory()
         yield
@@ -239,6 +242,7 @@ def one_line_errors(): # Context that a command runs in
         raise typer.Exit(int(code)) from None
     except BrokenPipeError: raise # the reader of the output has ended, as in `mvrep search … | head`
     except Exception as e:
+        del reserve
         reason = _explain(e)
         if not reason: raise
         fail(reason)
