@@ -1,8 +1,8 @@
 """Speed of pre-training on raw audio: changes of crops by library, the network, bfloat16, the loader.
 
 python bench/pretraining.py augment speed loader [--threads 2] [--out FILE]
-Changes and network are measured in processor time of one thread, which other programs do not disturb; the loader in
-time on the wall, for which the machine must be idle.
+All is measured in processor time of one thread, which other programs hardly disturb. The loader keeps up if a batch is
+read in less time than the network needs for one; each process that reads is assumed to have a core of its own.
 The other libraries of `augment` are measured if they are installed; a part that is not named keeps its numbers.
 """
 import json
@@ -15,10 +15,12 @@ import torch
 from common import parser, write_json
 from torch import nn
 from mvrep.encoders.sample_cnn import SAMPLE_CNNS, SampleCNN
+from mvrep.features.seconds import VideoSeconds
 from mvrep.learning.losses import NTXentLoss
 from mvrep.pretraining.augment import CHANGES, NO_CHANGES, Augment, AugmentConfig
 from mvrep.pretraining.contrastive import CLMR, VCMR_MUSIC, ContrastiveModule, make_projector
 from mvrep.pretraining.recordings import CropPlan, Crops, RecordingBatches, Recordings, crop_loader
+from mvrep.pretraining.video_conditioned import VCMR, AudioVideo, VideoConditionedModule
 
 def seconds_of(function, repeats):
     "Median processor time of a call, after one that does not count"
@@ -98,11 +100,9 @@ def plain_step(config, n):
         optimizer.step()
     return step
 
-def our_step(config, n, bf16=False):
-    "A step of training of our module"
-    module = ContrastiveModule(config, None)
+def step_of(module, batch, bf16=False):
+    "A step of training of a module"
     optimizer = module.configure_optimizers()[0][0]
-    batch = dict(audio=torch.randn(n, 2, config.encoder.n_samples), group=torch.arange(n))
     def step():
         optimizer.zero_grad()
         with torch.autocast('cpu', torch.bfloat16, enabled=bf16): loss = module.batch_loss(batch)
@@ -110,39 +110,59 @@ def our_step(config, n, bf16=False):
         optimizer.step()
     return step
 
-def epoch_seconds(batches, step, warm_up=1):
-    "Time of a pass over batches without the first, each followed by a step"
-    start = None
-    for i, _ in enumerate(batches):
-        if i==warm_up: start = time.perf_counter()
-        step()
-    return time.perf_counter()-start
+def our_step(config, n, bf16=False):
+    "A step on music alone"
+    batch = dict(audio=torch.randn(n, 2, config.encoder.n_samples), group=torch.arange(n))
+    return step_of(ContrastiveModule(config, None), batch, bf16)
+
+def video_step(config, n, width=512):
+    "A step on music and video"
+    data = AudioVideo(None, [VideoSeconds(0., np.zeros((config.n_seconds, width), np.float32))], [])
+    module = VideoConditionedModule(config, data, SampleCNN(config.encoder).state_dict()).train()
+    video = torch.randn(n, config.n_seconds, width)
+    return step_of(module, dict(audio=torch.randn(n, 1, config.encoder.n_samples), group=torch.arange(n), video=video))
 
 def measure_speed(n, repeats):
     torch.set_num_threads(1)
     plain, ours = (seconds_of(o, repeats) for o in (plain_step(CLMR, n), our_step(CLMR, n)))
     bf16 = seconds_of(our_step(CLMR, n, bf16=True), repeats)
-    vcmr = seconds_of(our_step(VCMR_MUSIC, n), repeats)
+    vcmr, vcmr_video = (seconds_of(o, repeats) for o in (our_step(VCMR_MUSIC, n), video_step(VCMR, n)))
     n_parameters = sum(o.numel() for o in SampleCNN(SAMPLE_CNNS['clmr']).parameters())
+    # CLMR's paper: 10,000 epochs of 16,000 clips; VCMR: 50 epochs of 8 segments of 20,150 videos, 9 of 10 of them
+    vcmr_crops = .9*8*20_150*50
+    days = dict(clmr=ours/n*16_000*10_000, vcmr_music=vcmr/n*vcmr_crops, vcmr_video=vcmr_video/n*vcmr_crops)
     return dict(
-        recordings_per_batch=n, parameters=n_parameters, plain_step_seconds=plain, step_seconds=ours,
-        step_over_plain=ours/plain,
-        bf16_step_seconds=bf16, vcmr_step_seconds=vcmr,
-        # CLMR's paper: 10,000 epochs of 16,000 clips; VCMR: 50 epochs of 8 segments of 20,150 videos, 9 of 10 of them
-        days_for_clmr=ours/n*16_000*10_000/86_400, days_for_vcmr_music=vcmr/n*.9*8*20_150*50/86_400)
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else 'none', threads=1, recordings_per_batch=n,
+        parameters=n_parameters, plain_step_seconds=plain, step_seconds=ours, step_over_plain=ours/plain,
+        bf16_step_seconds=bf16, bf16_is_faster=ours/bf16, vcmr_music_step_seconds=vcmr,
+        vcmr_video_step_seconds=vcmr_video,
+        days_on_one_thread={name: o/86_400 for name, o in days.items()})
+
+def step_seconds(batches, step):
+    "Processor time of this process for a step, with what it does to receive its batch; the first does not count"
+    start, n = None, -1
+    for _ in batches:
+        n += 1
+        if n==1: start = time.process_time()
+        step()
+    return (time.process_time()-start)/n
 
 def measure_loader(n, repeats, threads):
     torch.set_num_threads(1)
     workers = max(1, threads-1)
     with tempfile.TemporaryDirectory() as folder:
-        recordings = invent(folder, 2+n*(repeats+2), 22050, 4.)
+        recordings = invent(folder, 2+n*(repeats+1), 22050, 4.)
         crops, batches = Crops(recordings, CropPlan(59_049)), list(RecordingBatches(recordings, n))
+        start = time.process_time()
+        for batch in batches: crops[batch]
+        read = (time.process_time()-start)/len(batches)
         step = our_step(CLMR, n)
-        compute = epoch_seconds(batches, step)
-        read = epoch_seconds(crop_loader(crops, batches, workers), step)
+        compute = step_seconds(batches, step)
+        fed = step_seconds(crop_loader(crops, batches, workers), step)
     return dict(
-        recordings_per_batch=n, threads_of_the_network=1, processes_that_read=workers, compute_only_seconds=compute,
-        with_loader_seconds=read, loader_keeps=compute/read)
+        recordings_per_batch=n, threads_of_the_network=1, processes_that_read=workers, compute_only_step_seconds=compute,
+        step_seconds_with_loader=fed, seconds_to_read_a_batch=read, crops_read_per_second_by_a_process=2*n/read,
+        loader_keeps=compute/max(fed, read/workers))
 
 def main():
     options = parser(__doc__, 'pretraining.json')

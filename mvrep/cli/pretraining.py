@@ -25,7 +25,7 @@ PretrainSeed = Annotated[int, typer.Option(min=0, help='Random seed')]
 PretrainAccelerator = Annotated[Literal['auto', 'cpu', 'gpu'], typer.Option(help='Where to compute')]
 PretrainDevices = Annotated[int, typer.Option(min=1, help='Number of GPUs, or of processes, that share each batch')]
 PretrainPrecision = Annotated[Optional[Literal['32-true', 'bf16-mixed']], typer.Option(
-    help='Precision of the computation; default: bf16-mixed where a GPU has it')]
+    help='Precision of the computation; default: bf16-mixed where the hardware has it')]
 Readers = Annotated[Optional[int], typer.Option(
     min=0, metavar='N', help='Number of processes that decode and read; default: one per core')]
 

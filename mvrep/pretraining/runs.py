@@ -24,10 +24,16 @@ def name_run(
     settings = {name: value for name, value in asdict(config).items() if name!='max_epochs'}
     return hashlib.sha256(json.dumps([settings, data]).encode()).hexdigest()[:12]
 
-# %% ../../nbs/library/07_pretraining/25_runs.ipynb #8b7bdd86
+# %% ../../nbs/library/07_pretraining/25_runs.ipynb #4b343bca
+def _processor_has_bf16():
+    "Does the processor have instructions for bfloat16?"
+    found = getattr(torch.cpu, 'get_capabilities', dict)() # older versions of PyTorch cannot tell
+    return bool(found.get('avx512_bf16') or found.get('amx_bf16'))
+
 def best_precision() -> str: # '32-true' or 'bf16-mixed'
-    "bfloat16 where a GPU has it, float32 otherwise; on processors it has to be asked for."
-    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    "bfloat16 where the GPU, or the processor if there is no GPU, has instructions for it; float32 otherwise."
+    on_gpu = torch.cuda.is_available()
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else _processor_has_bf16()
     return 'bf16-mixed' if has_bf16 else '32-true'
 
 # %% ../../nbs/library/07_pretraining/25_runs.ipynb #e2cac967
