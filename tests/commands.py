@@ -24,9 +24,9 @@ def ask(*args, code=0):
     "What a command answers as JSON"
     return mvrep(*args, '--json', code=code).json
 
-def start(*args):
+def start(*args, main=MAIN):
     "Start a command in a process group of its own, that Ctrl-C interrupts even if this process ignores it"
-    command = [sys.executable, '-c', MAIN, *map(str, args)]
+    command = [sys.executable, '-c', main, *map(str, args)]
     env = dict(os.environ, COLUMNS='200', OMP_NUM_THREADS='1')
     return subprocess.Popen(command, text=True, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             start_new_session=True)

@@ -145,3 +145,23 @@ def test_seconds_of_an_index_follow_their_files(tmp_path, encoder):
     index.remove([paths.index[0]])
     assert list(stored.done(encoder.column).index)==[paths.index[1]] and n_files>0
     with pytest.raises(ValueError, match='no seconds of'): second_features(index, paths.index[0])
+
+def test_all_videos_in_one_file(tmp_path):
+    store = FeatureStore(tmp_path)
+    stored = StoredSeconds(store)
+    put(stored, 'b', value=2.)
+    put(stored, 'a')
+    stored.put('song', 'net', None, 'first', 'made')
+    stored.put('a', 'other', some(7.), 'first', 'made')
+    found = stored.matrix('net')
+    assert np.load(found.path, mmap_mode='r').tolist()==[[1., 1.]]*3+[[2., 2.]]*3
+    assert found.videos['first'].to_dict()==dict(a=0, b=3, song=6) and found.videos.n_seconds['song']==0
+    assert set(found.videos.start[['a', 'b']])=={.5}
+    written = found.path.stat().st_mtime_ns
+    assert stored.matrix('net').path.stat().st_mtime_ns==written
+    put(stored, 'a', value=3., source='second')
+    newer = stored.matrix('net')
+    assert np.load(newer.path)[0, 0]==3. and not found.path.exists() # the older version is removed
+    newer.path.write_bytes(newer.path.read_bytes()[:-1]+b'x')
+    assert np.load(StoredSeconds(FeatureStore(tmp_path)).matrix('net').path)[-1, -1]==2. # written again
+    with pytest.raises(ValueError, match='no seconds by elsewhere'): stored.matrix('elsewhere')

@@ -1,16 +1,18 @@
 "Pre-training on music and video: frozen blocks, alignment, losses, separate objects, several processes"
+import pickle
 from dataclasses import replace
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from mvrep.encoders.sample_cnn import SampleCNN
 from mvrep.encoders.weights import hash_weights
-from mvrep.features.seconds import VideoSeconds
+from mvrep.features.seconds import SecondsMatrix, VideoSeconds
 from mvrep.learning.losses import ClipLoss, NTXentLoss
 from mvrep.learning.training import run_history
 from mvrep.pretraining.contrastive import train_contrastive
 from mvrep.pretraining.video_conditioned import VCMR, AudioVideoCrops, VideoConditionedModule, VideoTower
-from mvrep.pretraining.video_conditioned import pair_with_video, train_video_conditioned
+from mvrep.pretraining.video_conditioned import mapped_seconds, pair_with_video, train_video_conditioned
 from tones import MUSIC, SIZES, SR, VIDEO, images_of, write_tones
 
 @pytest.fixture(scope='module')
@@ -106,6 +108,21 @@ def test_features_that_begin_later(tmp_path):
     for tick in range(40):
         nearest = np.clip(round(crops.crops.start(0, tick, 0)/SR), 1, 3)
         assert crops.seconds(0, tick).tolist()==[[nearest]*3]
+
+def test_seconds_of_a_file_are_read_when_they_are_used(tmp_path):
+    recordings = write_tones(tmp_path, seconds=5.)
+    images = np.random.default_rng(0).normal(size=(16*5, 50)).astype(np.float32)
+    np.save(tmp_path/'seconds.npy', images)
+    videos = pd.DataFrame(dict(start=0., first=np.arange(16)*5, n_seconds=5), index=recordings.video_ids)
+    in_file = mapped_seconds(SecondsMatrix(tmp_path/'seconds.npy', videos))
+    in_memory = dict(zip(recordings.video_ids, images.reshape(16, 5, 50)))
+    mapped, arrays = (pair_with_video(recordings, o, VIDEO) for o in (in_file, in_memory))
+    assert mapped.fingerprint==arrays.fingerprint and mapped.width==50
+    assert len(pickle.dumps(mapped.seconds))<images.nbytes/5 # what each process that reads is given
+    batch = [3, 0, 15], 7
+    video = [AudioVideoCrops(o, VIDEO)[batch]['video'] for o in (mapped, arrays)]
+    assert torch.equal(*video) and video[0].shape==(3, 1, 50)
+    assert in_file['v02'].between(1., 2).tolist()==images[11:13].tolist()
 
 def test_an_encoder_of_another_size(data, tmp_path):
     with pytest.raises(ValueError, match='want SampleCNNConfig'):

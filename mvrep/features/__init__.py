@@ -21,6 +21,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                    'encode_in_worker', 'extract', 'show_progress', 'file_state', 'check_complete'],
     'shots': ['StoredShots', 'SHOTS_SCHEMA', 'ShotFilter', 'shots_of_plan', 'check_limit', 'find_long_shots'],
     'seconds': ['SECOND_PLANS', 'second_span', 'VideoSeconds', 'image_encoder', 'encode_seconds', 'StoredSeconds',
-                'SECONDS_SCHEMA', 'seconds_made_by', 'second_features', 'SecondsReport', 'missing_seconds',
-                'load_seconds_worker', 'encode_seconds_in_worker', 'extract_seconds'],
+                'SECONDS_SCHEMA', 'seconds_made_by', 'SecondsMatrix', 'second_features', 'SecondsReport',
+                'missing_seconds', 'load_seconds_worker', 'encode_seconds_in_worker', 'extract_seconds'],
 })

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['SECOND_PLANS', 'SECONDS_SCHEMA', 'MERGE_VIDEOS', 'second_span', 'VideoSeconds', 'image_encoder', 'encode_seconds',
-           'StoredSeconds', 'seconds_made_by', 'second_features', 'SecondsReport', 'missing_seconds',
+           'StoredSeconds', 'seconds_made_by', 'second_features', 'SecondsMatrix', 'SecondsReport', 'missing_seconds',
            'load_seconds_worker', 'encode_seconds_in_worker', 'extract_seconds']
 
-# %% ../../nbs/library/04_features/35_seconds.ipynb #6c51ce3d
+# %% ../../nbs/library/04_features/35_seconds.ipynb #c8ac90de
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from fastcore.basics import patch
-from ..core import MediaError, count_of, n_cores
+from ..core import MediaError, atomic_write, count_of, n_cores
 from ..encoders.registry import Encoder, load_encoder
 from .extraction import check_complete, encoding_seconds, file_state, show_progress
 from .store import COMPARED_AT_ONCE, FeatureStore, sql_in, sql_quote, table_errors
@@ -237,6 +238,44 @@ def second_features(
     made = ', '.join(StoredSeconds(store).columns()) or 'none'
     raise ValueError(f'no seconds of {video_id!r} by {column} in {store.folder} (encoders with seconds: {made}): '
                      'make them with `mvrep index --per-second`')
+
+# %% ../../nbs/library/04_features/35_seconds.ipynb #20a0cdbf
+@dataclass(frozen=True)
+class SecondsMatrix:
+    "The seconds of all videos in one file"
+    path:Path # A .npy file, shape (n, f), float32
+    videos:pd.DataFrame # By `video_id`: `start` (seconds), `first` (number of its first row), `n_seconds`
+
+@patch
+def matrix(self:StoredSeconds,
+    column:str # Column of an encoder
+) -> SecondsMatrix: # Of all videos; those without video have no rows
+    "The seconds of all videos as a file to memory-map. Raises `ValueError` without any, `OSError` as `read` does."
+    self.merge()
+    videos = self.done(column)
+    videos = videos.assign(first=videos.n_seconds.cumsum()-videos.n_seconds)[['start', 'first', 'n_seconds']]
+    if not videos.n_seconds.sum(): raise ValueError(f'no seconds by {column} in {self.store.folder}: no video has any')
+    write = partial(self._write_matrix, column, videos)
+    with self._errors('seconds'):
+        path = self.store.cached_matrix(f'seconds-{column}', self._open('seconds').version, write)
+    return SecondsMatrix(path, videos)
+
+@patch
+def _write_matrix(self:StoredSeconds, column, videos, path):
+    "Write the seconds of an encoder to a file, a few videos at a time"
+    rows = self._open('seconds').search().where(f'encoder = {sql_quote(column)}').select(['video_id', 'feats'])
+    out = None
+    with atomic_write(path) as tmp:
+        for batch in rows.to_batches(batch_size=MERGE_VIDEOS):
+            for video_id, feats in zip(batch['video_id'].to_pylist(), batch['feats']):
+                n, first = videos.n_seconds[video_id], videos['first'][video_id]
+                if not n: continue
+                feats = feats.values.to_numpy().reshape(n, -1)
+                if out is None:
+                    shape = int(videos.n_seconds.sum()), feats.shape[1]
+                    out = np.lib.format.open_memmap(tmp, 'w+', np.float32, shape)
+                out[first:first+n] = feats
+        out.flush()
 
 # %% ../../nbs/library/04_features/35_seconds.ipynb #aafa77f8
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@
 __all__ = ['KEY_SCHEMA', 'ERROR_SCHEMA', 'KEY_COLUMNS', 'WHOLE', 'MERGE_ROWS', 'MAX_FRAGMENTS', 'KEEP_VERSIONS_FOR',
            'COMPARED_AT_ONCE', 'open_table', 'sql_quote', 'sql_in', 'table_errors', 'FeatureStore']
 
-# %% ../../nbs/library/04_features/10_store.ipynb #2473befa
+# %% ../../nbs/library/04_features/10_store.ipynb #7d71b176
 import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from datetime import timedelta
 from pathlib import Path
 import lancedb
@@ -390,7 +391,7 @@ def _open_recent(self:FeatureStore, schema):
     if table.schema!=schema: table = self.db.create_table('recent', schema=schema, mode='overwrite')
     self._recent.table = table
 
-# %% ../../nbs/library/04_features/10_store.ipynb #c301bb0b
+# %% ../../nbs/library/04_features/10_store.ipynb #e8592d42
 def _in_order(keys): return keys.sort_values(['video_id', 'segment'])
 
 @patch
@@ -405,17 +406,10 @@ def matrix(self:FeatureStore,
 ) -> np.memmap: # Features, shape (n, f), rows as in `keys`; NaN where a segment lacks the modality
     "All features of one encoder. Raises `ValueError` for an unknown column, `OSError` if the table is damaged."
     self._check_column(column)
-    name = f'{column}-{self._merged().version}.npy'
-    path = self.folder/'cache'/name
-    if not self._is_cached(path): path = self._cache_folder()/name
-    if not self._is_cached(path):
-        self._write_matrix(column, path)
-        for old in path.parent.glob(f'{column}-*.*'):
-            is_of_column = re.fullmatch(rf'{re.escape(column)}-\d+', old.stem) # not of a column `{column}-more`
-            if is_of_column and old.stem!=path.stem: old.unlink(missing_ok=True)
+    path = self.cached_matrix(column, self._merged().version, partial(self._write_matrix, column))
     return np.load(path, mmap_mode='r')
 
-# %% ../../nbs/library/04_features/10_store.ipynb #4f2aed28
+# %% ../../nbs/library/04_features/10_store.ipynb #c975332f
 @patch
 def _cache_folder(self:FeatureStore):
     "Folder of the matrices; where this process may not write, one in the data home for this state of the table"
@@ -436,6 +430,25 @@ def _is_cached(self:FeatureStore, path):
     return True
 
 @patch
+def cached_matrix(self:FeatureStore,
+    name:str, # What the matrix holds, such as a column
+    version:int, # Version of the table that it is made from
+    write # Function that writes the .npy file to a path
+) -> Path: # The .npy file
+    "A file of the cache, written unless it is there and has its checksum; older versions of it are removed."
+    file = f'{name}-{version}.npy'
+    path = self.folder/'cache'/file
+    if not self._is_cached(path): path = self._cache_folder()/file
+    if self._is_cached(path): return path
+    write(path)
+    write_record(path.with_suffix('.json'), to_json({file: checksum(path)}))
+    self._compared.add(path.stem)
+    for old in path.parent.glob(f'{name}-*.*'):
+        is_of_name = re.fullmatch(rf'{re.escape(name)}-\d+', old.stem) # not of `{name}-more`
+        if is_of_name and old.stem!=path.stem: old.unlink(missing_ok=True)
+    return path
+
+@patch
 def _check_column(self:FeatureStore, column):
     known = ', '.join(self.columns) or 'none yet'
     if column not in self.columns: raise ValueError(f'no column {column!r} in {self.folder}: there are {known}')
@@ -451,8 +464,6 @@ def _write_matrix(self:FeatureStore, column, path):
         for batch in self.segments.search().select(['segment_id', column]).to_batches(batch_size=4096):
             out[row_of.get_indexer(batch['segment_id'].to_pylist())] = _vector_array(batch[column])
         out.flush()
-    write_record(path.with_suffix('.json'), to_json({path.name: checksum(path)}))
-    self._compared.add(path.stem)
 
 # %% ../../nbs/library/04_features/10_store.ipynb #1f9427e9
 @patch

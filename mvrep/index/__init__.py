@@ -30,8 +30,9 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'examples': ['tiny_index', 'study_index'],
     'checking': ['IndexCheck', 'check_index'],
     'info': ['IndexInfo', 'index_info'],
-    'seconds': ['video_spec', 'make_seconds'],
-    'pretraining': ['pretraining_recipes', 'Pretrained', 'pretrain', 'labelled_audio', 'seconds_from_segments'],
+    'seconds': ['video_spec', 'image_spec', 'make_seconds'],
+    'pretraining': ['pretraining_recipes', 'Pretrained', 'seconds_of_videos', 'pretrain', 'labelled_audio',
+                    'seconds_from_segments'],
     'licences': ['index_licences'],
     'joint_space': ['train', 'evaluate', 'SplitSizes', 'split_sizes'],
 })
