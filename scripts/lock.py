@@ -6,7 +6,8 @@
 libraries of CUDA that some of their builds need: builds for CPU come from other indexes than PyPI (PyTorch's, or a
 folder that PIP_FIND_LINKS names), each with hashes of its own. scripts/setup.sh installs them at the versions in
 constraints.txt.
-Run this after a change of settings.ini or constraints.txt; a test compares the files.
+Run this after a change of settings.ini or constraints.txt, and scripts/bounds.py after a change of the ranges in
+settings.ini; tests compare the files.
 """
 import os
 import re
