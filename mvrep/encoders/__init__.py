@@ -21,6 +21,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'sample_cnn': ['SampleCNNConfig', 'SAMPLE_CNNS', 'SampleCNN', 'run_file', 'registered_runs'],
     'onnx_export': ['TOLERANCE', 'run_onnx', 'export_onnx'],
     'image': ['lite0_file', 'lite0_state', 'hub_model', 'ImageTower'],
+    'low_level': ['LOW_LEVEL', 'LowLevel', 'grey_values', 'frame_motion', 'gradients', 'thirds_energy',
+                  'colour_entropy'],
     'video': ['fetched_file', 'fetch_state', 'R2Plus1D18'],
     'i3d': ['same_pad', 'Unit3D', 'Pool3D', 'Mixed', 'I3D'],
     'text': ['TextReport', 'clean_texts', 'split_passages', 'minilm_folder', 'SentenceEncoder', 'TfidfEncoder',
