@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_GROUPS', 'Source', 'Out', 'Manifest', 'PLAN_HELP', 'Preset', 'Encoders', 'Plan', 'LabelColumn', 'Strict',
-           'MaxShot', 'ShotsBy', 'PerSecond', 'Prune', 'Files', 'Ids', 'Undo', 'ListRemoved', 'To', 'List', 'Recall',
-           'print_report', 'index_command', 'add', 'info', 'remove', 'rollback', 'check', 'tune']
+           'MaxShot', 'ShotsBy', 'PerSecond', 'Prune', 'NoTags', 'Files', 'Ids', 'Undo', 'ListRemoved', 'To', 'List',
+           'Recall', 'print_report', 'index_command', 'add', 'info', 'remove', 'rollback', 'check', 'tune']
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #d67eb7cb
 from dataclasses import asdict
@@ -78,7 +78,7 @@ def _print_duplicates(groups):
     n_more = len(groups)-MAX_GROUPS
     if n_more>0: print_line(f'… and {count_of(n_more, "more group", "more groups")}: --json lists all')
 
-# %% ../../nbs/library/12_cli/30_indexing.ipynb #ccf5afe5
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #1df892d0
 Source = Annotated[Path, typer.Argument(metavar='SRC', help='Folder of videos, or a manifest (.csv, .parquet, .jsonl)')]
 Out = Annotated[Path, typer.Option('--out', '-o', help='Folder of the index, new or existing')]
 Manifest = Annotated[Optional[Path], typer.Option(
@@ -105,8 +105,10 @@ ShotsBy = Annotated[Literal['content', 'adaptive', 'hash', 'transnetv2'], typer.
 PerSecond = Annotated[bool, typer.Option(
     '--per-second', metavar=' ', help='Also encode the images of every second, for pre-training with video')]
 Prune = Annotated[bool, typer.Option('--prune', metavar=' ', help='Remove videos whose file was deleted')]
+NoTags = Annotated[bool, typer.Option(
+    '--no-tags', metavar=' ', help='Do without music tags: faster, but `mvrep search` finds written words only')]
 
-# %% ../../nbs/library/12_cli/30_indexing.ipynb #8a470cb5
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #84206ec4
 def _encode_seconds(index, workers, strict):
     from mvrep.index.seconds import make_seconds
     return make_seconds(index, workers=workers, strict=strict)
@@ -115,7 +117,8 @@ def _encode_seconds(index, workers, strict):
 def index_command(
     src:Source, out:Out, manifest:Manifest=None, preset:Preset='offline', encoders:Encoders=None,
     plan:Plan='stratified', label_column:LabelColumn=None, workers:Workers=None, strict:Strict=False,
-    prune:Prune=False, max_shot:MaxShot=None, shots_by:ShotsBy='hash', per_second:PerSecond=False, json_:Json=False
+    prune:Prune=False, max_shot:MaxShot=None, shots_by:ShotsBy='hash', per_second:PerSecond=False,
+    no_tags:NoTags=False, json_:Json=False
 ):
     """Index a folder of videos, or continue an interrupted run.
 
@@ -132,8 +135,8 @@ def index_command(
     with option_errors('--encoders', EncodersError), option_errors('--max-shot', argument='max_shot'):
         report = index_folder(
             src, out, manifest=manifest, encoders=chosen, plan=plan, label_from_folder=label_column, workers=workers,
-            strict=strict, prune=prune, max_shot=max_shot, shots_by=shots_by, progress=shows_progress(),
-            on_note=print_note)
+            strict=strict, prune=prune, max_shot=max_shot, shots_by=shots_by, tags=not no_tags,
+            progress=shows_progress(), on_note=print_note)
     print_report(report, out, json_, _encode_seconds(report.index, workers, strict) if per_second else None)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #93dc689b

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CODE_VERSION', 'PATCH_HOP', 'ENCODERS', 'PRESETS', 'Encoder', 'EncoderEntry', 'find_encoder', 'load_encoder',
-           'WeightsStatus', 'find_weights']
+           'encode_together', 'WeightsStatus', 'find_weights']
 
 # %% ../../nbs/library/02_encoders/90_registry.ipynb #79b425db
 import re
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from .inputs import AudioNet, VideoNet
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #b3d97f46
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #9d8279f4
 CODE_VERSION = 'code 1' # Change it when the input or the output of an encoder changes: everything is then encoded again
 PATCH_HOP = 2. # From patch to patch in an audio segment, seconds, unless the network has a `hop` of its own
 
@@ -25,6 +25,7 @@ class Encoder:
     net:AudioNet|VideoNet # The network
     layer:str='pooled' # The layer of an audio network that is kept
     dtype:str='float32' # Type in the store; 'float16' takes half the space
+    hop:float|None=PATCH_HOP # From patch to patch of audio, seconds; None for adjacent patches
 
     @property
     def dim(self) -> int: # Width of the features
@@ -38,17 +39,27 @@ class Encoder:
         if self.net.weights_hash is None:
             raise ValueError(f'{self.column} has no trained weights: make its network with from_pretrained')
         layer = self.layer if self.modality=='audio' else 'pooled'
+        if self.hop is None: layer = f'{layer} of adjacent patches'
         return f'{self.column}/{layer}/{self.dim}/{self.net.weights_hash[:16]}/{CODE_VERSION}'
 
     def __call__(self,
         x:np.ndarray # Mono waveform at `net.sr`, shape (n_samples,), or frames, uint8, shape (t, h, w, 3)
     ) -> np.ndarray: # Features of the segment, shape (f,), float32
         "Encode one segment. Raises `ValueError` if `x` is not a waveform or frames."
-        if self.modality=='audio':
-            patches = self.net.encode(x, self.net.sr, hop=getattr(self.net, 'hop', PATCH_HOP))
-            features = patches[self.layer].mean(0)
-        else: features = self.net.encode(x)
-        return np.asarray(features, np.float32)
+        if self.modality=='audio': return self.pool(self.patches(x))
+        return np.asarray(self.net.encode(x), np.float32)
+
+    def patches(self,
+        x:np.ndarray # Mono waveform at `net.sr`, shape (n_samples,)
+    ) -> dict: # {layer: features of each patch, shape (n_patches, width)}
+        "Every layer of an audio network. Raises `ValueError` if `x` is not a waveform."
+        return self.net.encode(x, self.net.sr, hop=getattr(self.net, 'hop', self.hop))
+
+    def pool(self,
+        patches:dict # From `patches`
+    ) -> np.ndarray: # Features of the segment, shape (f,), float32
+        "The mean of this encoder's layer over the patches of a segment."
+        return np.asarray(patches[self.layer].mean(0), np.float32)
 
 # %% ../../nbs/library/02_encoders/90_registry.ipynb #46e271c5
 @dataclass(frozen=True)
@@ -118,6 +129,22 @@ def load_encoder(
     entry = find_encoder(name)
     net = entry.load(name.removeprefix('timm:'), weights or entry.default_weights)
     return Encoder(re.sub(r'\W', '_', name), entry.modality, net)
+
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #726512b0
+def encode_together(
+    encoders:list[Encoder], # Encoders of one modality
+    x:np.ndarray # What they encode, see `Encoder`
+) -> dict: # {column: features of the segment, shape (f,), float32}
+    "Encode a segment; a network that several encoders share runs once. Raises `ValueError` as `Encoder` does."
+    sharing = {}
+    for encoder in encoders: sharing.setdefault((id(encoder.net), getattr(encoder, 'hop', None)), []).append(encoder)
+    feats = {}
+    for group in sharing.values():
+        if len(group)==1: feats[group[0].column] = group[0](x)
+        else:
+            patches = group[0].patches(x)
+            feats |= {encoder.column: encoder.pool(patches) for encoder in group}
+    return {encoder.column: feats[encoder.column] for encoder in encoders}
 
 # %% ../../nbs/library/02_encoders/90_registry.ipynb #447f1d16
 @dataclass(frozen=True)

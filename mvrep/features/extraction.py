@@ -6,7 +6,7 @@
 __all__ = ['FINGERPRINT', 'PROBE_SECONDS', 'LINE_SECONDS', 'read_segment', 'check_complete', 'encode_video', 'Job', 'file_state',
            'missing_jobs', 'load_worker', 'encoding_seconds', 'encode_in_worker', 'show_progress', 'extract']
 
-# %% ../../nbs/library/04_features/30_extraction.ipynb #fbc9413b
+# %% ../../nbs/library/04_features/30_extraction.ipynb #ccc636d4
 import os
 import sys
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ import pandas as pd
 from tqdm import tqdm as plain_tqdm
 from tqdm.auto import tqdm
 from ..core import MediaError, n_cores
-from ..encoders.registry import Encoder, load_encoder
+from ..encoders.registry import Encoder, encode_together, load_encoder
+from ..encoders.tags import tag_encoders
 from .fingerprints import Fingerprints
 from .store import FeatureStore
 from ..media.fingerprint import read_fingerprint
@@ -54,23 +55,38 @@ def check_complete(
     if expected-seconds<=CUT_OFF: return
     raise MediaError(info.path, cut_off_reason(info, modality, segment.start+seconds))
 
-# %% ../../nbs/library/04_features/30_extraction.ipynb #978d0cdc
-def _encode(info, segments, encoder):
-    "Features of each segment, shape (n, f), or None if the video lacks the modality or its audio is silent"
-    if not info.has(encoder.modality): return None
-    feats, has_content = [], encoder.modality=='video'
+# %% ../../nbs/library/04_features/30_extraction.ipynb #f245497b
+def _by_input(encoders):
+    "Encoders in groups that want the same audio or frames, which are decoded once"
+    groups = {}
+    for encoder in encoders:
+        net, is_audio = encoder.net, encoder.modality=='audio'
+        wanted = ('audio', net.sr) if is_audio else ('video', net.fps, net.size)
+        groups.setdefault(wanted, []).append(encoder)
+    return groups.values()
+
+def _encode(info, segments, encoders):
+    """{column: features of each segment, shape (n, f)} of encoders that want the same input; None instead of features
+    if the video lacks the modality or its audio is silent"""
+    nothing = dict.fromkeys(o.column for o in encoders)
+    modality = encoders[0].modality
+    if not info.has(modality): return nothing
+    rows, has_content = [], modality=='video'
     for segment in segments:
-        x = read_segment(info, segment, encoder)
+        x = read_segment(info, segment, encoders[0])
         has_content = has_content or not is_silent(x)
-        feats.append(encoder(x))
-    if not has_content: return _without_audio(info)
-    feats = np.stack(feats)
-    if not np.isfinite(feats).all(): raise MediaError(info.path, f'{encoder.column} gave values that are not finite')
+        rows.append(encode_together(encoders, x))
+    if not has_content:
+        _check_has_video(info)
+        return nothing
+    feats = {column: np.stack([row[column] for row in rows]) for column in nothing}
+    for column, x in feats.items():
+        if not np.isfinite(x).all(): raise MediaError(info.path, f'{column} gave values that are not finite')
     return feats
 
-def _without_audio(info):
-    "None for a video whose audio is silent. Raises `MediaError` if the file has nothing else."
-    if info.has_video: return None
+def _check_has_video(info):
+    "Raise `MediaError` if a file with silent audio has nothing else."
+    if info.has_video: return
     raise MediaError(info.path, 'its audio is silent, and it has no video: remove it, or copy it again')
 
 def encode_video(
@@ -83,7 +99,9 @@ def encode_video(
     "Probe, decode and encode one video. Raises `MediaError` if it cannot be used, `ValueError` for an unknown plan."
     info = probe(path)
     segments = plan_segments(video_id, info.duration, plan, seed=seed)
-    return segments, {o.column: _encode(info, segments, o) for o in encoders}
+    feats = {}
+    for group in _by_input(encoders): feats |= _encode(info, segments, group)
+    return segments, {o.column: feats[o.column] for o in encoders}
 
 # %% ../../nbs/library/04_features/30_extraction.ipynb #814a4c94
 FINGERPRINT = 'fingerprint' # in the columns of a job
@@ -126,16 +144,22 @@ def missing_jobs(
         if columns: jobs.append(Job(video.video_id, str(video.path), split, source, columns))
     return jobs
 
-# %% ../../nbs/library/04_features/30_extraction.ipynb #bbe6297f
+# %% ../../nbs/library/04_features/30_extraction.ipynb #301795fa
 _encoders = {} # of this worker process, by column
 
 def load_worker(
-    specs:list[str] # Encoders by name, as for `load_encoder`
+    specs:list[str], # Encoders by name, as for `load_encoder`
+    tags:bool=False # Also load the encoders of `tag_encoders`?
 ):
     "Prepare a worker process: one thread, encoders loaded. Raises `ValueError` or `WeightsError` like `load_encoder`."
     import torch
     torch.set_num_threads(1)
-    _encoders.update({o.column: o for o in map(load_encoder, specs)})
+    _encoders.update({o.column: o for o in _load_all(specs, tags)})
+
+def _load_all(specs, tags):
+    "Encoders by name, and those of the tags, which share their networks"
+    encoders = [load_encoder(o) for o in specs]
+    return encoders+(tag_encoders(encoders) if tags else [])
 
 def _fingerprint_or_empty(path):
     "Fingerprint of a file; empty if its audio is missing or cannot be read to the end"
@@ -214,7 +238,7 @@ def show_progress(
     if not _is_log(): return tqdm(**options)
     return plain_tqdm(**options, file=_Lines(), mininterval=LINE_SECONDS, delay=LINE_SECONDS, leave=False, ascii=True)
 
-# %% ../../nbs/library/04_features/30_extraction.ipynb #a9d4cd46
+# %% ../../nbs/library/04_features/30_extraction.ipynb #11c71651
 def extract(
     corpus:pd.DataFrame, # Manifest with `video_id`, `path`, and `split` where known
     store:FeatureStore, # Where the features go
@@ -225,7 +249,8 @@ def extract(
     timeout:float|None=None, # Time limit for one video, seconds; `encoding_seconds` of its duration if None
     renew:bool=False, # Replace features made by another version of an encoder, instead of raising `ValueError`
     strict:bool=False, # Raise `MediaError` at the first file that cannot be used
-    progress:bool=True # Show a progress bar
+    progress:bool=True, # Show a progress bar
+    tags:bool=False # Also store how well music tags fit each segment, see `tag_encoders`
 ) -> dict: # Number of videos: `done`, `failed`, `skipped`
     """Fill the store with missing features; files that cannot be used go to its table of errors.
 
@@ -233,14 +258,14 @@ def extract(
     `OSError` if the store is damaged or the disk full, `ProgramError` for a fault of the program, and `MediaError` for
     a bad file if `strict`."""
     from mvrep.features.extraction import encode_in_worker, load_worker # workers import functions by name
-    encoder_of = {o.column: o for o in map(load_encoder, specs)}
+    encoder_of = {o.column: o for o in _load_all(specs, tags)}
     for o in encoder_of.values(): store.add_column(o, renew)
     store.set_splits(_moved(corpus, store))
     fingerprints = Fingerprints(store)
     jobs = missing_jobs(corpus, store, encoder_of.values(), fingerprints.sources())
     arguments = [(o.path, o.video_id, o.columns, plan, seed) for o in jobs]
     n_workers = workers or n_cores()
-    results = in_workers(encode_in_worker, arguments, n_workers, timeout, load_worker, (list(specs),))
+    results = in_workers(encode_in_worker, arguments, n_workers, timeout, load_worker, (list(specs), tags))
     count = dict(done=0, failed=0, skipped=len(corpus)-len(jobs))
     with show_progress(len(jobs), progress) as bar:
         for position, result in results:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JOINT_WEIGHT', 'MAX_COMPARED', 'LARGE', 'Query', 'CellSearch', 'Build', 'empty_build', 'write_build', 'read_build']
 
-# %% ../../nbs/library/09_index/30_build.ipynb #6d415939
+# %% ../../nbs/library/09_index/30_build.ipynb #dfede7fe
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -20,6 +20,7 @@ from ..features.vectors import Scale, pool_segments, standardise, unit_norm
 from .approximate import TunedCells, find_candidates, make_cells, tune_cells
 from .exact import best_rows, joint_scores, list_hubness, modality_weights, row_scores
 from .storage import compare_build, read_files
+from .tags import ARRAYS, TagTable
 
 # %% ../../nbs/library/09_index/30_build.ipynb #080df695
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Build:
     fitted_on:dict = field(default_factory=dict) # {modality: n}, fitted on the first n videos that have it
     model_hash:str = '' # SHA-256 of the model's file; empty without a model
     cells:dict = field(default_factory=dict) # {by: `CellSearch`}: approximate searches that are ready
+    tags:TagTable|None = field(default=None, repr=False) # How well tags fit the videos; None without tags
     _comparable:dict = field(default_factory=dict, init=False, repr=False) # Cache of `_comparable_rows`
 
     def __len__(self): return len(self.video_ids)
@@ -89,7 +91,23 @@ def empty_build(
         embeddings={m: np.zeros((0, 1), np.float32) for m in MODALITIES},
         scale={}, specs=tuple(specs), columns=columns)
 
-# %% ../../nbs/library/09_index/30_build.ipynb #a9f1e6b3
+# %% ../../nbs/library/09_index/30_build.ipynb #ba7ab778
+def _tag_files(folder): return {name: folder/f'tag-{name}.npy' for name in ARRAYS}
+
+def _write_tags(tags, folder):
+    "Write the arrays of a `TagTable`; returns its small fields"
+    for name, path in _tag_files(folder).items(): np.save(path, tags.arrays[name])
+    return dict(names=tags.names, made_by=tags.made_by, n_encoded=tags.n_encoded)
+
+def _read_tags(header, folder, files, remedy):
+    "The `TagTable` of a build, with arrays mapped from disk; None without tags"
+    stored = header.get('tags') # earlier versions had none
+    if not stored: return None
+    paths = _tag_files(folder)
+    sums = {name: files[path.name] for name, path in paths.items()} if files else {}
+    arrays = CheckedArrays(paths, sums, remedy)
+    return TagTable(tuple(stored['names']), stored['made_by'], stored['n_encoded'], arrays)
+
 def write_build(
     build:Build, # What to write
     folder:Path # An empty folder
@@ -97,7 +115,7 @@ def write_build(
     "Write the files of a build. Raises `OSError` if the disk is full."
     header = dict(ids=list(build.video_ids), sources=list(build.sources), made_by=build.model_hash,
                   encoded_by=build.encoded_by, specs=list(build.specs), columns=build.columns,
-                  fitted_on=build.fitted_on)
+                  fitted_on=build.fitted_on, tags=build.tags and _write_tags(build.tags, folder))
     (folder/'ids.json').write_text(json.dumps(header))
     np.save(folder/'has.npy', np.stack([build.has[m] for m in MODALITIES], axis=1))
     for modality in MODALITIES:
@@ -148,10 +166,10 @@ def _fitted_on(header, has):
     "How many videos the scale was fitted on; earlier versions did not write it: all videos"
     return header.get('fitted_on') or {m: int(o.sum()) for m, o in zip(MODALITIES, has.T)}
 
-# %% ../../nbs/library/09_index/30_build.ipynb #1b7bb0d1
+# %% ../../nbs/library/09_index/30_build.ipynb #bf0cb7fe
 def _is_compared_at_once(name):
-    "Is this file compared when a build is read? Not embeddings, kept tables and cells"
-    return '/' not in name and name not in [f'{m}.npy' for m in MODALITIES]
+    "Is this file compared when a build is read? Not embeddings, tags, kept tables and cells"
+    return '/' not in name and name not in [f'{m}.npy' for m in MODALITIES] and not name.startswith('tag-')
 
 def _read_header(folder):
     "`ids.json` and the checksums of the other files; `ValueError` if small files differ from what was recorded"
@@ -177,7 +195,7 @@ def read_build(
         folder=folder, number=int(folder.name), video_ids=np.array(header['ids'], object), sources=header['sources'],
         has=dict(zip(MODALITIES, has.T)), embeddings=embeddings, scale=scale,
         specs=tuple(header['specs']), columns=header['columns'], encoded_by=header.get('encoded_by', {}),
-        fitted_on=_fitted_on(header, has),
+        fitted_on=_fitted_on(header, has), tags=_read_tags(header, folder, files, remedy),
         model=model, model_hash=header.get('made_by', ''), cells=_read_cells(folder/'cells'))
 
 # %% ../../nbs/library/09_index/30_build.ipynb #fe9f8ad7
@@ -197,7 +215,7 @@ def keep(self:Build,
         self, video_ids=self.video_ids[kept], sources=[o for o, stays in zip(self.sources, kept) if stays],
         has={m: has[kept] for m, has in self.has.items()},
         embeddings={m: self.embeddings[m][kept] for m in MODALITIES},
-        fitted_on={m: self._n_fitted(m, kept) for m in self.fitted_on})
+        fitted_on={m: self._n_fitted(m, kept) for m in self.fitted_on}, tags=self.tags and self.tags.take(kept))
 
 # %% ../../nbs/library/09_index/30_build.ipynb #74210cae
 @patch

@@ -147,12 +147,13 @@ def create_index(
     plan:str='stratified', # Segment plan, see `plan_segments`
     seed:int=0, # Seed of the plan
     max_shot:float|None=None, # Longest shot that a video may have, seconds; any if None
-    shots_by:str='hash' # How shots are found, as for `find_shots`
+    shots_by:str='hash', # How shots are found, as for `find_shots`
+    tags:bool=False # Compute music tags, too?
 ) -> Index: # Empty, or with the builds it has
     """Make an index folder, or choose the encoders of the next build of one that exists.
 
     Raises `ValueError` if the folder holds other files, or an index with another plan or limit of shots."""
-    folder, config = file_path(folder), IndexConfig(tuple(specs), columns, plan, seed, max_shot, shots_by)
+    folder, config = file_path(folder), IndexConfig(tuple(specs), columns, plan, seed, max_shot, shots_by, tags)
     if (folder/'mvrep.json').is_file():
         old = read_config(folder/'mvrep.json')
         if (old.plan, old.seed)!=(plan, seed):

@@ -171,7 +171,7 @@ def _without_long_shots(index, corpus, workers, strict, progress):
     store.put_errors(list(left_out.itertuples(index=False, name=None)))
     return corpus[~corpus.video_id.isin(left_out.video_id)], list(result.long.video_id), len(result.failed)
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #5e07a001
+# %% ../../nbs/library/09_index/50_indexing.ipynb #1bf3d1c9
 def _encode_and_build(index, corpus, unusable, on_note, *, refit, overwrite, workers, progress, strict=False):
     "Encode what is missing and make a build; with `overwrite` the corpus replaces metadata of the index"
     index.store.clear_errors(None if refit else [*corpus.path, *unusable.path])
@@ -187,7 +187,7 @@ def _encode_and_build(index, corpus, unusable, on_note, *, refit, overwrite, wor
         if not refit: _note_scale(old, index, on_note)
     try:
         count = extract(corpus, index.store, config.specs, config.plan, config.seed, workers, renew=refit,
-                        strict=strict, progress=progress)
+                        strict=strict, progress=progress, tags=config.tags)
     except ProgramError: # one file met a fault of the program; the others can be searched
         with suppress(ValueError): finish() # raised if files were not encoded by a new encoder
         raise
@@ -202,7 +202,7 @@ def _report(index, found, count, unusable, errors, **fields):
     return IndexReport(index, count['done'], count['skipped'], count['failed']+len(unusable), errors,
                        video_ids=video_ids, moved=found.moved, kept_away=kept_away, dropped=count['dropped'], **fields)
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #113cde2a
+# %% ../../nbs/library/09_index/50_indexing.ipynb #fae251db
 def _ignore(note): pass
 
 def _lost_videos(index, corpus):
@@ -232,6 +232,7 @@ def index_folder(
     prune:bool=False, # Remove videos whose file is gone: those below `src`, or all with a manifest
     max_shot:float|None=None, # Leave out videos with a longer shot, seconds
     shots_by:str='hash', # How shots are found, as for `find_shots`
+    tags:bool=True, # Compute music tags, too, by which `search` finds videos without a word of metadata
     progress:bool=True, # Show a progress bar
     on_note=_ignore # Called with each remark, a text, as soon as there is one
 ) -> IndexReport: # The index, and what happened to each file
@@ -254,7 +255,7 @@ def index_folder(
     corpus, unusable = table if has_table else read()
     if strict and len(unusable): raise MediaError(unusable.path[0], unusable.reason[0])
     with one_writer(out):
-        index = create_index(out, specs, columns, plan, max_shot=max_shot, shots_by=shots_by)
+        index = create_index(out, specs, columns, plan, max_shot=max_shot, shots_by=shots_by, tags=tags)
         found = _sort_files(index, *((corpus[:0], corpus) if has_table else (corpus, corpus[:0])))
         lost = _lost_videos(index, found.corpus)
         pruned = _prune(index, lost, None if has_table else src) if prune else []

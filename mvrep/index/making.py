@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['IndexConfig', 'read_config', 'write_config', 'encoded_sources', 'load_fitting_model', 'next_build']
 
-# %% ../../nbs/library/09_index/35_making.ipynb #7110e477
+# %% ../../nbs/library/09_index/35_making.ipynb #736a9ca8
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 import numpy as np
@@ -14,8 +14,9 @@ from ..features.checksums import read_record, write_record
 from ..features.store import FeatureStore
 from ..features.vectors import Scale, fit_scale
 from .build import Build, empty_build
+from .tags import read_tags, tagged_by
 
-# %% ../../nbs/library/09_index/35_making.ipynb #43a23e5a
+# %% ../../nbs/library/09_index/35_making.ipynb #6aa1e3b6
 @dataclass(frozen=True)
 class IndexConfig:
     "What the next build of an index is made of"
@@ -25,6 +26,7 @@ class IndexConfig:
     seed:int = 0 # Seed of the plan
     max_shot:float|None = None # Longest shot that a video may have, seconds; any if None
     shots_by:str = 'hash' # How shots are found, as for `find_shots`
+    tags:bool = False # Are music tags computed, too? See `tag_encoders`
 
 def read_config(
     path:Path # `mvrep.json` of an index
@@ -35,7 +37,7 @@ def read_config(
         raise ValueError(f'{path} is damaged ({e}): restore a copy, or index into a new folder') from None
     if stored.get('format')!=1:
         raise ValueError(f'{path} was not written by this version of mvrep: index the videos into a new folder')
-    later = {o: stored[o] for o in ('max_shot', 'shots_by') if o in stored} # earlier versions had no such rule
+    later = {o: stored[o] for o in ('max_shot', 'shots_by', 'tags') if o in stored} # earlier versions had no such rule
     return IndexConfig(tuple(stored['specs']), stored['columns'], stored['plan'], stored['seed'], **later)
 
 def write_config(
@@ -166,6 +168,12 @@ def _prepare(store, config, old, model_file, encoded_by):
 
 def _made_of(build): return build.model_hash, build.columns, build.encoded_by
 
+def _has_same_tags(store, old):
+    "Are the tags in the store those of the old build?"
+    made_by, n_encoded = tagged_by(store, old.video_ids)
+    known = (old.tags.made_by, old.tags.n_encoded) if old.tags else ({}, 0)
+    return (made_by, n_encoded)==known
+
 def next_build(
     store:FeatureStore, # The features
     config:IndexConfig, # What the build is made of
@@ -181,11 +189,12 @@ def next_build(
     is_same_kind = _made_of(build)==_made_of(old)
     kept = np.array([is_same_kind and sources.get(o)==source for o, source in zip(old.video_ids, old.sources)], bool)
     new_ids = sorted(set(sources.index)-set(old.video_ids[kept]))
-    is_same = is_same_kind and kept.all() and not new_ids and old.number>0
+    is_same = is_same_kind and kept.all() and not new_ids and old.number>0 and _has_same_tags(store, old)
     if is_same and (not refit or _is_fitted_on(old, old.has, share=1)): return None
     extended = None if refit or not is_same_kind else _extend(store, old, build, kept, new_ids)
     if extended is None: new_ids, kept = sorted(sources.index), np.zeros_like(kept)
     build = _embed_all(store, build, new_ids) if extended is None else extended
     ids = np.r_[old.video_ids[kept], np.array(new_ids, object)]
     has = {m: e.any(axis=1) for m, e in build.embeddings.items()}
-    return replace(build, video_ids=ids, sources=[sources[o] for o in ids], has=has)
+    tags = read_tags(store, ids, old.tags.take(kept) if old.tags and kept.any() else None)
+    return replace(build, video_ids=ids, sources=[sources[o] for o in ids], has=has, tags=tags)
