@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'recommendation.neighbours': ['similar'],
     'recommendation.likes': ['recommend'],
     'recommendation.matching': ['match'],
-    'recommendation.words': ['search'],
+    'recommendation.text_search': ['search'],
     'encoders.registry': ['load_encoder'],
     'probing.probe': ['Probe'],
 })

@@ -18,6 +18,7 @@ from browser import accessibility_violations, browser_test, open_browser, withou
 from mvrep.explore.app import make_app
 from mvrep.explore.connections import Limits
 from mvrep.explore.catalogue import catalogue_version, find_videos, open_catalogue
+from mvrep.recommendation.text_search import search
 from mvrep.index.index import Index
 from mvrep.index.examples import tiny_index
 from mvrep.recommendation.neighbours import similar
@@ -70,9 +71,20 @@ def all_videos(client): return client.get('/api/videos', params=dict(q='')).json
 def test_a_search_ignores_case_order_and_accents(index):
     catalogue, video_id = open_catalogue(index.folder), index.build.video_ids[0]
     title = index.videos.title[video_id]
-    assert find_videos(catalogue, title.upper())[1][0]==video_id
-    assert find_videos(catalogue, ' '.join(reversed(title.split())))==find_videos(catalogue, title)
-    assert find_videos(catalogue, '')[0]==12 and find_videos(catalogue, 'no such words')==(0, [])
+    assert list(find_videos(catalogue, title.upper()).why)[0]==video_id
+    reordered = find_videos(catalogue, ' '.join(reversed(title.split())))
+    assert set(reordered.why)==set(find_videos(catalogue, title).why)
+    assert find_videos(catalogue, '').n==12 and find_videos(catalogue, 'no such words').n==0
+
+def test_the_app_finds_what_the_command_finds(client, index):
+    answer = client.get('/api/videos', params=dict(q='piano, not metal')).json()
+    found = search(index, 'piano, not metal', k=20)
+    assert [(o['id'], o['why']) for o in answer['videos']]==list(found.why.items())
+    assert 'tag `piano`' in answer['videos'][0]['why']
+
+def test_a_query_of_unwanted_words_only_has_a_reason(client):
+    answer = client.get('/api/videos', params=dict(q='xylophone, not')).json()
+    assert answer['n']==0 and answer['videos']==[]
 
 def test_new_metadata_changes_the_version(tmp_path):
     index = tiny_index(tmp_path)
@@ -81,7 +93,7 @@ def test_new_metadata_changes_the_version(tmp_path):
     index.put_videos(index.videos.iloc[[4]].assign(title='Glósóli', tags=None).reset_index())
     catalogue = open_catalogue(index.folder)
     assert catalogue.version!=before and catalogue.version==catalogue_version(index.folder)
-    assert find_videos(catalogue, 'GLOSOLI')[1]==[index.build.video_ids[4]]
+    assert list(find_videos(catalogue, 'GLOSOLI').why)==[index.build.video_ids[4]]
 
 # Answers
 

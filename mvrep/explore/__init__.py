@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/11_explore/00_explore.ipynb #9abbecdf
 from ..core import public_names
 
-# %% ../../nbs/library/11_explore/00_explore.ipynb #9a8a69cf
+# %% ../../nbs/library/11_explore/00_explore.ipynb #bfb24603
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'positions': ['check_perplexity', 'Positions', 'fit_positions', 'place_new'],
     'tsne': [
@@ -38,7 +38,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'listening_form': ['clips_of', 'ListeningForm'],
     'catalogue': [
         'CARD_COLUMNS', 'catalogue_version', 'Catalogue', 'open_catalogue',
-        'find_videos', 'video_card', 'neighbour_cards'],
+        'Found', 'find_videos', 'video_card', 'neighbour_cards'],
     'uploads': ['NO_ENCODERS', 'Ticket', 'Uploads'],
     'connections': ['Limits', 'TimedProtocol', 'fitting_limits', 'FewLines', 'server_config'],
     'app': ['POLICY', 'HEADERS', 'N_NEIGHBOURS', 'Guard', 'Slots', 'Answers', 'make_app', 'serve'],

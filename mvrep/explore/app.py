@@ -163,11 +163,12 @@ def _requested_id(index, request):
     if video_id not in index.build.rows: raise HTTPException(404, 'there is no such video in this index')
     return video_id
 
-# %% ../../nbs/library/11_explore/70_app.ipynb #cdad5199
+# %% ../../nbs/library/11_explore/70_app.ipynb #c319e4a6
 def _find_cards(catalogue, words):
     "Answer to a text search"
-    n, video_ids = find_videos(catalogue, words)
-    return dict(n=n, videos=[video_card(catalogue.index, o) for o in video_ids])
+    found = find_videos(catalogue, words)
+    cards = [dict(video_card(catalogue.index, video_id), why=why) for video_id, why in found.why.items()]
+    return dict(n=found.n, videos=cards, notes=found.notes)
 
 async def _find_route(answers, request):
     "Answer to `/api/videos?q=`: the number of videos found and the cards of the first."

@@ -30,14 +30,20 @@ def _clean(values):
 
 def _clean_tags(tags): return ' '.join(map(one_line, tags)) if isinstance(tags, (list, tuple, np.ndarray)) else ''
 
-# %% ../../nbs/library/11_explore/18_packing.ipynb #08a25b73
+# %% ../../nbs/library/11_explore/18_packing.ipynb #b23cc43c
+def _all_tags(videos):
+    "Tags of each video, also those that a program chose, so that a search finds both"
+    if 'auto_tags' not in videos: return map(_clean_tags, videos.tags)
+    both = zip(videos.tags, videos.auto_tags)
+    return (' '.join(filter(None, map(_clean_tags, o))) for o in both)
+
 def _video_fields(videos):
     "For each video what stands before, in and after the field about it"
     title = [text or str(video) for text, video in zip(_clean(videos.title), videos.index)]
     before = [f'{video}\t{t}\t{artist}' for video, t, artist in zip(videos.index, title, _clean(videos.artist))]
     years = ['' if np.isnan(o) else f'{o:.0f}' for o in release_years(known_values(videos, 'release_date'))]
     about = zip(_clean(videos.genre), years, _clean(videos.mood))
-    after = [f'{emotion}\t{tags}' for emotion, tags in zip(_clean(videos.emotion), map(_clean_tags, videos.tags))]
+    after = [f'{emotion}\t{tags}' for emotion, tags in zip(_clean(videos.emotion), _all_tags(videos))]
     return before, [' · '.join(filter(None, o)) for o in about], after
 
 def _point_lines(m, videos, video_row):

@@ -102,10 +102,10 @@ def color_by(
     if any(map(_is_list, values)): return _color_texts(_most_common_elements(values))
     return _color_texts(values.to_numpy(object))
 
-# %% ../../nbs/library/11_explore/15_plots.ipynb #0b483132
+# %% ../../nbs/library/11_explore/15_plots.ipynb #d42f2b70
 _FIRST = ('genre', 'mood', 'emotion', 'artist', 'origin', 'split', 'license', 'year', 'duration')
 _LAST = ('title', 'release_date', 'tags')
-_NEVER = ('path', 'sha256', 'recording')
+_NEVER = ('path', 'sha256', 'recording', 'auto_tags_by')
 
 def color_columns(
     videos:pd.DataFrame, # Metadata of the videos

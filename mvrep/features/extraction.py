@@ -55,7 +55,7 @@ def check_complete(
     if expected-seconds<=CUT_OFF: return
     raise MediaError(info.path, cut_off_reason(info, modality, segment.start+seconds))
 
-# %% ../../nbs/library/04_features/30_extraction.ipynb #f245497b
+# %% ../../nbs/library/04_features/30_extraction.ipynb #bd4e6b6d
 def _by_input(encoders):
     "Encoders in groups that want the same audio or frames, which are decoded once"
     groups = {}
@@ -79,7 +79,7 @@ def _encode(info, segments, encoders):
     if not has_content:
         _check_has_video(info)
         return nothing
-    feats = {column: np.stack([row[column] for row in rows]) for column in nothing}
+    feats = {column: np.stack(x) for column, *x in zip(nothing, *map(dict.values, rows))}
     for column, x in feats.items():
         if not np.isfinite(x).all(): raise MediaError(info.path, f'{column} gave values that are not finite')
     return feats

@@ -202,7 +202,7 @@ def _report(index, found, count, unusable, errors, **fields):
     return IndexReport(index, count['done'], count['skipped'], count['failed']+len(unusable), errors,
                        video_ids=video_ids, moved=found.moved, kept_away=kept_away, dropped=count['dropped'], **fields)
 
-# %% ../../nbs/library/09_index/50_indexing.ipynb #fae251db
+# %% ../../nbs/library/09_index/50_indexing.ipynb #8fb05575
 def _ignore(note): pass
 
 def _lost_videos(index, corpus):
@@ -220,6 +220,7 @@ def _prune(index, video_ids, folder):
     index.metadata_table.delete(sql_in('video_id', pruned))
     return pruned
 
+# %% ../../nbs/library/09_index/50_indexing.ipynb #ef0ea22e
 def index_folder(
     src:str|Path, # Folder of videos, or a manifest (.csv, .parquet, .jsonl)
     out:str|Path, # Folder of the index; one that exists is continued

@@ -168,6 +168,8 @@ def _prepare(store, config, old, model_file, encoded_by):
 
 def _made_of(build): return build.model_hash, build.columns, build.encoded_by
 
+def _kept_tags(old, kept): return old.tags.take(kept) if old.tags and kept.any() else None
+
 def _has_same_tags(store, old):
     "Are the tags in the store those of the old build?"
     made_by, n_encoded = tagged_by(store, old.video_ids)
@@ -196,5 +198,5 @@ def next_build(
     build = _embed_all(store, build, new_ids) if extended is None else extended
     ids = np.r_[old.video_ids[kept], np.array(new_ids, object)]
     has = {m: e.any(axis=1) for m, e in build.embeddings.items()}
-    tags = read_tags(store, ids, old.tags.take(kept) if old.tags and kept.any() else None)
-    return replace(build, video_ids=ids, sources=[sources[o] for o in ids], has=has, tags=tags)
+    build = replace(build, video_ids=ids, sources=[sources[o] for o in ids], has=has)
+    return replace(build, tags=read_tags(store, ids, _kept_tags(old, kept)))

@@ -89,6 +89,21 @@ def put_metadata(
     merge = table.merge_insert('video_id').when_matched_update_all().when_not_matched_insert_all()
     merge.execute(pa.Table.from_pylist(rows, table.schema))
 
+# %% ../../nbs/library/09_index/32_metadata.ipynb #90621e45
+def put_columns(
+    table, # LanceDB table of the videos
+    video_ids:list[str], # Videos of the table
+    values:dict # {column: Arrow array with a value per video}, which replaces what is there
+):
+    "Replace whole columns for some videos. Raises `ValueError` if a column of another type has the name."
+    for name, array in values.items():
+        known = table.schema.field(name).type if name in table.schema.names else None
+        if known is None: table.add_columns(pa.schema([(name, array.type)]))
+        elif known!=array.type:
+            raise ValueError(f'{name} is a column of your own, which holds {known}: rename it in the manifest')
+    rows = pa.table(dict(video_id=pa.array(video_ids, pa.string()), **values))
+    table.merge_insert('video_id').when_matched_update_all().execute(rows)
+
 # %% ../../nbs/library/09_index/32_metadata.ipynb #e5ef7e3a
 def _engine_reason(error):
     "What the engine says about a condition, without its prefixes and without the condition"

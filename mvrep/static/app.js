@@ -36,6 +36,7 @@ const item = o => {
   const li = make('li'), b = make('button', o.title)
   b.type = 'button'
   b.append(make('small', line(o)))
+  if (o.why) b.append(make('small', o.why))
   b.addEventListener('click', e => { $('found').hidden = true; select(o, true); moveOn(e) })
   li.append(b)
   return li
@@ -50,7 +51,7 @@ async function search() {
     if ($('q').value.trim() !== q) return
     $('found').replaceChildren(...(r.videos.length ? r.videos.map(item) : [make('li', 'No video matches')]))
     $('found').hidden = false
-    say(r.videos.length ? `${r.n} found` : `no video matches '${q}'`)
+    say([r.videos.length ? `${r.n} found` : `no video matches '${q}'`, ...r.notes].join('; '))
   } catch (e) { tell(e) }
 }
 document.querySelector('search').addEventListener('keydown', e => {
