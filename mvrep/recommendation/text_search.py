@@ -47,20 +47,19 @@ def open_search(
     "Search what an index has now."
     return Search(index, open_texts(index))
 
-# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #eb5452a1
+# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #146dad6a
 @patch
 def _terms(self:Search, query, by):
     "Terms of a query, with the tags that can be searched"
     terms = read_query(query)
     if by=='words': return terms
-    encode = self.encode or sentence_encoder()
-    if encode is None: return without_fillers(terms)
     def is_unknown(term):
-        is_written = by=='both' and self.words.has_words(term.text).any()
-        return not term.tags and term.text not in FILLERS and not is_written
+        is_known = term.tags or term.text in FILLERS
+        return not is_known and not (by=='both' and self._written_share(term).any())
     unknown = [o for o in terms if is_unknown(o)]
-    close = dict(zip(map(id, unknown), with_close_tags(unknown, encode)))
-    return without_fillers([close.get(id(o), o) for o in terms])
+    encode = self.encode or sentence_encoder() if unknown else None
+    close = dict(zip(unknown, with_close_tags(unknown, encode))) if encode else {}
+    return without_fillers([close.get(o, o) for o in terms])
 
 @patch
 def _untagged_note(self:Search):
