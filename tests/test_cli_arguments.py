@@ -56,10 +56,11 @@ def test_options_of_recommend_without_effect(asked, options, noted, monkeypatch)
     asked('mvrep.recommendation.likes.recommend', 'recommend', 'ix', '--like', 'a', *options)
     assert len(notes)==noted
 
-def test_search(asked):
-    words = 'search', 'ix', 'sad', 'piano', '-k', 3, '--where', 'year > 2000'
-    given, named = asked('mvrep.recommendation.words.search', *words)
-    assert (given[1:], named)==(('sad piano', 3, 'year > 2000'), {})
+def test_search(asked, monkeypatch):
+    opened = SimpleNamespace(rank=call)
+    monkeypatch.setattr('mvrep.recommendation.text_search.open_search', lambda index: opened)
+    words = 'search', 'ix', 'sad', 'piano', '-k', 3, '--by', 'words', '--where', 'year > 2000'
+    assert asked(None, *words)==(('sad piano', 'words', 'year > 2000'), {})
 
 def test_match(asked):
     words = 'match', 'ix', 'clip.mp4', '--want', 'video', '--start', 2.5, '--length', 7, *LISTS
@@ -72,7 +73,8 @@ def test_index(asked):
     given, named = asked('mvrep.index.indexing.index_folder', 'index', 'videos', '--out', 'ix', *options)
     assert given==(Path('videos'), Path('ix'))
     assert named==dict(manifest=Path('m.csv'), encoders='thesis', plan='whole', label_from_folder='genre', workers=2,
-                       strict=True, prune=True, max_shot=30., shots_by='content')
+                       strict=True, prune=True, max_shot=30., shots_by='content',
+                       tags=True)
     given, named = asked('mvrep.index.indexing.index_folder', 'index', 'videos', '-o', 'ix', '--encoders', 'a,b')
     assert named['encoders']==['a', 'b'] and (named['strict'], named['prune'])==(False, False)
 

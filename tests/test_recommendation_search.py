@@ -2,18 +2,25 @@
 import shutil
 from dataclasses import replace
 import numpy as np
-import mvrep.cli.finding # registers the command
+import mvrep.cli.finding # registers the commands
+import mvrep.cli.pretraining
+import pandas as pd
 import pytest
 from fastcore.test import test_eq as eq
 from mvrep.cli.options import run_command
+from mvrep.corpus.demo import tiny_corpus
 from mvrep.encoders.tags import TAG_WEIGHTS, tag_names
 from mvrep.index.build import read_build, write_build
 from mvrep.index.examples import tiny_index
 from mvrep.index.index import Index
+from mvrep.index.indexing import index_folder
 from mvrep.index.tags import ARRAYS, TagTable, pool_tags, read_tags
+from mvrep.recommendation.auto_tags import choose_tags, tag_videos
 from mvrep.recommendation.content import ContentSearch, open_content, share_below
 from mvrep.recommendation.query import known_phrases, query_words, read_query, with_close_tags, without_fillers
 from mvrep.recommendation.text_search import open_search, search
+from mvrep.recommendation.word_benchmark import benchmark_words, first_precision, order_auc
+from sklearn.metrics import roc_auc_score
 
 @pytest.fixture(scope='module')
 def index(tmp_path_factory):
@@ -183,6 +190,72 @@ def test_without_tags_written_words_are_searched(untagged):
     eq(found.score.to_dict(), search(untagged, 'calm jazz', by='words').score.to_dict())
     with pytest.raises(ValueError, match='only the tags are computed'): search(untagged, 'jazz', by='content')
 
+# Tags in the metadata
+
+def test_tags_chosen_by_a_program(index, tmp_path):
+    copy = Index(shutil.copytree(index.folder, tmp_path/'ix'))
+    report = tag_videos(copy, threshold=.05, n=2)
+    assert report.tagged>0 and max(map(len, copy.videos.auto_tags))<=2
+    eq(copy.videos.tags.map(list).to_dict(), index.videos.tags.map(list).to_dict())
+    tag, n = next(iter(report.counts.items()))
+    eq(int(copy.filter(f"array_has(auto_tags, '{tag}')").sum()), n)
+    assert copy.videos.auto_tags_by.str.startswith('machine: ').all()
+    eq(tag_videos(copy, threshold=1).tagged, 0)
+    assert not any(map(len, copy.videos.auto_tags)) # replaced by empty lists
+
+def test_chosen_tags_are_not_written_words(index, tmp_path):
+    copy = Index(shutil.copytree(index.folder, tmp_path/'ix'))
+    before = search(copy, 'electronic', k=12, by='words').score.to_dict()
+    tag_videos(copy)
+    eq(search(copy, 'electronic', k=12, by='words').score.to_dict(), before)
+
+@pytest.mark.parametrize('wrong', [dict(threshold=-.1), dict(threshold=float('nan')), dict(n=0)])
+def test_wrong_numbers_of_tags(index, wrong):
+    with pytest.raises(ValueError, match='want'): choose_tags(index.build.tags, **wrong)
+
+# Tags of an index that has none
+
+def test_indexing_again_adds_tags_only(tmp_path):
+    corpus = tiny_corpus()/'manifest.csv'
+    few = tmp_path/'few.csv'
+    table = pd.read_csv(corpus).head(2)
+    table['path'] = [str(corpus.parent/o) for o in table.path]
+    table.to_csv(few, index=False)
+    bare = index_folder(few, tmp_path/'ix', tags=False, workers=1, progress=False).index
+    assert bare.build.tags is None
+    makers = {o for o in bare.store.columns if o.startswith('tags_')}
+    eq(makers, set())
+    tagged = index_folder(few, tmp_path/'ix', workers=1, progress=False).index
+    eq((tagged.build.number, tagged.build.tags.n_encoded), (2, 2))
+    for modality, x in bare.build.embeddings.items():
+        np.testing.assert_allclose(tagged.build.embeddings[modality], x, atol=1e-6)
+    again = index_folder(few, tmp_path/'ix', workers=1, progress=False)
+    eq((again.done, again.skipped, again.index.build.number), (0, 2, 2))
+
+# Measures
+
+def test_measures_of_words_by_hand():
+    rng = np.random.default_rng(0)
+    values = np.column_stack([rng.integers(0, 5, 40), rng.integers(0, 2, 40)]).astype(float)
+    eq(round(order_auc(values), 10), round(roc_auc_score(values[:, 1], values[:, 0]), 10))
+    order = [first_precision(values[rng.permutation(40)], 10) for _ in range(3)]
+    eq(len(set(np.round(order, 10))), 1) # equal scores share their places
+    assert np.isnan(order_auc(np.ones((3, 2))))
+
+def test_labels_that_cannot_be_asked(index):
+    found = benchmark_words(index, 'mood', n_boot=20)
+    assert found.left_out and all(found.left_out.values())
+    eq(set(found.table.word) & set(found.left_out), set())
+    with pytest.raises(ValueError, match='no column .x.'): benchmark_words(index, 'x')
+
+def test_the_benchmark_writes_its_table(index, tmp_path):
+    done = run_command('benchmark', 'words', index.folder, '--label', 'tags', '--out', tmp_path/'t.csv', '--json')
+    table = pd.read_csv(tmp_path/'t.csv')
+    eq(list(table.word), [o['word'] for o in done.json['table']])
+    assert (table.auc_low<=table.auc).all() and (table.pool==12).all()
+    missing = run_command('benchmark', 'words', index.folder, '--json').text
+    assert 'benchmark words needs --label' in missing
+
 # The command
 
 def test_json(index):
@@ -195,4 +268,4 @@ def test_json(index):
 def test_errors_are_one_sentence(index):
     for words in (['?!'], ['zzyzx', '--by', 'content']):
         done = run_command('search', index.folder, *words)
-        assert done.exit_code==2 and len(done.stderr.strip().splitlines())==1, done
+        assert done.exit_code==1 and len(done.stderr.strip().splitlines())==1, done
