@@ -333,7 +333,8 @@ def parameters():
 DEFAULTS = dict( # Those that are not None, False or 0
     index=dict(preset='offline', plan='stratified', shots_by='hash'), tune=dict(by='joint', recall=.95),
     download=dict(pause=5.), similar=dict(k=10, by='joint'), recommend=dict(k=10, by='joint', how='mean'),
-    search=dict(k=10), match=dict(want='audio', k=10), explore=dict(by='joint'), app=dict(port=8765, browser=True),
+    search=dict(k=10, by='both'), tag=dict(threshold=.1, most=5),
+    match=dict(want='audio', k=10), explore=dict(by='joint'), app=dict(port=8765, browser=True),
     train=dict(recipe='aligned', accelerator='auto', devices=1, precision='32-true'),
     probe=dict(by='all', kind='linear', folds=5, seeds=3), demo=dict(out=Path('demo'), n=96),
     pretrain=dict(recipe='clmr', accelerator='auto', devices=1),
@@ -341,7 +342,8 @@ DEFAULTS = dict( # Those that are not None, False or 0
 LIMITS = dict( # {parameter: its least and its greatest value}
     to=(1, None), recall=(.5, .999), limit=(1, None), pause=(0, None), k=(1, None), diversity=(0, 1),
     max_per_artist=(1, None), half_life=(.01, None), start=(0, None), length=(.1, None), epochs=(1, None),
-    seed=(0, None), devices=(1, None), folds=(2, None), seeds=(1, None), overlap=(0, .9), port=(0, 65535),
+    seed=(0, None), devices=(1, None), folds=(2, None), seeds=(1, None), threshold=(0, 1), most=(1, None),
+    overlap=(0, .9), port=(0, 65535),
     n=(12, None), workers=(1, None))
 WITHOUT_WORKERS = 'pretrain', 'benchmark' # 0: this process reads
 

@@ -173,7 +173,7 @@ def test_words_that_nothing_matches_are_reported(index):
     with pytest.raises(ValueError, match='no music tag means zzyzx'): search(index, 'zzyzx', by='content')
     eq(len(search(index, 'zzyzx')), 0)
     with pytest.raises(ValueError, match='beside those that are not wanted'): search(index, 'not metal', by='words')
-    with pytest.raises(ValueError, match='by=.sound.: want one of'): search(index, 'piano', by='sound')
+    with pytest.raises(ValueError, match='by=.smell.: want one of'): search(index, 'piano', by='smell')
 
 def test_the_sentence_encoder_is_not_asked_about_written_words(index):
     asked = []

@@ -32,7 +32,7 @@ def pool_tags(
     moment[np.isnan(peak)] = np.nan
     return dict(mean=np.add.reduceat(x, first)/n_segments[:, None], peak=peak, moment=moment)
 
-# %% ../../nbs/library/09_index/28_tags.ipynb #ac0f2413
+# %% ../../nbs/library/09_index/28_tags.ipynb #fda04e13
 @dataclass(frozen=True, eq=False)
 class TagTable:
     "How well tags fit the videos of a build"
@@ -52,9 +52,20 @@ class TagTable:
         row:int # From `rows`
     ) -> np.ndarray: # Shape (n_videos,), float32
         "One tag of every video. Raises `ValueError` if the file is damaged."
+        return self._array(name, row)[row].astype(np.float32)
+
+    def value(self,
+        name:str, # As for `row`
+        row:int, # From `rows`
+        video:int # Position of the video
+    ) -> float: # The value
+        "One tag of one video. Raises `ValueError` if the file is damaged."
+        return float(self._array(name, row)[row, video])
+
+    def _array(self, name, row):
+        "An array of which one row will be read"
         is_mapped = isinstance(self.arrays, CheckedArrays)
-        array = self.arrays.rows(name, np.array([row])) if is_mapped else self.arrays[name]
-        return array[row].astype(np.float32)
+        return self.arrays.rows(name, np.array([row])) if is_mapped else self.arrays[name]
 
     def take(self,
         videos:np.ndarray # Which videos stay, bool, shape (n_videos,)

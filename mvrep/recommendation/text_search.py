@@ -18,7 +18,7 @@ from .content import ContentSearch, how_to_add_tags, open_content
 from .query import FILLERS, read_query, sentence_encoder, with_close_tags, without_fillers
 from .words import TextSearch, open_texts
 
-# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #f1462837
+# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #b71688aa
 SEARCH_BY = ('both', 'words', 'content')
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Search:
     def content(self) -> ContentSearch|None: # None without tags
         "The tags of the videos."
         return open_content(self.index) if self.index.build.tags is not None else None
+
+    @cached_property
+    def id_order(self) -> np.ndarray: # Shape (n_videos,)
+        "Place of each video in the order of ids."
+        return np.argsort(np.argsort(self.index.build.video_ids, kind='stable'), kind='stable')
 
 def open_search(
     index:Index # The index
@@ -70,7 +75,7 @@ def _untagged_note(self:Search):
     videos = count_of(n_left, 'video')
     return [f'{videos} without music tags: `mvrep index` on the same videos adds them']
 
-# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #704d2395
+# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #36d77f14
 MIN_SCORE = .5 # a video matches by content if it is above this share of the videos, on average over the terms
 
 @patch
@@ -98,11 +103,13 @@ def _rank_content(self:Search, terms, by):
                          'written (--by words)')
     score = np.mean([shares[o] for o in used], axis=0)
     content = np.nan_to_num(self.content.scores([o for o in used if o.tags]))
-    found = pd.DataFrame(dict(video_id=self.index.build.video_ids, score=score, content=content))[score>=MIN_SCORE]
-    found = found.sort_values(['score', 'content', 'video_id'], ascending=[False, False, True])
+    order = np.lexsort((self.id_order, -content, -score))
+    order = order[score[order]>=MIN_SCORE]
+    video_ids = pd.Index(self.index.build.video_ids[order], name='video_id')
+    found = pd.Series(score[order].astype(float), video_ids, name='score')
     where = 'no music tag means it' if by=='content' else 'it is not written anywhere, and no music tag means it'
     notes = [f'{o} was left out: {where}' for o in unknown]+self._untagged_note()
-    return Ranking(found.set_index('video_id').score.astype(float), used, by, notes)
+    return Ranking(found, used, by, notes)
 
 # %% ../../nbs/library/10_recommendation/54_text_search.ipynb #a578b6f5
 @patch

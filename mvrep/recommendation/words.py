@@ -6,14 +6,14 @@
 __all__ = ['SEARCHED', 'WORD_WEIGHT', 'MIN_PIECES', 'TITLE_HAS', 'TITLE_BEGINS', 'searched_texts', 'TextModel', 'fit_texts',
            'compare_texts', 'TextSearch', 'open_texts', 'search_words']
 
-# %% ../../nbs/library/10_recommendation/50_words.ipynb #7983985a
+# %% ../../nbs/library/10_recommendation/50_words.ipynb #9a89dcc1
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from ..corpus.names import plain_text
 from ..index.index import VIDEOS, Index
@@ -81,7 +81,7 @@ def compare_texts(
     if texts is None: return _compare(model, model.word_vectors, model.piece_vectors, query)
     return _compare(model, model.words.transform(texts), model.pieces.transform(texts), query)
 
-# %% ../../nbs/library/10_recommendation/50_words.ipynb #db8e9dc9
+# %% ../../nbs/library/10_recommendation/50_words.ipynb #3c7b464e
 def _contains(texts, words, combine):
     "Which texts contain all or any of some words, bool, shape (n,)"
     def contains(text): return combine(word in text for word in words)
@@ -112,6 +112,11 @@ class TextSearch:
     def titles(self) -> list: # n texts without case and accents
         "Titles of the videos."
         return [plain_text(_as_text(o)) for o in self.videos.title]
+
+    @cached_property
+    def words_first(self) -> csc_matrix: # `word_vectors` of the model, shape (n, n_words)
+        "The same vectors, in an order in which the texts of one word are found fast."
+        return self.model.word_vectors.tocsc()
 
     @cached_property
     def model(self) -> TextModel: # Fitted by the first query
@@ -178,7 +183,14 @@ def search_words(
     for a query without a letter or digit, a condition that cannot be read, or an index without words."""
     return open_texts(index).find(query, k, where)
 
-# %% ../../nbs/library/10_recommendation/50_words.ipynb #7ed4fe84
+# %% ../../nbs/library/10_recommendation/50_words.ipynb #9460dcd9
+@patch
+def _is_written(self:TextSearch, column):
+    "Which texts have a word of the model, bool, shape (n,)"
+    vectors, found = self.words_first, np.zeros(len(self.videos), bool)
+    found[vectors.indices[vectors.indptr[column]:vectors.indptr[column+1]]] = True
+    return found
+
 @patch
 def has_words(self:TextSearch,
     text:str # One or more words
@@ -186,7 +198,7 @@ def has_words(self:TextSearch,
     "Which videos have all of some words, as whole words."
     columns = [self.model.words.vocabulary_.get(o, -1) for o in query_words(text)]
     if -1 in columns: return np.zeros(len(self.videos), bool)
-    return np.asarray((self.model.word_vectors[:, columns]>0).sum(axis=1)).ravel()==len(columns)
+    return np.logical_and.reduce([self._is_written(column) for column in columns])
 
 @patch
 def similarity(self:TextSearch,
