@@ -44,7 +44,8 @@ def random_search(seed=0):
     names = sum(map(tag_names, TAG_WEIGHTS), ())
     mean = rng.beta(.3, 3, (len(names), N_VIDEOS)).astype(np.float16)
     ids = np.array([f'v{i:06d}' for i in range(N_VIDEOS)], object)
-    words = np.array([f'{a}{b}' for a in 'ka mi so te lu ra no vi pe du'.split() for b in 'ban der fin gol hus'.split()])
+    starts, ends = 'ka mi so te lu ra no vi pe du'.split(), 'ban der fin gol hus'.split()
+    words = np.array([a+b for a in starts for b in ends])
     titles = [' '.join(o) for o in words[rng.integers(0, len(words), (N_VIDEOS, 4))]]
     videos = pd.DataFrame(dict(path=ids+'.mp4', title=titles, artist=[o[:9] for o in titles]), ids)
     for column in ('genre', 'mood', 'emotion', 'tags'): videos[column] = None

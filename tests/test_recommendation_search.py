@@ -3,7 +3,7 @@ import shutil
 from dataclasses import replace
 import numpy as np
 import mvrep.cli.finding # registers the commands
-import mvrep.cli.pretraining
+import mvrep.cli.pretraining # noqa: F401
 import pandas as pd
 import pytest
 from fastcore.test import test_eq as eq
