@@ -23,7 +23,7 @@ from mvrep.probing.index import probe_index
 from mvrep.recommendation.lists import ListRules
 from mvrep.recommendation.matching import Stretch, match_stretch
 from mvrep.recommendation.neighbours import similar
-from mvrep.recommendation.words import search
+from mvrep.recommendation.text_search import search
 
 COLUMNS = dict(audio='loudness', video='colour')
 

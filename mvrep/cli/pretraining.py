@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['PretrainRecipe', 'PhaseEpochs', 'PretrainSeed', 'PretrainAccelerator', 'PretrainDevices', 'PretrainPrecision',
-           'Readers', 'What', 'DataSet', 'AudioEncoder', 'DataFolder', 'HeadKind', 'Overlap', 'Aggregation',
-           'TagEpochs', 'pretrain', 'benchmark']
+           'Readers', 'What', 'LabelOfWords', 'CsvFile', 'DataSet', 'AudioEncoder', 'DataFolder', 'HeadKind', 'Overlap',
+           'Aggregation', 'TagEpochs', 'pretrain', 'benchmark']
 
-# %% ../../nbs/library/12_cli/55_pretraining.ipynb #6a7f343d
+# %% ../../nbs/library/12_cli/55_pretraining.ipynb #59b5f1d2
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 import typer
 from .console import command_line, is_interactive, option_errors, print_json, print_line, print_note, records
 from .console import show_table
 from .options import Folder, Json, app
-from ..core import count_of
+from ..core import atomic_write, count_of
 
 # %% ../../nbs/library/12_cli/55_pretraining.ipynb #94a92a7c
 PretrainRecipe = Annotated[Literal['clmr', 'vcmr'], typer.Option(
@@ -61,12 +61,18 @@ def pretrain(
     command = command_line('index', 'VIDEOS', '--out', 'NEW.mvrep', '--encoders', encoders)
     print_line(f'registered {found.encoder}; next: {command}')
 
-# %% ../../nbs/library/12_cli/55_pretraining.ipynb #01f74ecf
-What = Annotated[Literal['tags'], typer.Argument(metavar='tags', help='What to measure: tags of songs')]
-DataSet = Annotated[str, typer.Option(
+# %% ../../nbs/library/12_cli/55_pretraining.ipynb #2d7a91bc
+What = Annotated[Literal['tags', 'words'], typer.Argument(
+    metavar='tags|words', help='What to measure: an encoder on tags of songs, or the search of an index by content')]
+LabelOfWords = Annotated[Optional[str], typer.Option(
+    '--label', metavar='COLUMN', help='words: column of the index whose values are searched for, such as genre')]
+CsvFile = Annotated[Optional[Path], typer.Option('--out', metavar='FILE', help='words: also write the table as CSV')]
+DataSet = Annotated[Optional[str], typer.Option(
     metavar='NAME', help='magnatagatune, jamendo-moodtheme, jamendo-genre, jamendo-instrument or jamendo-top50')]
-AudioEncoder = Annotated[str, typer.Option(metavar='NAME', help='Audio encoder, such as sample_cnn@RUN')]
-DataFolder = Annotated[Path, typer.Argument(metavar='DIR', help='Folder of the data set, in its public layout')]
+AudioEncoder = Annotated[Optional[str], typer.Option(
+    metavar='NAME', help='tags: audio encoder, such as sample_cnn@RUN')]
+DataFolder = Annotated[Path, typer.Argument(
+    metavar='DIR', help='tags: folder of the data set, in its public layout; words: folder of an index')]
 HeadKind = Annotated[Literal['linear', 'mlp', 'full'], typer.Option(
     help='What is trained: a linear head, one with a hidden layer, or the encoder, too')]
 Overlap = Annotated[float, typer.Option(min=0, max=.9, help='Overlap of the windows of a song')]
@@ -88,16 +94,41 @@ def _show_benchmark(found):
     if found.unlearnable: print_note(f'no training song with or without: {", ".join(found.unlearnable)}')
     if found.short: print_note(f'{count_of(found.short, "song")} shorter than a window: the audio was repeated')
 
+# %% ../../nbs/library/12_cli/55_pretraining.ipynb #333af0de
+def _share(row, name): return f'{row[name]:.2f} ({row[f"{name}_low"]:.2f}–{row[f"{name}_high"]:.2f})'
+
+def _benchmark_words(folder, label, seed, out, json_):
+    "Print and write how well words find the videos that have them as a label"
+    from mvrep.index.index import Index
+    from mvrep.recommendation.word_benchmark import benchmark_words
+    with option_errors('--label', argument='column'): found = benchmark_words(Index(folder), label, seed=seed)
+    if out:
+        with atomic_write(out) as tmp: found.table.to_csv(tmp, index=False)
+    if json_: return print_json(dict(vars(found), table=records(found.table)))
+    rows = [(o['word'], o['means'], o['videos'], _share(o, 'auc'), _share(o, 'p'), f'{o["chance_p"]:.2f}')
+            for o in found.table.to_dict('records')]
+    title = f'{label} searched by content, seed {seed}, 95 % intervals; chance of ROC-AUC .5'
+    headings = ['word', 'tags', 'videos', 'ROC-AUC', f'P@{found.k}', f'chance P@{found.k}']
+    if rows: show_table(rows, headings, title)
+    for word, reason in found.left_out.items(): print_note(f'{word} was not searched: {reason}')
+
+# %% ../../nbs/library/12_cli/55_pretraining.ipynb #2b2e7355
 @app.command()
 def benchmark(
-    what:What, folder:DataFolder, dataset:DataSet, encoder:AudioEncoder, head:HeadKind='mlp', overlap:Overlap=.5,
-    aggregation:Aggregation='mean', epochs:TagEpochs=100, seed:PretrainSeed=0, workers:Readers=None, json_:Json=False
+    what:What, folder:DataFolder, dataset:DataSet=None, encoder:AudioEncoder=None, label:LabelOfWords=None,
+    head:HeadKind='mlp', overlap:Overlap=.5, aggregation:Aggregation='mean', epochs:TagEpochs=100, seed:PretrainSeed=0,
+    workers:Readers=None, out:CsvFile=None, json_:Json=False
 ):
-    """Measure an audio encoder on the tags of a public data set.
+    """Measure an audio encoder on the tags of a public data set, or the search by content on labels of an index.
 
-    A tagger is trained on its training songs and tested on its test songs.
+    tags: a tagger is trained on the training songs and tested on the test songs; it needs --dataset and --encoder.
+    words: each value of a column is searched for by content, without any training; it needs --label.
 
     Example: `mvrep benchmark tags ~/MTT --dataset magnatagatune --encoder musicnn_msd`"""
+    needed = dict(tags=dict(dataset=dataset, encoder=encoder), words=dict(label=label))[what]
+    missing = [f'--{name}' for name, value in needed.items() if not value]
+    if missing: raise typer.BadParameter(f'benchmark {what} needs {" and ".join(missing)}')
+    if what=='words': return _benchmark_words(folder, label, seed, out, json_)
     from mvrep.pretraining.finetune import FineTuneConfig
     from mvrep.pretraining.public_tags import benchmark_tags
     config = FineTuneConfig(

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/02_encoders/00_encoders.ipynb #37a88736
 from ..core import public_names
 
-# %% ../../nbs/library/02_encoders/00_encoders.ipynb #a7aac275
+# %% ../../nbs/library/02_encoders/00_encoders.ipynb #b716a49d
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'weights': ['WeightsError', 'read_weights', 'load_exactly', 'hash_weights', 'save_net', 'read_net'],
     'tf_checkpoint': ['TensorEntry', 'tf_checksum', 'tf_index', 'read_tf'],
@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'text': ['TextReport', 'clean_texts', 'split_passages', 'minilm_folder', 'SentenceEncoder', 'TfidfEncoder',
              'known_languages', 'language_numbers'],
     'registry': ['Encoder', 'EncoderEntry', 'ENCODERS', 'PRESETS', 'CODE_VERSION', 'find_encoder', 'load_encoder',
-                 'WeightsStatus', 'find_weights'],
+                 'WeightsStatus', 'find_weights', 'encode_together'],
+    'tags': ['TAG_WEIGHTS', 'tag_names', 'tag_encoders'],
     'licences': ['WeightsSource', 'WeightsLicence', 'weights_licence'],
 })

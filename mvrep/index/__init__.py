@@ -8,16 +8,17 @@ __all__ = []
 # %% ../../nbs/library/09_index/00_index.ipynb #242825e6
 from ..core import public_names
 
-# %% ../../nbs/library/09_index/00_index.ipynb #071da0b2
+# %% ../../nbs/library/09_index/00_index.ipynb #5622e35c
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'exact': ['modality_weights', 'joint_scores', 'row_scores', 'best_rows', 'list_hubness'],
     'approximate': ['make_cells', 'find_candidates', 'TunedCells', 'tune_cells'],
     'storage': ['build_numbers', 'current_number', 'build_folder', 'previous_number', 'use_build', 'new_build',
                 'read_files', 'compare_build', 'is_unchanged', 'restore_table', 'replace_table', 'one_writer'],
+    'tags': ['TagTable', 'read_tags', 'pool_tags', 'tagged_by'],
     'build': ['Query', 'CellSearch', 'Build', 'empty_build', 'write_build', 'read_build', 'LARGE',
               'MAX_COMPARED'],
     'conditions': ['ConditionError', 'parse_condition'],
-    'metadata': ['VIDEOS', 'put_metadata', 'ids_where'],
+    'metadata': ['VIDEOS', 'put_metadata', 'put_columns', 'ids_where'],
     'removed': ['REMOVED', 'removed_videos', 'put_removed', 'forget_removed', 'stays_away'],
     'making': ['IndexConfig', 'read_config', 'write_config', 'encoded_sources', 'load_fitting_model', 'next_build'],
     'index': ['Index', 'read_model_name', 'create_index', 'restore_build'],
