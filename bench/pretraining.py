@@ -160,9 +160,9 @@ def measure_loader(n, repeats, threads):
         compute = step_seconds(batches, step)
         fed = step_seconds(crop_loader(crops, batches, workers), step)
     return dict(
-        recordings_per_batch=n, threads_of_the_network=1, processes_that_read=workers, compute_only_step_seconds=compute,
-        step_seconds_with_loader=fed, seconds_to_read_a_batch=read, crops_read_per_second_by_a_process=2*n/read,
-        loader_keeps=compute/max(fed, read/workers))
+        recordings_per_batch=n, threads_of_the_network=1, processes_that_read=workers,
+        compute_only_step_seconds=compute, step_seconds_with_loader=fed, seconds_to_read_a_batch=read,
+        crops_read_per_second_by_a_process=2*n/read, loader_keeps=compute/max(fed, read/workers))
 
 def main():
     options = parser(__doc__, 'pretraining.json')
