@@ -59,11 +59,12 @@ def index(tmp_path_factory):
 
 def test_weights_behind_an_index(index):
     rows = index_licences(index).set_index('encoder')
-    assert list(rows.index)==['musicnn_mtt', 'efficientnet_lite0', f'model {index.model_name}']
+    assert list(rows.index)==['musicnn_mtt', 'efficientnet_lite0', 'musicnn_msd', f'model {index.model_name}']
     for encoder in index.build.specs:
         assert rows.sha256[encoder]==weights_licence(encoder).sha256
         assert rows.made_by[encoder].startswith(f'{encoder}/pooled/') and rows.state[encoder]=='as in the features'
-    assert rows.sha256.iloc[2]==sha256(index.model_file) and rows.licence.iloc[2].startswith('yours')
+    assert rows.sha256.iloc[-1]==sha256(index.model_file) and rows.licence.iloc[-1].startswith('yours')
+    assert rows.made_by['musicnn_msd'].startswith('tags_msd/') and rows.state['musicnn_msd']=='as in the features'
     answer = ask('doctor', index.folder, '--licences')['weights']
     assert [o['sha256'] for o in answer]==list(rows.sha256)
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 import pandas as pd
 from ..encoders.licences import WeightsLicence, weights_licence
 from ..encoders.registry import find_encoder, load_encoder
+from ..encoders.tags import TAG_WEIGHTS, tag_encoders
 from .index import Index
 
 # %% ../../nbs/library/09_index/58_licences.ipynb #9b2572f9
@@ -25,7 +26,9 @@ def _state(spec, found, makers):
     if not found.sha256: return 'not on this machine'
     try: made_by = load_encoder(spec).made_by
     except (ValueError, ImportError) as e: return f'cannot be loaded: {str(e).splitlines()[0]}'
-    return 'as in the features' if makers==[made_by] else 'not those of the features'
+    return _compared(makers, made_by)
+
+def _compared(makers, made_by): return 'as in the features' if makers==[made_by] else 'not those of the features'
 
 def _of_encoders(index):
     "A row for each encoder"
@@ -36,6 +39,16 @@ def _of_encoders(index):
             makers, found = _makers(index.store, column), weights_licence(spec)
             rows[spec] = dict(asdict(found), made_by=', '.join(makers), state=_state(spec, found, makers))
     return list(rows.values())
+
+def _of_tags(index, listed):
+    "A row for each network that made music tags only"
+    rows = []
+    for encoder in tag_encoders():
+        spec, makers = f'musicnn_{TAG_WEIGHTS[encoder.column]}', _makers(index.store, encoder.column)
+        if not makers or spec in listed: continue
+        state = _compared(makers, encoder.made_by)
+        rows.append(dict(asdict(weights_licence(spec)), made_by=', '.join(makers), state=state))
+    return rows
 
 # %% ../../nbs/library/09_index/58_licences.ipynb #730ea745
 def _of_model(index):
@@ -51,5 +64,6 @@ def index_licences(
 ) -> pd.DataFrame: # Columns of `WeightsLicence`, `made_by` (provenance in the features), `state` (of the file here)
     "The weights behind an index. Raises `OSError` if its store cannot be read, `ValueError` for an unknown encoder."
     rows = _of_encoders(index)
+    rows += _of_tags(index, [o['encoder'] for o in rows])
     if index.build.model: rows.append(_of_model(index))
     return pd.DataFrame(rows)
