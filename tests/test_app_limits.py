@@ -102,6 +102,10 @@ def upload(app, body):
     status, text = ask(app, 'POST /api/upload', f'Content-Length: {len(body)}', body=body)
     return status, json.loads(text)['error']
 
+def n_received(app):
+    "How many uploads are in work"
+    return len(list(app.temporary.iterdir()))
+
 def is_served(app, seconds=2.):
     "Is a search answered in this time?"
     start = time.monotonic()
@@ -203,7 +207,7 @@ def test_slow_files_and_a_full_queue(app):
     "Two files are in work; the third is refused, before and after it is sent"
     with ThreadPoolExecutor(2) as pool:
         slow = [pool.submit(upload, app, b'slow2') for _ in range(2)]
-        time.sleep(.5)
+        until(lambda: n_received(app)==2, 30)
         assert upload(app, b'a third file')==(503, 'too many files at the same time: wait until one is done')
         assert is_served(app)
         assert {o.result()[0] for o in slow}=={422}
@@ -217,7 +221,8 @@ def test_a_closed_browser_tab_ends_its_upload(app):
             reset = struct.pack('ii', linger, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
             connection.sendall(head(app.port, 'POST /api/upload', 'Content-Length: 6')+b'slow60')
-        until(lambda: upload(app, b'a third file')[0]==503, 30)
+        until(lambda: n_received(app)==2, 30)
+        assert upload(app, b'a third file')[0]==503
     until(lambda: upload(app, b'a fourth file')[0]==422, 30)
     assert is_served(app) and list(app.temporary.iterdir())==[]
 
