@@ -2,7 +2,7 @@
 import time
 import pytest
 from mvrep.explore import uploads
-from mvrep.explore.uploads import Uploads, _Worker, _Workers
+from mvrep.explore.uploads import Ticket, Uploads, _Worker, _Workers
 
 class Pool:
     "A pool of processes that does nothing"
@@ -50,12 +50,13 @@ def test_another_worker_starts_if_all_are_slow():
 
 def test_only_one_worker_stays(pools):
     workers = _Workers(2, 0.)
-    with workers.one({}) as first:
-        with workers.one({}) as second: assert len(workers.all)==2 and first is not second and first.since<=second.since
+    with workers.one({}, Ticket()) as first:
+        with workers.one({}, Ticket()) as second:
+            assert len(workers.all)==2 and first is not second and first.since<=second.since
         assert workers.all==[first] and pools[1].calls==['stop', 'join'] and second.since is None
     assert workers.all==[first] and first.since is None and pools[0].calls==[] and not workers.waiting
     workers.close()
-    with workers.one({}) as none: assert none is None
+    with workers.one({}, Ticket()) as none: assert none is None
     assert pools[0].calls==['stop', 'join']
 
 def test_the_oldest_files_are_dropped():
