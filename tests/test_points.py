@@ -51,8 +51,7 @@ def made(tmp_path_factory, n=48):
 def maps(made): return {o: Points(made, *o) for o in MAPS}
 
 # The definition, written with loops: the cosine of two points is that of their vectors side by side, over the
-# modalities
-# that both have
+# modalities that both have
 
 def mean_vector(unit_vectors):
     total = np.nansum(unit_vectors, axis=0)
@@ -74,8 +73,8 @@ class Definition:
     def cosine(self, point, other, level, by):
         modalities = MODALITIES if by=='joint' else [by]
         def pair(modality): return [np.nan_to_num(self.vector(o, level, modality)) for o in (point, other)]
-        pairs = list(map(pair, modalities))
-        if not any(x.any() and y.any() for x, y in pairs): return np.nan
+        pairs = [(x, y) for x, y in map(pair, modalities) if x.any() and y.any()]
+        if not pairs: return np.nan
         x, y = (np.concatenate(o) for o in zip(*pairs))
         return x@y/np.linalg.norm(x)/np.linalg.norm(y)
 
