@@ -1,11 +1,14 @@
-"""Every notebook runs twice, each time in a process of its own.
+"""Notebooks run in two ways, each time in a process of their own.
 
-Once whole, in a Jupyter kernel: all cells from top to bottom, as JupyterLab's Run All does, flagged cells and the
+Whole, in a Jupyter kernel: all cells from top to bottom, as JupyterLab's Run All does, flagged cells and the
 export at the end included, with no data and no environment variable of mvrep set. This tests what `nbdev_test` does
 (exported cells and examples share one namespace) and more: that flagged cells do nothing without their data, and that
 a run leaves no trace in the repository. The export at the end is that of the page; one page exports all of them.
+These are the studies, the first page of each room, and pages with flagged cells; with MVREP_ALL_PAGES=1 in the
+environment, all pages.
 
-Once more without its exported cells, with the names of the exported module in their place: see run_notebook.py.
+Without its exported cells, with the names of the exported module in their place, every page that exports: see
+run_notebook.py.
 
 These processes are forked from one that has imported other libraries already (see forks.py), which saves seconds for
 each of them. They import mvrep themselves, from the folder of their page. One page is also run in a kernel that starts
@@ -27,7 +30,17 @@ from run_notebook import plain, run_in_fork, stale_outputs, texts
 SECONDS = 600 # For a cell, or for a notebook against its module
 FLAGS = {'slow', 'gpu', 'data'} # Cells that this machine may not run: their outputs are not compared
 notebooks = [o.relative_to(root) for o in sorted((root/'nbs').rglob('[!_.]*.ipynb'))]
-exporting = [o for o in notebooks if re.search(r'"#\|\s*export\\n', (root/o).read_text(encoding='utf-8'))]
+def has_directive(notebook, *names):
+    "Has a notebook a cell with one of these directives?"
+    return bool(re.search(rf'"#\|\s*({"|".join(names)})\\n', (root/notebook).read_text(encoding='utf-8')))
+
+def is_run_whole(notebook):
+    "Is a notebook one of those that run in a kernel?"
+    is_own = notebook.name.startswith('00_') or not has_directive(notebook, 'export') or has_directive(notebook, *FLAGS)
+    return is_own or bool(os.environ.get('MVREP_ALL_PAGES'))
+
+exporting = [o for o in notebooks if has_directive(o, 'export')]
+whole = list(filter(is_run_whole, notebooks))
 
 def name_of(notebook): return notebook.relative_to('nbs').with_suffix('').as_posix()
 
@@ -67,7 +80,7 @@ def export_only(notebook, name):
     "Let the last cell of a page export that page, not all pages."
     for cell in notebook.cells: cell.source = cell.source.replace('nbdev_export()', f'nbdev_export({name!r})')
 
-@pytest.mark.parametrize('notebook', notebooks, ids=name_of)
+@pytest.mark.parametrize('notebook', whole, ids=name_of)
 def test_jupyter(notebook, clean_repository):
     path = clean_repository/notebook
     page = nbformat.read(path, as_version=4)
