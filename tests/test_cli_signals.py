@@ -33,7 +33,7 @@ def index(tmp_path_factory):
     return folder
 
 SLOW = f'import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n' \
-       'import mvrep.learning.training, test_training; test_training.slow_down(mvrep.learning.training)\n'
+       'import mvrep.learning.training, slow_epochs; slow_epochs.slow_down(mvrep.learning.training)\n'
 
 def start_slowly(*args):
     "Start a training whose epochs last half a second each"

@@ -57,19 +57,12 @@ def test_both_recipes(index, monkeypatch):
 # From videos to an encoder, an index that uses it, and a probe, with a kill on the way
 
 SLOWLY = f"""
-import sys, time
+import sys
 sys.path.insert(0, {os.path.dirname(__file__)!r})
+from slow_epochs import slow_down
 from test_index_pretraining import pretraining, small_recipes
-import lightning as L # after torchvision
 import mvrep.pretraining.runs as runs
-class Slow(L.Callback):
-    def on_train_epoch_start(self, trainer, module): time.sleep(.5)
-make_trainer = runs.make_trainer
-def make_slow_trainer(run):
-    trainer = make_trainer(run)
-    trainer.callbacks.insert(0, Slow())
-    return trainer
-runs.make_trainer = make_slow_trainer
+slow_down(runs)
 pretraining.pretraining_recipes = small_recipes
 if __name__=='__main__':
 """

@@ -130,21 +130,13 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(recordings, tmp_pa
 # A kill
 
 SCRIPT = """
-import sys, time
+import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
+from slow_epochs import slow_down
 from test_pretraining_contrastive import QUICK, long_run
 import mvrep.pretraining.runs as runs
-if {slow}:
-    import lightning as L
-    class Slow(L.Callback):
-        def on_train_epoch_start(self, trainer, module): time.sleep(.5)
-    make_trainer = runs.make_trainer
-    def make_slow_trainer(run):
-        trainer = make_trainer(run)
-        trainer.callbacks.insert(0, Slow())
-        return trainer
-    runs.make_trainer = make_slow_trainer
+if {slow}: slow_down(runs)
 long_run(Path({folder!r}))
 """
 

@@ -525,25 +525,14 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_training import make_data, slow_down, small_config
+from slow_epochs import slow_down
+from test_training import make_data, small_config
 import mvrep.learning.training as t
 if {slow}: slow_down(t)
 folder = Path({folder!r})
 config = small_config('thesis', max_epochs=12, patience=100, dropout=.3)
 t.train_model(make_data(folder/'s'), config, folder/'runs', accelerator='cpu')
 """
-
-def slow_down(training):
-    "Make each epoch of a trainer last half a second, so that it can be killed within one"
-    import lightning as L
-    class Slow(L.Callback):
-        def on_train_epoch_start(self, trainer, module): time.sleep(.5)
-    make_trainer = training.make_trainer
-    def make_slow_trainer(run):
-        trainer = make_trainer(run)
-        trainer.callbacks.insert(0, Slow())
-        return trainer
-    training.make_trainer = make_slow_trainer
 
 def start(folder, slow):
     script = SCRIPT.format(tests=os.path.dirname(__file__), folder=str(folder), slow=slow)
