@@ -250,6 +250,7 @@ function own(play) {
 async function exchange(o) {
   turn++
   swap = o
+  player.pause() // until both are at their moments: a key pressed meanwhile is not undone
   load(player, o.video)
   load(soundtrack, o.audio)
   player.muted = true
