@@ -134,13 +134,118 @@ def test_a_part_in_other_streams_is_refused(tmp_path):
     first = make(tmp_path/'1.ts', seconds=2)
     second = make(tmp_path/'2.ts', seconds=2, codec='') # its audio has the number of the video of the first
     path = join_files(tmp_path/'a.ts', first, second)
-    with pytest.raises(MediaError, match='its video goes on in another stream after 2'): probe(path)
+    with pytest.raises(MediaError, match='the codec of its video changes in the middle'): probe(path)
 
 def test_a_part_in_a_new_stream_is_refused(tmp_path):
     first = make(tmp_path/'1.ts', seconds=2)
     second = make(tmp_path/'2.ts', seconds=2, container_options={'mpegts_start_pid': '0x200'})
     path = join_files(tmp_path/'a.ts', first, second)
     with pytest.raises(MediaError, match='its (audio|video) goes on in another stream after 2'): probe(path)
+
+# Recordings with other settings than the first
+
+WEBM = dict(codec='libvpx-vp9', options=VP9, audio='libopus', sr=48000)
+OGV = dict(codec='libvpx', audio='libopus', sr=48000, format='ogg')
+LIVE = dict(container_options={'live': '1'})
+AUDIO = dict(codec='', audio='pcm_s16le')
+FLAC = dict(codec='', audio='flac', seconds=2)
+OTHER_SETTINGS = dict(
+    size=('mkv', {}, dict(size=(128, 320)), r'video .*\(h264 160×64, then h264 320×128\)'),
+    smaller=('mkv', dict(size=(128, 320)), {}, r'video .*\(h264 320×128, then h264 160×64\)'),
+    pixels=('mkv', {}, dict(pix_fmt='yuv444p'), 'video .*both h264'),
+    coding=('mkv', {}, dict(options={'x264-params': 'cabac=0'}), 'video .*both h264'),
+    codec=('mkv', {}, dict(codec='mpeg4'), 'video .*then mpeg4'),
+    webm=('webm', WEBM, WEBM|dict(codec='libvpx', options={}), 'video .*vp9 160×64, then vp8'),
+    rate=('mkv', {}, dict(sr=22050), 'audio .*aac 44100 Hz stereo, then aac 22050'),
+    channels=('mkv', dict(audio='pcm_s16le'), dict(audio='pcm_s16le', layout='mono'), 'audio .*pcm_s16le'),
+    audio_codec=('mkv', {}, dict(audio='mp3'), 'audio .*aac 44100 Hz stereo, then mp3'),
+    flac=('mkv', dict(audio='flac'), dict(audio='flac', sr=22050), 'audio .*then flac 22050'),
+    no_audio=('mkv', {}, dict(audio=''), 'audio .*stereo, then no audio'),
+    more_audio=('mkv', dict(audio=''), {}, 'audio .*no audio, then aac'),
+    no_video=('mkv', {}, dict(codec=''), 'video .*then no video'),
+    more_video=('mkv', dict(codec=''), {}, 'video .*no video, then h264'),
+    two_audio=('mkv', {}, dict(n_audio=2), 'audio .*aac 44100 Hz stereo and aac'),
+    open_end=('mkv', LIVE, LIVE|dict(size=(128, 320)), 'video .*then h264 320×128'),
+    nut=('nut', AUDIO, AUDIO|dict(sr=22050), 'audio .*then pcm_s16le 22050'),
+    ogv=('ogv', OGV, OGV|dict(codec=''), 'video .*vp8 160×64, then no video'),
+    ogg_flac=('ogg', FLAC, FLAC|dict(sr=22050), 'audio .*then flac 22050'))
+
+def refused(path, reason):
+    "All functions that read a file refuse it for the same reason"
+    for read in (probe, read_frames, read_audio):
+        with pytest.raises(MediaError, match=reason): read(path)
+
+@pytest.mark.parametrize('name', OTHER_SETTINGS)
+def test_a_recording_with_other_settings_is_refused(name, tmp_path):
+    suffix, first, second, reason = OTHER_SETTINGS[name]
+    parts = [make(tmp_path/f'{i}.{suffix}', **dict(seconds=.5)|o) for i, o in enumerate((first, second))]
+    path = join_files(tmp_path/f'a.{suffix}', *parts)
+    reason = f'recording 2 in it has other {reason}.*: use its recordings one by one'
+    with pytest.raises(MediaError, match=reason): probe(path)
+    if first.get('codec', 'h264') and first.get('audio', 'aac'): refused(path, reason)
+
+def test_the_recording_with_other_settings_is_named(tmp_path):
+    small, large = (make(tmp_path/f'{o}.mkv', seconds=.5, size=(o, 160)) for o in (64, 128))
+    with pytest.raises(MediaError, match='recording 3 in it'): probe(join_files(tmp_path/'a.mkv', small, small, large))
+
+def test_settings_that_packets_state_may_differ(tmp_path):
+    "As VP9, Opus and MP3 do, also behind a recording of which the length is open"
+    same = [make(tmp_path/f'{i}.mkv', seconds=2, **o) for i, o in enumerate(({}, LIVE))]
+    forms = [WEBM|dict(layout='mono'), WEBM|dict(size=(128, 320))]
+    webm = [make(tmp_path/f'{i}.webm', seconds=2, **o) for i, o in enumerate(forms)]
+    mp3 = [make(tmp_path/f'{i}_mp3.mkv', seconds=2, audio='mp3', sr=sr) for i, sr in enumerate((44100, 22050))]
+    for parts in (same, webm, mp3):
+        path = join_files(tmp_path/f'a{parts[0].suffix}', *parts)
+        check_parts(path, 2)
+        assert [pitch(read_audio(path, o, .4)) for o in (.1, 1.1, 2.1, 3.1)]==pytest.approx([440]*4, abs=4)
+
+def test_checksums_may_differ(tmp_path):
+    "FLAC stores one of its content with the settings; Ogg states the end of the first recording only"
+    for suffix, *seconds in (('mkv', 3, 4), ('ogg', 1, 1)):
+        parts = [make(tmp_path/f'{i}.{suffix}', **FLAC|dict(seconds=o)) for i, o in enumerate(seconds)]
+        path = join_files(tmp_path/f'a.{suffix}', *parts)
+        assert probe(path).duration==pytest.approx(sum(seconds), abs=.1)
+        assert [pitch(read_audio(path, o, .4)) for o in (.1, 1.1)]==pytest.approx([440]*2, abs=4)
+
+LOST = 'another recording was appended to it, which cannot be read from there: use its recordings one by one'
+
+@pytest.mark.parametrize('suffix, first, second', [
+    ('mkv', LIVE, {}), ('ogv', OGV, OGV|dict(size=(128, 320))), ('ogg', FLAC, FLAC),
+    ('opus', dict(codec='', audio='libopus', sr=48000), dict(codec='', audio='libopus', sr=48000, layout='mono'))])
+def test_a_recording_that_cannot_be_reached_is_refused(suffix, first, second, tmp_path):
+    "Behind an open end, or in an Ogg stream with another number"
+    parts = [make(tmp_path/f'{i}.{suffix}', **dict(seconds=1)|o) for i, o in enumerate((first, second))]
+    path = join_files(tmp_path/f'a.{suffix}', *parts)
+    for read in (probe, read_audio):
+        with pytest.raises(MediaError, match=LOST): read(path)
+
+def test_the_beginning_of_a_recording_is_refused(tmp_path):
+    "Its packets did not arrive"
+    part = make(tmp_path/'1.mkv', seconds=1)
+    path = tmp_path/'a.mkv'
+    path.write_bytes(part.read_bytes()+part.read_bytes()[:200])
+    with pytest.raises(MediaError, match=f'recording 2 in it has other|{LOST}'): probe(path)
+
+@pytest.mark.parametrize('suffix, field, second', [
+    ('ts', 'video', dict(codec='mpeg2video')), ('ts', 'audio', dict(audio='mp2')), ('ts', 'audio', dict(audio='ac3')),
+    ('m2ts', 'video', dict(codec='libx265', options={'x265-params': 'log-level=none'}))])
+def test_a_codec_that_changes_in_a_transport_stream_is_refused(suffix, field, second, tmp_path):
+    first, second = make(tmp_path/f'1.{suffix}', seconds=1), make(tmp_path/f'2.{suffix}', seconds=1, **second)
+    refused(join_files(tmp_path/f'a.{suffix}', first, second), f'the codec of its {field} changes in the middle: use')
+    cut = tmp_path/f'cut.{suffix}'
+    cut.write_bytes(first.read_bytes()[:-50]+second.read_bytes()) # its packets are no longer in step
+    refused(cut, f'the codec of its {field} changes in the middle: use')
+
+def test_an_aac_file_whose_sample_rate_changes_is_refused(tmp_path):
+    parts = [make(tmp_path/f'{sr}.aac', seconds=1, codec='', sr=sr) for sr in (44100, 22050)]
+    path = join_files(tmp_path/'a.aac', *parts)
+    for read in (probe, read_audio):
+        with pytest.raises(MediaError, match='the sample rate of its audio changes in the middle: use'): read(path)
+
+def test_audio_without_times_is_as_long_as_its_packets(tmp_path):
+    "FFmpeg estimates it from the bit rate, which changes"
+    parts = [make(tmp_path/f'{o}.ac3', seconds=2, codec='', audio='ac3', layout=o) for o in ('stereo', '5.1')]
+    assert probe(join_files(tmp_path/'a.ac3', *parts)).duration==pytest.approx(4, abs=.1)
 
 def test_fragments_that_start_again_are_refused(tmp_path):
     options = {'movflags': 'frag_keyframe+empty_moov+default_base_moof'}
@@ -217,7 +322,12 @@ def test_frames_that_are_turned_in_the_middle(degrees, tmp_path):
 APPENDED = dict(
     mp4={}, mov={}, m4v={}, flv=dict(codec='flv'), avi=dict(codec='mpeg4', audio='mp3'), m4a=dict(codec=''),
     wmv=dict(codec='wmv2', audio='mp3', format='asf'), wav=dict(codec='', audio='pcm_s16le'),
-    flac=dict(codec='', audio='flac'), aiff=dict(codec='', audio='pcm_s16be'), caf=dict(codec='', audio='pcm_s16le'))
+    flac=dict(codec='', audio='flac'), aiff=dict(codec='', audio='pcm_s16be'), caf=dict(codec='', audio='pcm_s16le'),
+    wv=dict(codec='', audio='wavpack'), tta=dict(codec='', audio='tta'), au=dict(codec='', audio='pcm_s16be'),
+    w64=dict(codec='', audio='pcm_s16le'), rm=dict(codec='', audio='ac3'), mxf=MPEG2|dict(audio='pcm_s16le'),
+    ivf=dict(codec='libvpx', audio=''), amr=dict(codec='', audio='libopencore_amrnb', sr=8000, layout='mono'),
+    voc=dict(codec='', audio='pcm_u8', sr=16000, layout='mono'), y4m=dict(codec='wrapped_avframe', audio=''),
+    wtv=dict(codec='mpeg2video', audio='mp2'))
 
 @pytest.mark.parametrize('suffix', APPENDED)
 def test_a_file_that_was_appended_is_not_lost_without_notice(suffix, tmp_path):
@@ -225,7 +335,7 @@ def test_a_file_that_was_appended_is_not_lost_without_notice(suffix, tmp_path):
     source = make(tmp_path/f'1.{suffix}', seconds=1, **APPENDED[suffix])
     assert abs(probe(source).duration-1)<.2
     path = join_files(tmp_path/f'a.{suffix}', source, source)
-    for read in (probe, read_audio):
+    for read in (probe, read_audio if probe(source).has_audio else read_frames):
         with pytest.raises(MediaError, match='another file was appended to it'): read(path)
 
 @pytest.mark.parametrize('suffix, fields', [

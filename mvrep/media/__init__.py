@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'synthetic': ['numbered_frame', 'frame_number', 'rising_tone', 'tone_second', 'make_clip', 'TONE_SR'],
     'opening': ['MAX_STREAMS', 'MAX_PIXELS', 'MAX_ASPECT', 'MAX_SECONDS', 'MAX_SR', 'OpenMedia', 'open_media',
                 'frame_rate', 'check_frame_size', 'check_duration', 'check_sample_rate', 'remux_command'],
+    'joined': ['RECORDING_LOST', 'check_recordings', 'is_one_segment'],
     'timeline': ['Timeline', 'read_timeline'],
     'decoding': ['DecodedFrame', 'decode_from'],
     'tags': ['MAX_TAG', 'clean_text', 'clean_date', 'clean_genre', 'read_tags'],

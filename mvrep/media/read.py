@@ -71,9 +71,11 @@ def _matroska_seconds(text):
     except ValueError: return None
     return 3600*hours+60*minutes+seconds or None
 
+_WITHOUT_TIMES = ('mp3', 'aac', 'ac3', 'eac3', 'dts') # Formats whose duration FFmpeg estimates from the bit rate
+
 def _stream_end(media, stream):
     "Where a stream ends according to the file, seconds from the origin, or None"
-    if media.container.format.name in ('mp3', 'aac'): return _last_packet_end(media.path)-media.origin
+    if media.container.format.name in _WITHOUT_TIMES: return _last_packet_end(media.path)-media.origin
     if stream.duration: return float(((stream.start_time or 0)+stream.duration)*stream.time_base)-media.origin
     duration = _matroska_seconds(stream.metadata.get('DURATION', '0'))
     return duration and duration-media.origin

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WINDOW', 'GAP_SECONDS', 'JITTER_SECONDS', 'INTERLEAVE_SECONDS', 'Timeline', 'read_timeline']
 
-# %% ../../nbs/library/01_media/14_timeline.ipynb #cc9e997b
+# %% ../../nbs/library/01_media/14_timeline.ipynb #bcb64d53
 import math
 import os
 import re
@@ -17,25 +17,11 @@ from functools import lru_cache
 from mmap import ACCESS_READ, mmap
 import av
 from ..core import MediaError
+from .joined import RECORDING_LOST, check_recordings, is_one_segment
 from .opening import OpenMedia, frame_rate, open_media, remux_command
 
-# %% ../../nbs/library/01_media/14_timeline.ipynb #63482469
+# %% ../../nbs/library/01_media/14_timeline.ipynb #0dbfcadc
 _JOINABLE = ('mpegts', 'mpeg', 'ogg', 'nut') # FFmpeg's names of formats that can be joined by appending bytes
-
-def _matroska_number(data, position):
-    "A number of variable length and the position behind it; None if the length is left open"
-    n = 9-data[position].bit_length()
-    if n>8: return None, position+1
-    value = int.from_bytes(data[position:position+n], 'big') & ((1<<7*n)-1)
-    return None if value==(1<<7*n)-1 else value, position+n
-
-def _is_one_segment(path):
-    "Does a Matroska file end with its first segment?"
-    with open(path, 'rb') as f: head = f.read(4096)
-    size, position = _matroska_number(head, 4) # of the header, whose name has four bytes
-    if size is None or position+size+13>len(head): return False
-    size, position = _matroska_number(head, position+size+4) # of the segment
-    return size is not None and position+size>=os.path.getsize(path)
 
 def _boxes(path):
     "Yield the names of the outer boxes of an mp4"
@@ -57,21 +43,26 @@ def _has_fragments(path):
 
 def _may_jump(path, format_name):
     "Can the clock of a file jump?"
-    if format_name.startswith('matroska'): return not _is_one_segment(path)
+    if format_name.startswith('matroska'): return not is_one_segment(path)
     if format_name.startswith('mov'): return _has_fragments(path)
     return format_name in _JOINABLE
 
-# %% ../../nbs/library/01_media/14_timeline.ipynb #275c86d5
-_BEGINNINGS = dict( # {FFmpeg's name of a format: what a file of it begins with}
-    flv=re.compile(rb'FLV\x01[\x01\x04\x05]\x00\x00\x00\x09'), flac=re.compile(rb'fLaC[\x00\x80]\x00\x00\x22'),
-    asf=re.compile(re.escape(bytes.fromhex('3026b2758e66cf11a6d900aa0062ce6c'))),
-    caf=re.compile(rb'caff\x00\x01\x00\x00desc'))
+# %% ../../nbs/library/01_media/14_timeline.ipynb #8aeb9253
+_INITIAL = re.escape(bytes(o for o in range(256) if o & 8)) # Flags of a block of WavPack that begins a moment
+_BEGINNINGS = dict( # {FFmpeg's name of a format: what a file of it begins with, a pattern}
+    amr=rb'#!AMR(-WB)?\n', ape=rb'MAC [\x80-\xff]\x0f\0\0', asf=rb'0&\xb2u\x8ef\xcf\x11\xa6\xd9\0\xaa\0b\xcel',
+    au=rb'\.snd\0\0..', caf=rb'caff\0\x01\0\0desc', dsf=rb'DSD \x1c\0{7}', flac=rb'fLaC[\0\x80]\0\0"',
+    flv=rb'FLV\x01[\x01\x04\x05]\0\0\0\x09', ivf=rb'DKIF\0\0 \0',
+    mxf=rb'\x06\x0e\+4\x02\x05\x01\x01\r\x01\x02\x01\x01\x02', rm=rb'\.RMF\0\0\0\x12', tta=rb'TTA1[\1\2]\0',
+    voc=rb'Creative Voice File\x1a', w64=rb'riff\.\x91\xcf\x11\xa5\xd6\x28\xdb',
+    wtv=rb'\xb7\xd8\0 7I\xda\x11\xa6N\0\x07\xe9\^\xad\x8d', wv=rb'wvpk.{4}.\x04.{6}\0{4}(?!\0{4}).{5}['+_INITIAL+rb']',
+    yuv4mpegpipe=rb'YUV4MPEG2 W')
 _APPENDED = 'another file was appended to it, which players do not show: use the two files, or join them with ffmpeg'
 
 def _begins_again(path, beginning):
     "Does a file hold its first bytes a second time?"
     with open(path, 'rb') as f, mmap(f.fileno(), 0, access=ACCESS_READ) as data:
-        return beginning.search(data, 1) is not None
+        return re.compile(beginning, re.DOTALL).search(data, 1) is not None
 
 def _has_second_chunk(path):
     "Does another file follow an AVI, WAV or AIFF? Large AVI files have several chunks, of which the others are AVIX"
@@ -260,7 +251,7 @@ def _make_timeline(parts, tracks, origin):
         placed.strays[modality] = track.strays
     return placed
 
-# %% ../../nbs/library/01_media/14_timeline.ipynb #1ae2d8da
+# %% ../../nbs/library/01_media/14_timeline.ipynb #b7e37c39
 def _check_clocks(path, part):
     "Raises `MediaError` if audio and video of a part have different clocks"
     if part.distance<=GAP_SECONDS: return
@@ -275,6 +266,11 @@ def _first_fault(parts, timeline):
         jump_together = part.ends.keys()<=parts[number+1].ends.keys()
         if part.latest-part.closed>(INTERLEAVE_SECONDS if jump_together else 1.): return timeline.parts[number+1]
 
+def _check_seconds(path, parts, seconds):
+    "Raises `MediaError` if the parts of a file are shorter than its recordings"
+    found = sum(max(o.ends.values())-o.start for o in parts if o.ends)
+    if found<seconds-.1: raise MediaError(path, RECORDING_LOST)
+
 def _check_parts(path, format_name, parts, timeline):
     "Raises `MediaError` if the parts of a file cannot be placed"
     for part in parts: _check_clocks(path, part)
@@ -283,7 +279,7 @@ def _check_parts(path, format_name, parts, timeline):
         remedy, fault = 'split it there, or download it again', timeline.parts[1]
     if fault is not None: raise MediaError(path, f'time stamps start again at {fault:.1f} s: {remedy}')
 
-# %% ../../nbs/library/01_media/14_timeline.ipynb #bbb59b42
+# %% ../../nbs/library/01_media/14_timeline.ipynb #83e6f247
 def _other_stream(modality, parts):
     "The reason of a `MediaError` for a file that goes on in another stream"
     seconds = sum(max(o.ends.values())-o.start for o in parts if o.ends)
@@ -314,13 +310,15 @@ def _scan(path):
         _scan_packets(path, media, tracks, parts)
         return parts, tracks, media.origin, media.container.format.name
 
+# %% ../../nbs/library/01_media/14_timeline.ipynb #1c7f8ff2
 @lru_cache(maxsize=256)
-def _cached_timeline(path, size, modified):
+def _cached_timeline(path, size, modified, seconds):
     "The timeline of a file, read once per content"
     parts, tracks, origin, name = _scan(path)
+    if seconds: _check_seconds(path, parts, seconds)
     has_stamps = any(o.ends for o in parts)
     has_faults = parts[0].distance>GAP_SECONDS or any(o.strays for o in tracks.values())
-    is_ordinary = len(parts)==1 and name!='mpeg' and not has_faults
+    is_ordinary = len(parts)==1 and name!='mpeg' and not has_faults and seconds is None
     if not has_stamps or is_ordinary: return None
     timeline = _make_timeline(parts, tracks, origin)
     _check_parts(path, name, parts, timeline)
@@ -329,13 +327,15 @@ def _cached_timeline(path, size, modified):
 def read_timeline(
     media:OpenMedia # An open file; it is not read
 ) -> Timeline|None: # None if the time stamps of the file can be used as they are
-    """Find the jumps of a file's clock; program streams, which leave out time stamps, always have a timeline. Raises
-    `MediaError` if the parts of the file cannot be placed, or another file was appended to it."""
+    """Find the jumps of a file's clock. Program streams, which leave out time stamps, and files of several recordings
+    always have a timeline. Raises `MediaError` if parts of the file cannot be placed or decoded, or another file was
+    appended to it."""
     stat = os.stat(media.path)
     state = str(media.path), media.container.format.name, stat.st_size, stat.st_mtime_ns
     if _cached_is_appended_to(*state): raise MediaError(media.path, _APPENDED)
+    seconds = check_recordings(media)
     if not _cached_may_jump(*state): return None
-    return _cached_timeline(str(media.path), stat.st_size, stat.st_mtime_ns)
+    return _cached_timeline(str(media.path), stat.st_size, stat.st_mtime_ns, seconds)
 
 @lru_cache(maxsize=256)
 def _cached_may_jump(path, format_name, size, modified): return _may_jump(path, format_name)
