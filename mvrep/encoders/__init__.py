@@ -8,17 +8,18 @@ __all__ = []
 # %% ../../nbs/library/02_encoders/00_encoders.ipynb #37a88736
 from ..core import public_names
 
-# %% ../../nbs/library/02_encoders/00_encoders.ipynb #9897ed35
+# %% ../../nbs/library/02_encoders/00_encoders.ipynb #4241316d
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'weights': ['WeightsError', 'read_weights', 'load_exactly', 'hash_weights', 'save_net', 'read_net'],
     'tf_checkpoint': ['TensorEntry', 'tf_checksum', 'tf_index', 'read_tf'],
     'inputs': ['AudioNet', 'VideoNet', 'TextNet', 'check_waveform', 'resample', 'prepare_waveform',
-               'check_frames'],
+               'check_frames', 'cut_windows', 'split_clips'],
     'spectrogram': ['log_mel', 'draw_log_mel', 'show_log_mel', 'mel_filters', 'LogMel', 'patches'],
     'musicnn': ['ConvBlock', 'Musicnn'],
     'musicnn_weights': ['tf_names', 'convert_musicnn', 'package_musicnn'],
     'classifier': ['fit_classifier', 'classify'],
     'mel_cnn': ['htk_filters', 'mel_patches', 'MelCNN', 'from_vggish'],
+    'efficientat': ['emphasised_log_mel', 'EfficientAT'],
     'sample_cnn': ['SampleCNNConfig', 'SAMPLE_CNNS', 'SampleCNN', 'run_file', 'registered_runs'],
     'onnx_export': ['TOLERANCE', 'run_onnx', 'export_onnx'],
     'image': ['lite0_file', 'lite0_state', 'hub_model', 'ImageTower'],
@@ -28,8 +29,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'i3d': ['same_pad', 'Unit3D', 'Pool3D', 'Mixed', 'I3D'],
     'text': ['TextReport', 'clean_texts', 'split_passages', 'minilm_folder', 'minilm_file', 'SentenceEncoder',
              'TfidfEncoder', 'known_languages', 'language_numbers'],
-    'registry': ['Encoder', 'EncoderEntry', 'ENCODERS', 'PRESETS', 'CODE_VERSION', 'find_encoder', 'load_encoder',
-                 'WeightsStatus', 'find_weights', 'encode_together'],
+    'registry': ['Encoder', 'EncoderEntry', 'ENCODERS', 'PRESETS', 'CODE_VERSION', 'EncoderFamily', 'FAMILIES',
+                 'split_spec', 'find_encoder', 'load_encoder', 'WeightsStatus', 'find_weights', 'encode_together'],
     'tags': ['TAG_WEIGHTS', 'tag_names', 'tag_encoders'],
     'licences': ['WeightsSource', 'WeightsLicence', 'weights_licence'],
 })

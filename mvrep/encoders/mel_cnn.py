@@ -17,7 +17,7 @@ from .inputs import prepare_waveform
 from .spectrogram import patches
 from .weights import WeightsError, hash_weights, load_exactly, read_net, read_weights, save_net
 
-# %% ../../nbs/library/02_encoders/25_mel_cnn.ipynb #ca5e5d69
+# %% ../../nbs/library/02_encoders/25_mel_cnn.ipynb #1220994e
 SR = 16000 # Hz
 HOP_LENGTH = 160 # From frame to frame, samples
 WIN_LENGTH = 400 # Samples in a window
@@ -30,10 +30,12 @@ def _htk_mel(hz): return 1127*np.log1p(np.asarray(hz)/700)
 def htk_filters(
     n_mels:int=64, # Bands
     fmin:float=125., # Lower end of the lowest band, Hz
-    fmax:float=7500. # Upper end of the highest band, Hz
-) -> np.ndarray: # Weight of each frequency in each band, shape (m, 257), float32
+    fmax:float=7500., # Upper end of the highest band, Hz
+    sr:int=SR, # Sample rate, Hz
+    n_fft:int=N_FFT # Samples in a transform
+) -> np.ndarray: # Weight of each frequency in each band, shape (m, 1 + `n_fft`//2), float32
     "Triangular filters of height 1 on the mel scale $1127\\,\\ln(1+f/700)$, zero at 0 Hz."
-    frequencies = _htk_mel(np.linspace(0, SR/2, 1+N_FFT//2))
+    frequencies = _htk_mel(np.linspace(0, sr/2, 1+n_fft//2))
     edges = np.linspace(_htk_mel(fmin), _htk_mel(fmax), n_mels+2)[:, None]
     low, centre = edges[:-2], edges[1:-1]
     high = edges[2:]

@@ -13,7 +13,7 @@ from ..encoders.registry import find_encoder, load_encoder
 from ..encoders.tags import TAG_WEIGHTS, tag_encoders
 from .index import Index
 
-# %% ../../nbs/library/09_index/58_licences.ipynb #9b2572f9
+# %% ../../nbs/library/09_index/58_licences.ipynb #f968577c
 def _makers(store, column):
     "What made the features of a column, as they name it"
     made_by = f'{column}_made_by'
@@ -35,7 +35,7 @@ def _of_encoders(index):
     rows = {}
     for state in (index.build, index.config):
         for spec in state.specs:
-            column = state.columns[find_encoder(spec.partition('@')[0]).modality]
+            column = state.columns[find_encoder(spec).modality]
             makers, found = _makers(index.store, column), weights_licence(spec)
             rows[spec] = dict(asdict(found), made_by=', '.join(makers), state=_state(spec, found, makers))
     return list(rows.values())

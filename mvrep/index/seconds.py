@@ -11,12 +11,12 @@ from ..features.seconds import SECOND_PLANS, SecondsReport, extract_seconds, ima
 from .index import Index
 from .storage import one_writer
 
-# %% ../../nbs/library/09_index/57_seconds.ipynb #b0a34497
+# %% ../../nbs/library/09_index/57_seconds.ipynb #28226bb6
 def video_spec(
     index:Index # The index
 ) -> str: # As for `load_encoder`
     "How the video encoder of an index is written."
-    return next(o for o in index.config.specs if find_encoder(o.partition('@')[0]).modality=='video')
+    return next(o for o in index.config.specs if find_encoder(o).modality=='video')
 
 def image_spec(
     index:Index # The index
