@@ -6,10 +6,10 @@
 __all__ = ['CODE_VERSION', 'PATCH_HOP', 'ENCODERS', 'PRESETS', 'FAMILIES', 'Encoder', 'EncoderEntry', 'EncoderFamily',
            'split_spec', 'find_encoder', 'load_encoder', 'encode_together', 'WeightsStatus', 'find_weights']
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #487f1d5b
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #d2814272
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import numpy as np
 from .inputs import AudioNet, TextNet, VideoNet
 
@@ -106,19 +106,20 @@ def _load_minilm(name, weights):
     from mvrep.encoders.text import SentenceEncoder
     return SentenceEncoder.from_pretrained(weights or name)
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #3c315198
-_ENTRIES = (
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #47ff7657
+_AUDIO = (
     EncoderEntry('musicnn_mtt', 'audio', _load_musicnn, 'mtt'),
     EncoderEntry('musicnn_msd', 'audio', _load_musicnn, 'msd'),
     EncoderEntry('mel_cnn', 'audio', _load_mel_cnn, needs_file=True),
     EncoderEntry('sample_cnn', 'audio', _load_sample_cnn, needs_file=True),
     EncoderEntry('mn04', 'audio', _load_efficientat, needs_file=True),
-    EncoderEntry('mn10', 'audio', _load_efficientat, needs_file=True),
+    EncoderEntry('mn10', 'audio', _load_efficientat, needs_file=True))
+_OTHER = (
     EncoderEntry('efficientnet_lite0', 'video', _load_image),
     EncoderEntry('r2plus1d_18', 'video', _load_r2plus1d, 'KINETICS400_V1'),
     EncoderEntry('i3d', 'video', _load_i3d, needs_file=True),
     EncoderEntry('minilm', 'text', _load_minilm))
-ENCODERS = {entry.name: entry for entry in _ENTRIES}
+ENCODERS = {entry.name: entry for entry in (*_AUDIO, *_OTHER)}
 PRESETS = { # An audio and a video encoder that are used together
     'offline': ('musicnn_mtt', 'efficientnet_lite0'), # works without a network
     'thesis': ('musicnn_mtt', 'r2plus1d_18')}
