@@ -15,7 +15,7 @@ from commands import mvrep, start
 from mvrep import __version__
 from mvrep.cli import ExitCode
 from mvrep.cli.console import command_line, escape, one_line_errors, option_errors, print_json, print_line
-from mvrep.cli.console import records, required_extra, show_errors, show_table, warnings_as_notes
+from mvrep.cli.console import records, show_errors, show_table, warnings_as_notes
 from mvrep.cli.options import app
 from mvrep.core import MODALITIES, MediaError, UnknownId
 from mvrep.corpus.manifest import COLUMNS
@@ -120,9 +120,6 @@ def test_wrong_values_that_only_the_library_can_judge():
 def test_suggested_commands_can_be_pasted():
     words = shlex.split(command_line('explore', Path('my videos'), '--by', "it's"))
     assert words[1:]==['explore', 'my videos', '--by', "it's"] and Path(words[0]).name=='mvrep'
-
-def test_extras_of_packages():
-    assert (required_extra('openTSNE'), required_extra('uvicorn'), required_extra('numpy'))==('explore', 'app', '')
 
 # Options
 

@@ -5,6 +5,7 @@ import pytest
 import mvrep.cli.main # makes the commands
 from mvrep.cli.doctor import CPU_WHEELS, check_installation, how_to_install, try_out
 from mvrep.cli.options import run_command
+from mvrep.core import EXTRAS
 
 def test_an_installation_that_works():
     found = check_installation()
@@ -45,3 +46,14 @@ def version_without(package):
 def test_a_decoder_that_returns_something_else():
     with patch('mvrep.media.frame_number', return_value=3): problem = try_out()['decode video']
     assert 'frame 3 was decoded where 25 is right' in problem
+
+def test_an_extra_that_is_missing():
+    version = patch('mvrep.cli.doctor.version', side_effect=version_without('starlette'))
+    with version, patch('mvrep.cli.doctor.try_out', return_value={}):
+        shown, answer = run_command('doctor'), run_command('doctor', '--json').json
+    assert shown.exit_code==0 and answer['ready'], 'an extra is not needed'
+    row = next(o for o in shown.text.splitlines() if o.startswith('│ app '))
+    assert [o.strip() for o in row.split('│')[2:5]]==['no', EXTRAS['app'], 'pip install "mvrep[app]"']
+    extras = answer['extras']
+    assert extras['app']==dict(purpose=EXTRAS['app'], missing=['starlette'], install='pip install "mvrep[app]"')
+    assert extras['train']==dict(purpose=EXTRAS['train'], missing=[], install='')

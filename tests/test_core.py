@@ -5,8 +5,10 @@ import pickle
 import subprocess
 import sys
 import time
+from configparser import ConfigParser
 from pathlib import Path
 import pytest
+from conftest import root
 from mvrep import core
 
 MAKE = '''
@@ -170,6 +172,46 @@ except AttributeError as e: print(e)
     assert 'nothing' in subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
 
 # Text
+
+# Extras
+
+def test_extras_are_those_that_can_be_installed():
+    settings = ConfigParser(delimiters=['='])
+    settings.read(root/'settings.ini', encoding='utf-8')
+    names = [o.removesuffix('_requirements') for o in settings['DEFAULT'] if o.endswith('_requirements')]
+    assert sorted(core.EXTRAS)==sorted(names)
+
+def test_extras_of_packages():
+    assert [core.required_extra(o) for o in ('openTSNE', 'uvicorn', 'numpy')]==['explore', 'app', '']
+
+PACKAGES = dict(train=['lightning'], pretrain=['audiomentations', 'lightning'], text=['sentence-transformers'])
+
+@pytest.mark.parametrize('package, needed_by, extra', [
+    ('lightning.pytorch', '', 'train'), ('lightning', 'learning', 'train'), ('lightning', 'pretraining', 'pretrain'),
+    ('audiomentations.core', 'train', 'pretrain'), ('sentence_transformers', '', 'text')])
+def test_a_missing_package_names_its_extra_and_the_purpose(monkeypatch, package, needed_by, extra):
+    monkeypatch.setattr(core, 'extra_packages', lambda: PACKAGES)
+    wanted = rf'needs {package.split(".")[0]}: pip install "mvrep\[{extra}\]" \({extra}: {core.EXTRAS[extra]}\)$'
+    with pytest.raises(ModuleNotFoundError, match=wanted), core.explain_missing(needed_by):
+        raise ModuleNotFoundError('no', name=package)
+
+@pytest.mark.parametrize('error', [
+    ModuleNotFoundError('own words', name='numpy'), ModuleNotFoundError("pip install 'mvrep[x]'", name='lightning'),
+    ModuleNotFoundError('without a name'), ImportError('cannot load'), ValueError('other')])
+def test_other_errors_stay_as_they_are(error):
+    with pytest.raises(type(error)) as caught, core.explain_missing(): raise error
+    assert caught.value is error
+
+SCRIPT = """
+import sys
+sys.modules['audiomentations'] = None
+try: from mvrep.pretraining import Augment
+except ModuleNotFoundError as e: print(e)
+"""
+
+def test_a_public_name_whose_extra_is_missing():
+    printed = subprocess.run([sys.executable, '-c', SCRIPT], capture_output=True, text=True, check=True).stdout
+    assert printed.startswith('this needs audiomentations: pip install "mvrep[pretrain]" (pretrain: ')
 
 @pytest.mark.parametrize('seconds, text', [(0, '0:00'), (59.99, '0:59'), (60, '1:00'), (3725.5, '62:05')])
 def test_moments(seconds, text): assert core.clock(seconds)==text

@@ -1,5 +1,7 @@
 "Encoders in ONNX: the same features, any number of windows, and a check that can fail"
+import sys
 from dataclasses import replace
+from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
@@ -25,3 +27,13 @@ def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='the exported network differs'):
         export_onnx(SampleCNN(SIZES), tmp_path/'net.onnx')
     assert not list(tmp_path.iterdir())
+
+def test_without_the_packages(tmp_path):
+    for package in ('onnx', 'onnxruntime'):
+        with patch.dict(sys.modules, {package: None}), pytest.raises(ModuleNotFoundError, match=r'"mvrep\[onnx\]"'):
+            export_onnx(SampleCNN(SIZES), tmp_path/'net.onnx')
+    assert not list(tmp_path.iterdir())
+
+def test_a_file_that_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match='none.onnx: no such file'):
+        run_onnx(tmp_path/'none.onnx', np.zeros((1, 9)))

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LONGEST', 'wants_json', 'KNOWN_ERRORS', 'DISK_FULL', 'INTERRUPTED', 'escape', 'print_line', 'print_note',
-           'show_table', 'show_frame', 'records', 'print_json', 'print_json_error', 'fail', 'required_extra',
-           'lacks_memory', 'Terminated', 'raise_when_terminated', 'one_line_errors', 'warnings_as_notes',
-           'option_errors', 'command_name', 'command_line', 'shows_progress', 'is_interactive', 'show_errors']
+           'show_table', 'show_frame', 'records', 'print_json', 'print_json_error', 'fail', 'lacks_memory',
+           'Terminated', 'raise_when_terminated', 'one_line_errors', 'warnings_as_notes', 'option_errors',
+           'command_name', 'command_line', 'shows_progress', 'is_interactive', 'show_errors']
 
-# %% ../../nbs/library/12_cli/10_console.ipynb #62b1c132
+# %% ../../nbs/library/12_cli/10_console.ipynb #796f2c6d
 import json
 import os
 import re
@@ -20,14 +20,13 @@ import sys
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from . import ExitCode
-from ..core import MediaError, UnknownId, count_of
+from ..core import MediaError, UnknownId, count_of, explain_missing
 
 # %% ../../nbs/library/12_cli/10_console.ipynb #b890378f
 _UNPRINTABLE = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff]') # compiled now: later, memory may be short
@@ -143,18 +142,6 @@ def fail(
     print_line(f'mvrep: {reason}', is_error=True)
     raise typer.Exit(int(code))
 
-# %% ../../nbs/library/12_cli/10_console.ipynb #d4f39a0c
-def required_extra(
-    package:str # Name of a package, such as 'lightning'
-) -> str: # Extra of mvrep that installs it, such as 'train'; empty if none does
-    "The extra of mvrep that a missing package belongs to."
-    try: requirements = requires('mvrep') or []
-    except PackageNotFoundError: return '' # not installed: run from its source
-    for requirement in requirements:
-        name, extra = re.match(r'[\w.-]+', requirement)[0], re.search(r'extra == "(\w+)"', requirement)
-        if extra and name.lower()==package.lower(): return extra[1]
-    return ''
-
 # %% ../../nbs/library/12_cli/10_console.ipynb #f396711d
 def lacks_memory(
     error:Exception # Any error
@@ -194,16 +181,19 @@ def _explain_memory(error):
     sys.unraisablehook = lambda *args: None # libraries that lack memory fail at the end of the process, too
     return f'not enough memory ({text or "none is left"}): end other programs, or raise the limit (ulimit -v)'
 
-# %% ../../nbs/library/12_cli/10_console.ipynb #426c6ae0
+# %% ../../nbs/library/12_cli/10_console.ipynb #1bde301c
 DISK_FULL = 'the disk is full: make room and run the same command again; finished work is kept'
 INTERRUPTED = 'interrupted: finished work is kept; run the same command again to continue'
 
+def _explain_package(error):
+    "Which extra of mvrep has a package that is missing; empty if none has"
+    try:
+        with explain_missing(): raise error
+    except ModuleNotFoundError as e: return str(e) if 'mvrep[' in str(e) else ''
+
 def _explain(error):
     "What to print for a known error; empty for an unknown one"
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or '').split('.')[0]
-        extra = required_extra(package)
-        return f'this needs {package}: pip install "mvrep[{extra}]"' if extra else ''
+    if isinstance(error, ModuleNotFoundError): return _explain_package(error)
     if 'No space left' in str(error): return DISK_FULL
     if reason := _explain_memory(error): return reason
     text = ' '.join(str(error).split())

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['CPU_WHEELS', 'PACKAGES', 'CODECS', 'how_to_install', 'try_out', 'Installation', 'check_installation', 'doctor']
 
-# %% ../../nbs/library/12_cli/80_doctor.ipynb #7510b656
+# %% ../../nbs/library/12_cli/80_doctor.ipynb #731f4630
 import platform
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +17,7 @@ import typer
 from . import ExitCode
 from .console import lacks_memory, print_json, print_line, print_note, records, show_frame, show_table
 from .options import Json, app
-from ..core import data_home, n_cores
+from ..core import EXTRAS, data_home, extra_packages, n_cores
 
 # %% ../../nbs/library/12_cli/80_doctor.ipynb #85f83cbe
 CPU_WHEELS = 'https://download.pytorch.org/whl/cpu' # Builds of torch and torchvision that fit each other
@@ -94,7 +94,7 @@ def try_out() -> dict: # {step: what is wrong with it and what to do; empty if i
         except Exception as e: problems[step] = _problem(e, package) # whatever a wrong version may raise
     return problems
 
-# %% ../../nbs/library/12_cli/80_doctor.ipynb #eee3e0fd
+# %% ../../nbs/library/12_cli/80_doctor.ipynb #d6d8b6a9
 PACKAGES = ('mvrep', 'torch', 'torchvision', 'timm', 'av', 'librosa', 'lancedb', 'numpy')
 CODECS = ('h264', 'hevc', 'vp9', 'av1', 'aac', 'opus', 'mp3')
 
@@ -108,6 +108,7 @@ class Installation:
     codecs:dict # {codec: can it be decoded?}
     weights:dict # {encoder: `WeightsStatus`}
     trial:dict # {step of the trial: what is wrong with it; empty if it works}
+    extras:dict = field(default_factory=dict) # {extra: its packages that are not installed}
 
     @property
     def problems(self) -> list[str]: # One line for each problem
@@ -123,7 +124,12 @@ class Installation:
         "Can an index be made with the offline preset?"
         return not self.problems
 
-# %% ../../nbs/library/12_cli/80_doctor.ipynb #1ef8c13d
+# %% ../../nbs/library/12_cli/80_doctor.ipynb #cc79a241
+def _missing_packages():
+    "{extra: its packages that are not installed}; empty if mvrep itself is not installed"
+    def missing(packages): return [o for o in packages if not _version(o)]
+    return {extra: missing(packages) for extra, packages in extra_packages().items()}
+
 def _offline_encoders():
     "Encoders of the offline preset; none if the registry cannot be loaded, which the trial reports"
     try: from mvrep.encoders.registry import PRESETS
@@ -146,7 +152,8 @@ def check_installation() -> Installation: # What was found
     "Look for packages, codecs and weights, and try them."
     return Installation(
         python=platform.python_version(), cores=n_cores(), home=str(data_home()),
-        versions={o: _version(o) for o in PACKAGES}, codecs=_codecs(), weights=_weights(), trial=try_out())
+        versions={o: _version(o) for o in PACKAGES}, codecs=_codecs(), weights=_weights(), trial=try_out(),
+        extras=_missing_packages())
 
 # %% ../../nbs/library/12_cli/80_doctor.ipynb #9a2578a4
 def _licences(folder):
@@ -174,22 +181,31 @@ def _show_licences(folder, is_json):
     for encoder in weights.encoder[weights.state=='not those of the features']:
         print_note(f'the weights of {encoder} on this machine are not those that made the features')
 
-# %% ../../nbs/library/12_cli/80_doctor.ipynb #ac9f4ac2
+# %% ../../nbs/library/12_cli/80_doctor.ipynb #5d226779
 def _yes(is_true): return 'yes' if is_true else 'no'
+
+def _get_extra(extra, missing):
+    "A command of pip for an extra whose packages are missing; empty if they are not"
+    return f'pip install "mvrep[{extra}]"' if missing else ''
 
 def _show_installation(found):
     about = dict(python=found.python, cores=found.cores, home=found.home, **found.versions)
     show_table([(name, o or 'missing') for name, o in about.items()], ['', 'found'])
     show_table([(name, _yes(o)) for name, o in found.codecs.items()], ['codec', 'can be decoded'])
     show_table([(name, _yes(o.found), o.detail) for name, o in found.weights.items()], ['weights', 'found', ''])
+    extras = [(name, _yes(not missing), EXTRAS.get(name, ''), _get_extra(name, missing))
+              for name, missing in found.extras.items()]
+    show_table(extras, ['extra', 'installed', 'for', 'to install'])
     show_table([(step, _yes(not problem)) for step, problem in found.trial.items()], ['trial', 'works'])
     for problem in found.problems: print_line(problem)
     if found.ready: print_line('ready for --preset offline')
 
 def _installation_json(found):
     weights = {name: asdict(o) for name, o in found.weights.items()}
+    extras = {name: dict(purpose=EXTRAS.get(name, ''), missing=missing, install=_get_extra(name, missing))
+              for name, missing in found.extras.items()}
     return dict(python=found.python, cores=found.cores, home=found.home, **found.versions, codecs=found.codecs,
-                weights=weights, trial=found.trial, problems=found.problems, ready=found.ready)
+                weights=weights, extras=extras, trial=found.trial, problems=found.problems, ready=found.ready)
 
 @app.command()
 def doctor(
@@ -198,7 +214,7 @@ def doctor(
                                           'weights of all encoders, or of those behind an index')]=False,
     json_:Json=False
 ):
-    """Print what is installed, which weights are found, and whether a small clip can be decoded and encoded.
+    """Print which packages, extras and weights are found, and whether a small clip can be decoded and encoded.
 
     Example: `mvrep doctor`, or `mvrep doctor ~/videos.mvrep --licences`"""
     if licences: return _show_licences(folder, json_)

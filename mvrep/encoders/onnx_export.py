@@ -5,25 +5,43 @@
 # %% auto #0
 __all__ = ['TOLERANCE', 'run_onnx', 'export_onnx']
 
-# %% ../../nbs/library/02_encoders/32_onnx_export.ipynb #55a3d539
+# %% ../../nbs/library/02_encoders/32_onnx_export.ipynb #0bada09b
 import warnings
 from pathlib import Path
 import numpy as np
 import torch
-from ..core import atomic_write
+from ..core import atomic_write, explain_missing
 from .sample_cnn import SampleCNN
 
-# %% ../../nbs/library/02_encoders/32_onnx_export.ipynb #6a89e70d
-TOLERANCE = 1e-4 # Largest difference of a feature, relative to the largest feature
-
+# %% ../../nbs/library/02_encoders/32_onnx_export.ipynb #5f65798a
 def run_onnx(
     path:str|Path, # A file from `export_onnx`
     windows:np.ndarray # Windows, shape (n, n_samples), float32
 ) -> np.ndarray: # Features, shape (n, dim), float32
-    "Features of windows by ONNX Runtime, without PyTorch."
-    import onnxruntime
+    """Features of windows by ONNX Runtime. Raises `FileNotFoundError` if there is no file, `ValueError` for windows of
+    another length, `ModuleNotFoundError` without the packages of `mvrep[onnx]`."""
+    with explain_missing('onnx'): import onnxruntime
+    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such file')
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    return session.run(None, {session.get_inputs()[0].name: np.asarray(windows, np.float32)})[0]
+    windows, wanted = np.asarray(windows, np.float32), session.get_inputs()[0]
+    n = wanted.shape[1]
+    if windows.ndim!=2 or windows.shape[1]!=n: raise ValueError(f'windows of shape {windows.shape}: want (n, {n})')
+    return session.run(None, {wanted.name: windows})[0]
+
+# %% ../../nbs/library/02_encoders/32_onnx_export.ipynb #4b5b3f50
+TOLERANCE = 1e-4 # Largest difference of a feature, relative to the largest feature
+
+def _write(net, path, windows):
+    "Write a network for any number of windows"
+    import onnx
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore') # of the exporter, about its own parts
+        torch.onnx.export(
+            net, (torch.from_numpy(windows[:2]),), str(path), input_names=['windows'], output_names=['features'],
+            dynamic_axes=dict(windows={0: 'n'}, features={0: 'n'}), dynamo=False)
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, dict(sample_rate=str(net.config.sr)))
+    onnx.save(model, str(path))
 
 def _check(path, net, windows):
     "Raise `ValueError` unless the file gives the features of the network"
@@ -36,13 +54,12 @@ def export_onnx(
     net:SampleCNN, # The encoder; it is set to evaluation mode
     path:str|Path # An .onnx file, which appears complete or not at all
 ):
-    "Write an encoder and check it with ONNX Runtime. Raises `ValueError` if the file gives other features."
+    """Write an encoder and check it with ONNX Runtime. Raises `ValueError` if the file gives other features,
+    `ModuleNotFoundError` without the packages of `mvrep[onnx]`, `OSError` if the folder cannot be written."""
+    with explain_missing('onnx'): import onnx, onnxruntime
     net.eval()
     rng = np.random.default_rng(0)
     windows = rng.normal(0, .1, (3, net.config.n_samples)).astype(np.float32)
-    with atomic_write(path) as tmp, warnings.catch_warnings():
-        warnings.simplefilter('ignore') # of the exporter, about its own parts
-        torch.onnx.export(
-            net, (torch.from_numpy(windows[:2]),), str(tmp), input_names=['windows'], output_names=['features'],
-            dynamic_axes=dict(windows={0: 'n'}, features={0: 'n'}), dynamo=False)
+    with atomic_write(path) as tmp:
+        _write(net, tmp, windows)
         _check(tmp, net, windows)

@@ -10,6 +10,7 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
+from ..core import explain_missing
 from ..corpus.names import artist_key
 from .index import Index
 from .storage import one_writer
@@ -29,9 +30,10 @@ def train(
 
     Raises `FileNotFoundError` if there is no index, `ModuleNotFoundError` without the packages of `mvrep[train]`,
     `ValueError` for an unknown recipe, for too few videos, or if another process writes."""
-    from mvrep.learning.data import training_data
-    from mvrep.learning.config import RECIPES
-    from mvrep.learning.training import train_model # imports lightning
+    with explain_missing('train'):
+        from mvrep.learning.data import training_data
+        from mvrep.learning.config import RECIPES
+        from mvrep.learning.training import train_model # imports lightning
     if recipe not in RECIPES: raise ValueError(f'recipe={recipe!r}: want one of {", ".join(RECIPES)}')
     if not isinstance(index, Index): index = Index(index) # raises if there is none, before a lock is made
     config = replace(RECIPES[recipe], seed=seed)

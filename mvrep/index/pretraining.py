@@ -9,7 +9,7 @@ __all__ = ['pretraining_recipes', 'Pretrained', 'seconds_of_videos', 'pretrain',
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
-from ..core import data_home
+from ..core import data_home, explain_missing
 from .files import known_files
 from .index import Index
 from .seconds import image_spec, make_seconds
@@ -17,9 +17,10 @@ from .storage import one_writer
 
 # %% ../../nbs/library/09_index/65_pretraining.ipynb #9015977f
 def pretraining_recipes() -> dict: # {name: configuration of the first phase, and of the second or None}
-    "The published recipes."
-    from mvrep.pretraining.contrastive import CLMR, VCMR_MUSIC # imports lightning
-    from mvrep.pretraining.video_conditioned import VCMR
+    "The published recipes. Raises `ModuleNotFoundError` without the packages of `mvrep[pretrain]`."
+    with explain_missing('pretrain'):
+        from mvrep.pretraining.contrastive import CLMR, VCMR_MUSIC # imports lightning
+        from mvrep.pretraining.video_conditioned import VCMR
     return dict(clmr=(CLMR, None), vcmr=(VCMR_MUSIC, VCMR))
 
 @dataclass(frozen=True)
