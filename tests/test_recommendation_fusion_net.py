@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mvrep.learning.fusion_networks import ItemFeatures, stack_items
+from mvrep.learning.fusion_networks import ItemFeatures, embed_items, stack_items
 from mvrep.learning.losses import Candidates
 from mvrep.recommendation.fusion_net import (
-    ARMS, MARGINS, PUBLISHED_ARMS, FusionConfig, PairBatches, embed_items, item_lists, make_margin_loss, measure_cold,
+    ARMS, MARGINS, PUBLISHED_ARMS, FusionConfig, PairBatches, item_lists, make_margin_loss, measure_cold,
     pair_relations, train_fusion)
 from mvrep.recommendation.rating_pairs import make_pairs
 from mvrep.recommendation.ratings import SimulatedUsers, simulate_ratings, split_by_item

@@ -8,13 +8,14 @@ __all__ = []
 # %% ../../nbs/library/09_index/00_index.ipynb #242825e6
 from ..core import public_names
 
-# %% ../../nbs/library/09_index/00_index.ipynb #5622e35c
+# %% ../../nbs/library/09_index/00_index.ipynb #c7ffeb59
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'exact': ['modality_weights', 'joint_scores', 'row_scores', 'best_rows', 'list_hubness'],
     'approximate': ['make_cells', 'find_candidates', 'TunedCells', 'tune_cells'],
     'storage': ['build_numbers', 'current_number', 'build_folder', 'previous_number', 'use_build', 'new_build',
                 'read_files', 'compare_build', 'is_unchanged', 'restore_table', 'replace_table', 'one_writer'],
     'tags': ['TagTable', 'read_tags', 'pool_tags', 'tagged_by'],
+    'spaces': ['RESERVED', 'check_space_name', 'Space', 'embed_space', 'make_spaces'],
     'build': ['Query', 'CellSearch', 'Build', 'empty_build', 'write_build', 'read_build', 'LARGE',
               'MAX_COMPARED'],
     'conditions': ['ConditionError', 'parse_condition'],

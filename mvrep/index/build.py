@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JOINT_WEIGHT', 'MAX_COMPARED', 'LARGE', 'Query', 'CellSearch', 'Build', 'empty_build', 'write_build', 'read_build']
 
-# %% ../../nbs/library/09_index/30_build.ipynb #dfede7fe
+# %% ../../nbs/library/09_index/30_build.ipynb #cee85724
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -19,15 +19,17 @@ from ..features.checksums import CheckedArrays, checksum, find_change, from_json
 from ..features.vectors import Scale, pool_segments, standardise, unit_norm
 from .approximate import TunedCells, find_candidates, make_cells, tune_cells
 from .exact import best_rows, joint_scores, list_hubness, modality_weights, row_scores
+from .spaces import Space
 from .storage import compare_build, read_files
 from .tags import ARRAYS, TagTable
 
-# %% ../../nbs/library/09_index/30_build.ipynb #080df695
+# %% ../../nbs/library/09_index/30_build.ipynb #734f4f1d
 @dataclass(frozen=True)
 class Query:
     "Unit-norm embeddings to search with"
     audio:np.ndarray|None # Shape (d_audio,); None without audio
     video:np.ndarray|None # Shape (d_video,); None without video
+    spaces:dict = field(default_factory=dict, repr=False) # {name: embedding in this space}, where there is one
 
     def __getitem__(self,
         modality:str # 'audio' or 'video'
@@ -46,7 +48,7 @@ class CellSearch:
     settings:TunedCells # How much of it is read
     seed:int # Seed of the choice of queries it was tuned on
 
-# %% ../../nbs/library/09_index/30_build.ipynb #e8fb7c7f
+# %% ../../nbs/library/09_index/30_build.ipynb #605717f7
 @dataclass(frozen=True, eq=False)
 class Build:
     "One searchable state of an index: an embedding per video and modality"
@@ -65,6 +67,7 @@ class Build:
     model_hash:str = '' # SHA-256 of the model's file; empty without a model
     cells:dict = field(default_factory=dict) # {by: `CellSearch`}: approximate searches that are ready
     tags:TagTable|None = field(default=None, repr=False) # How well tags fit the videos; None without tags
+    spaces:dict = field(default_factory=dict) # {name: `Space`}: further embeddings, such as one learned from ratings
     _comparable:dict = field(default_factory=dict, init=False, repr=False) # Cache of `_comparable_rows`
 
     def __len__(self): return len(self.video_ids)
@@ -91,7 +94,7 @@ def empty_build(
         embeddings={m: np.zeros((0, 1), np.float32) for m in MODALITIES},
         scale={}, specs=tuple(specs), columns=columns)
 
-# %% ../../nbs/library/09_index/30_build.ipynb #ba7ab778
+# %% ../../nbs/library/09_index/30_build.ipynb #0a8a914c
 def _tag_files(folder): return {name: folder/f'tag-{name}.npy' for name in ARRAYS}
 
 def _write_tags(tags, folder):
@@ -108,6 +111,14 @@ def _read_tags(header, folder, files, remedy):
     arrays = CheckedArrays(paths, sums, remedy)
     return TagTable(tuple(stored['names']), stored['made_by'], stored['n_encoded'], arrays)
 
+def _read_spaces(header, folder, files, remedy):
+    "The spaces of a build, mapped from disk"
+    made_by = header.get('spaces', {}) # earlier versions had none
+    paths = {name: folder/f'space-{name}.npy' for name in made_by}
+    arrays = CheckedArrays(paths, {name: files[o.name] for name, o in paths.items()} if files else {}, remedy)
+    return {name: Space(name, arrays, folder/f'space-{name}.safetensors', o) for name, o in made_by.items()}
+
+# %% ../../nbs/library/09_index/30_build.ipynb #d558b6e1
 def write_build(
     build:Build, # What to write
     folder:Path # An empty folder
@@ -115,8 +126,10 @@ def write_build(
     "Write the files of a build. Raises `OSError` if the disk is full."
     header = dict(ids=list(build.video_ids), sources=list(build.sources), made_by=build.model_hash,
                   encoded_by=build.encoded_by, specs=list(build.specs), columns=build.columns,
-                  fitted_on=build.fitted_on, tags=build.tags and _write_tags(build.tags, folder))
+                  fitted_on=build.fitted_on, tags=build.tags and _write_tags(build.tags, folder),
+                  spaces={name: o.made_by for name, o in build.spaces.items()})
     (folder/'ids.json').write_text(json.dumps(header))
+    for name, space in build.spaces.items(): np.save(folder/f'space-{name}.npy', space.embeddings)
     np.save(folder/'has.npy', np.stack([build.has[m] for m in MODALITIES], axis=1))
     for modality in MODALITIES:
         np.save(folder/f'{modality}.npy', build.embeddings[modality])
@@ -166,10 +179,12 @@ def _fitted_on(header, has):
     "How many videos the scale was fitted on; earlier versions did not write it: all videos"
     return header.get('fitted_on') or {m: int(o.sum()) for m, o in zip(MODALITIES, has.T)}
 
-# %% ../../nbs/library/09_index/30_build.ipynb #bf0cb7fe
+# %% ../../nbs/library/09_index/30_build.ipynb #34080cca
 def _is_compared_at_once(name):
     "Is this file compared when a build is read? Not embeddings, tags, kept tables and cells"
-    return '/' not in name and name not in [f'{m}.npy' for m in MODALITIES] and not name.startswith('tag-')
+    is_space = name.startswith('space-') and name.endswith('.npy')
+    is_large = name in [f'{m}.npy' for m in MODALITIES] or name.startswith('tag-') or is_space
+    return '/' not in name and not is_large
 
 def _read_header(folder):
     "`ids.json` and the checksums of the other files; `ValueError` if small files differ from what was recorded"
@@ -196,9 +211,10 @@ def read_build(
         has=dict(zip(MODALITIES, has.T)), embeddings=embeddings, scale=scale,
         specs=tuple(header['specs']), columns=header['columns'], encoded_by=header.get('encoded_by', {}),
         fitted_on=_fitted_on(header, has), tags=_read_tags(header, folder, files, remedy),
-        model=model, model_hash=header.get('made_by', ''), cells=_read_cells(folder/'cells'))
+        model=model, model_hash=header.get('made_by', ''), cells=_read_cells(folder/'cells'),
+        spaces=_read_spaces(header, folder, files, remedy))
 
-# %% ../../nbs/library/09_index/30_build.ipynb #fe9f8ad7
+# %% ../../nbs/library/09_index/30_build.ipynb #f5982e78
 @patch
 def _n_fitted(self:Build, modality, kept):
     "How many of the `kept` videos the scale of a modality was fitted on"
@@ -215,9 +231,10 @@ def keep(self:Build,
         self, video_ids=self.video_ids[kept], sources=[o for o, stays in zip(self.sources, kept) if stays],
         has={m: has[kept] for m, has in self.has.items()},
         embeddings={m: self.embeddings[m][kept] for m in MODALITIES},
-        fitted_on={m: self._n_fitted(m, kept) for m in self.fitted_on}, tags=self.tags and self.tags.take(kept))
+        fitted_on={m: self._n_fitted(m, kept) for m in self.fitted_on}, tags=self.tags and self.tags.take(kept),
+        spaces={name: o.take(kept) for name, o in self.spaces.items()})
 
-# %% ../../nbs/library/09_index/30_build.ipynb #74210cae
+# %% ../../nbs/library/09_index/30_build.ipynb #2990da3d
 @patch
 def query(self:Build,
     video_id:str # Id of a video of the build
@@ -226,7 +243,9 @@ def query(self:Build,
     if video_id not in self.rows:
         raise UnknownId(f'no video {video_id!r} in build {self.number}{or_close(video_id, self.video_ids)}')
     row = self.rows.get_loc(video_id)
-    return Query(**{m: np.array(self._matrix(m, [row])[row]) if self.has[m][row] else None for m in MODALITIES})
+    embeddings = {m: np.array(self._matrix(m, [row])[row]) if self.has[m][row] else None for m in MODALITIES}
+    spaces = {name: np.array(o.embeddings[row]) for name, o in self.spaces.items() if o.has[row]}
+    return Query(**embeddings, spaces=spaces)
 
 @patch
 def _matrix(self:Build, modality, rows=None):
@@ -264,22 +283,25 @@ def embed(self:Build,
         if x is None: return None
         one_video = np.zeros(len(x))
         return self.embed_videos(modality, x, one_video, one_video if starts is None else np.asarray(starts))[0]
-    return Query(**{m: embed_one(m) for m in MODALITIES})
+    spaces = {name: o.embed(feats) for name, o in self.spaces.items()}
+    return Query(**{m: embed_one(m) for m in MODALITIES}, spaces={k: o for k, o in spaces.items() if o is not None})
 
-# %% ../../nbs/library/09_index/30_build.ipynb #0fb4f0bb
+# %% ../../nbs/library/09_index/30_build.ipynb #89b24434
 @patch
 def scores(self:Build,
     query:Query, # What is searched for
-    by:str='joint', # 'audio', 'video' or 'joint'
+    by:str='joint', # 'audio', 'video', 'joint' or a space
     weight:float=.5 # Weight of the audio in 'joint', 0 to 1
 ) -> pd.DataFrame: # By video id: `audio`, `video`, `score`, cosines; NaN where query and video cannot be compared
     "How similar every video is to a query. Raises `ValueError` for another `by` or a weight outside [0, 1]."
-    modality_weights(by, weight)
+    if by not in self.spaces: modality_weights(by, weight)
     cosines = {}
     for m in MODALITIES:
         if query[m] is None: cosines[m] = np.full(len(self), np.nan)
         else: cosines[m] = np.where(self.has[m], self.embeddings[m]@query[m], np.nan)
-    score = joint_scores(cosines, self.has, query.has, weight) if by=='joint' else cosines[by]
+    if by in self.spaces: score = self.spaces[by].cosines(query.spaces.get(by))
+    elif by=='joint': score = joint_scores(cosines, self.has, query.has, weight)
+    else: score = cosines[by]
     return pd.DataFrame(dict(cosines, score=score), index=self.video_ids)
 
 # %% ../../nbs/library/09_index/30_build.ipynb #ba3d7fff
@@ -347,7 +369,7 @@ def _result(self:Build, query, rows, scores):
             columns[m] = np.where(self.has[m][rows], cosines, np.nan)
     return pd.DataFrame(columns, index=pd.Index(self.video_ids[rows], name='video_id'))
 
-# %% ../../nbs/library/09_index/30_build.ipynb #d73dd1e1
+# %% ../../nbs/library/09_index/30_build.ipynb #e31f3c70
 LARGE = 1_000_000 # videos; beyond, a search is approximate if the build was prepared for it
 
 @patch
@@ -359,10 +381,28 @@ def _uses_cells(self:Build, by, weight, approximate):
     return by in self.cells and len(self)>LARGE and (by!='joint' or weight==JOINT_WEIGHT)
 
 @patch
+def _search_space(self:Build, queries, k, by, allowed, exclude):
+    "Nearest videos of many queries in a space"
+    space, results = self.spaces[by], [None]*len(queries)
+    rows = np.flatnonzero(space.has if allowed is None else space.has & allowed)
+    asking = [i for i, query in enumerate(queries) if by in query.spaces]
+    excluded = [self.rows.get_indexer(list(ids)) for ids in exclude]
+    k_more = k+max(map(len, excluded), default=0)
+    parts = [(space.embeddings, np.stack([queries[i].spaces[by] for i in asking]))] if asking else []
+    found = dict(zip(asking, best_rows(parts, k_more, None, rows, self.video_ids) if parts else ()))
+    nothing = np.zeros(0, int), np.zeros(0)
+    for i, query in enumerate(queries):
+        best, scores = found.get(i, nothing)
+        keep = ~np.isin(best, excluded[i])
+        results[i] = self._result(query, best[keep][:k], scores[keep][:k])
+    return results
+
+# %% ../../nbs/library/09_index/30_build.ipynb #00e1bbcd
+@patch
 def search_many(self:Build,
     queries:list[Query], # What is searched for
     k:int=10, # Neighbours for each query
-    by:str='joint', # 'audio', 'video' or 'joint'
+    by:str='joint', # 'audio', 'video', 'joint' or a space
     *,
     weight:float=.5, # Weight of the audio in 'joint', 0 to 1
     allowed:np.ndarray|None=None, # Videos that may be found, bool, shape (n_videos,); all if None
@@ -371,6 +411,8 @@ def search_many(self:Build,
 ) -> list[pd.DataFrame]: # For each query a table as from `search`
     """Nearest videos of many queries, in one pass over the embeddings. Raises `ValueError` for another `by`, a weight
     outside [0, 1], or `approximate=True` where the build was not prepared for it."""
+    if by in self.spaces and not approximate:
+        return self._search_space(queries, k, by, allowed, exclude or [()]*len(queries))
     weights = modality_weights(by, weight)
     if len(weights)==1: by, = weights # 'joint' with all the weight on one modality
     use_cells = self._uses_cells(by, weight, approximate)
@@ -389,7 +431,7 @@ def search_many(self:Build,
 def search(self:Build,
     query:Query, # What is searched for
     k:int=10, # Neighbours
-    by:str='joint', # 'audio', 'video' or 'joint'
+    by:str='joint', # 'audio', 'video', 'joint' or a space
     *,
     weight:float=.5, # Weight of the audio in 'joint', 0 to 1
     allowed:np.ndarray|None=None, # Videos that may be found, bool, shape (n_videos,); all if None

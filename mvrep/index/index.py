@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Index', 'read_model_name', 'create_index', 'restore_build']
 
-# %% ../../nbs/library/09_index/40_index.ipynb #9991aa7a
+# %% ../../nbs/library/09_index/40_index.ipynb #bfcc37a9
 import json
 import shlex
 import shutil
@@ -25,6 +25,7 @@ from ..features.table_records import RECORD, read_tables, record_tables
 from .build import Build, Query, empty_build, read_build, write_build
 from .making import IndexConfig, next_build, read_config, write_config
 from .metadata import VIDEOS, ids_where, put_metadata
+from .spaces import check_space_name
 from .removed import forget_removed, put_removed, removed_videos
 from .storage import build_folder, build_numbers, current_number, previous_number, use_build
 from .storage import compare_build, is_unchanged, new_build, one_writer, read_files, replace_table
@@ -89,7 +90,7 @@ def read_model_name(
     origin = header.get('origin') or header.get('about') or {} # `about` in files of earlier versions
     return origin.get('run') or sha256(file)[:12]
 
-# %% ../../nbs/library/09_index/40_index.ipynb #cd1f12f3
+# %% ../../nbs/library/09_index/40_index.ipynb #899d545a
 @patch
 def _read(self:Index, number):
     "A build by its number, or an empty one for 0"
@@ -98,6 +99,11 @@ def _read(self:Index, number):
     if read_files(build.folder) and not (self.folder/'store'/RECORD).exists():
         raise ValueError(f'{self.folder}/store/{RECORD} is missing')
     return build
+
+@patch(as_prop=True)
+def space_files(self:Index) -> dict: # {name: file}
+    "The networks of further spaces that the next build uses."
+    return {o.stem: o for o in sorted(self.model_file.parent.glob('*.safetensors')) if o!=self.model_file}
 
 @patch
 def _remedy(self:Index, number):
@@ -165,7 +171,7 @@ def create_index(
     write_config(config, folder/'mvrep.json')
     return Index(folder)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #8558a351
+# %% ../../nbs/library/09_index/40_index.ipynb #66f8c102
 @patch
 def check_not_empty(self:Index):
     "Raise `ValueError` if there are no videos to search, with what to do about it."
@@ -192,7 +198,8 @@ def make_build(self:Index,
     or if the model was trained on other features."""
     self.store.merge_recent()
     paths = self.metadata_table.search().select(['video_id', 'path']).to_pandas().set_index('video_id').path
-    build = next_build(self.store, self.config, self.build, paths, self.model_file, refit)
+    build = next_build(self.store, self.config, self.build, paths, self.model_file, refit,
+                       self.space_files)
     if build is None and refit and self._is_changed(): build = self.build
     if build is not None: self._save(build, self.model_file)
     return build is not None
@@ -214,6 +221,7 @@ def _save(self:Index, build, model_file):
             except ValueError as e: warnings.warn(f'search by {by} is exact from now on: {e}')
     kept = {f'{name}.lance': self.folder/'store'/f'{name}.lance' for name in ('segments', 'videos', 'removed')}
     kept = {name: path for name, path in kept.items() if path.is_dir()} # nothing may have been removed yet
+    kept |= {f'space-{name}.safetensors': o.file for name, o in build.spaces.items()}
     if build.model_hash: kept['model.safetensors'] = self._kept_model(build, model_file)
     self.store.record() # the tables are on the disk before a build is made of them
     new_build(self.builds_folder, fill, kept, tables=read_tables(self.folder/'store'))
@@ -240,7 +248,7 @@ def put_embeddings(self:Index,
     build = replace(self._read(0), video_ids=ids, sources=['']*len(ids), has=has, embeddings=embeddings)
     self._save(build, self.model_file)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #f7d71976
+# %% ../../nbs/library/09_index/40_index.ipynb #8e5de968
 @patch
 def filter(self:Index,
     where:str # SQL on the columns of the manifest, such as `genre = 'rock' AND release_date >= '2000'`
@@ -252,7 +260,7 @@ def filter(self:Index,
 def search(self:Index,
     query:Query, # What is searched for
     k:int=10, # Neighbours
-    by:str='joint', # 'audio', 'video' or 'joint'
+    by:str='joint', # 'audio', 'video', 'joint' or a space
     *,
     where:str|None=None, # SQL condition, see `filter`
     exclude:tuple=(), # Video ids to leave out
@@ -263,7 +271,7 @@ def search(self:Index,
     allowed = self.filter(where) if where else None
     return self.build.search(query, k, by, weight=weight, allowed=allowed, exclude=exclude, approximate=approximate)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #dcbfd88e
+# %% ../../nbs/library/09_index/40_index.ipynb #ee4b11b6
 @patch
 def builds(self:Index) -> pd.DataFrame: # By number: `made` (UTC), `videos`, `model` (name, or empty), `in_use`
     "The builds that exist."
@@ -282,6 +290,8 @@ def _is_changed(self:Index):
     if not self.build.number: return False
     made_of = self.config.specs, self.config.columns, sha256(self.model_file) if self.model_file.is_file() else ''
     if made_of!=(self.build.specs, self.build.columns, self.build.model_hash): return True
+    in_use = {name: o.made_by for name, o in self.build.spaces.items()}
+    if {name: sha256(o) for name, o in self.space_files.items()}!=in_use: return True
     kept = build_folder(self.builds_folder, self.build.number).glob('*.lance')
     return not all(is_unchanged(self.folder/'store', o) for o in kept)
 
@@ -305,6 +315,16 @@ def rollback(self:Index,
         self._open_tables()
         self.reload()
 
+# %% ../../nbs/library/09_index/40_index.ipynb #dfd45cd5
+@patch
+def _restore_spaces(self:Index, folder):
+    "Put back the networks of further spaces"
+    kept = {o.name.removeprefix('space-'): o for o in folder.glob('space-*.safetensors')}
+    for file in self.space_files.values():
+        if file.name not in kept: file.unlink()
+    for name, file in kept.items():
+        with atomic_write(self.model_file.with_name(name)) as tmp: shutil.copy2(file, tmp)
+
 @patch
 def _restore(self:Index, folder):
     "Put back the tables, the model and the configuration that are kept with a build; `ValueError` if it is damaged"
@@ -315,6 +335,7 @@ def _restore(self:Index, folder):
     if (folder/'model.safetensors').is_file():
         with atomic_write(self.model_file) as tmp: shutil.copy2(folder/'model.safetensors', tmp)
     else: self.model_file.unlink(missing_ok=True)
+    self._restore_spaces(folder)
     header = read_json(folder/'ids.json')
     self.config = replace(self.config, specs=tuple(header['specs']), columns=header['columns'])
     write_config(self.config, self.folder/'mvrep.json')
@@ -404,3 +425,17 @@ def prepare_approximate(self:Index,
         folder = build_folder(self.builds_folder, self.build.number)/'cells'
         self.build.cells[by] = self.build.make_cell_search(folder, by, target, k, n_queries, seed)
     return self.build.cells[by].settings
+
+# %% ../../nbs/library/09_index/40_index.ipynb #9a9e8685
+@patch
+def put_space(self:Index,
+    name:str, # What `by` will call it
+    encoder # The network, an `ItemEncoder`
+):
+    """Embed all videos with a network, and make a build with the new space. The other embeddings stay the same, and
+    later videos are embedded, too. Raises `ValueError` for a name that cannot be used, or if videos have not been
+    encoded yet."""
+    check_space_name(name)
+    self.model_file.parent.mkdir(exist_ok=True)
+    encoder.save(self.model_file.with_name(f'{name}.safetensors'))
+    self.make_build(refit=False)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['IndexConfig', 'read_config', 'write_config', 'encoded_sources', 'load_fitting_model', 'next_build']
 
-# %% ../../nbs/library/09_index/35_making.ipynb #736a9ca8
+# %% ../../nbs/library/09_index/35_making.ipynb #c0b9342e
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 import numpy as np
@@ -14,6 +14,7 @@ from ..features.checksums import read_record, write_record
 from ..features.store import FeatureStore
 from ..features.vectors import Scale, fit_scale
 from .build import Build, empty_build
+from .spaces import make_spaces
 from .tags import read_tags, tagged_by
 
 # %% ../../nbs/library/09_index/35_making.ipynb #6aa1e3b6
@@ -140,7 +141,7 @@ def _embed_all(store, build, video_ids):
         scale[m], embeddings[m], fitted_on[m] = _fit_and_embed(store, build, m, video_ids)
     return replace(build, scale=scale, embeddings=embeddings, fitted_on=fitted_on)
 
-# %% ../../nbs/library/09_index/35_making.ipynb #e28fd788
+# %% ../../nbs/library/09_index/35_making.ipynb #87a15a19
 def _is_fitted_on(old, has, share):
     "Was the scale fitted on at least this share of the videos that have a modality? A trained model needs no scale"
     if old.model_hash: return True
@@ -176,22 +177,38 @@ def _has_same_tags(store, old):
     known = (old.tags.made_by, old.tags.n_encoded) if old.tags else ({}, 0)
     return (made_by, n_encoded)==known
 
+def _has_same_spaces(files, old):
+    "Are the networks of the spaces those of the old build?"
+    return {name: sha256(o) for name, o in files.items()}=={name: o.made_by for name, o in old.spaces.items()}
+
+# %% ../../nbs/library/09_index/35_making.ipynb #3cc38d45
+def _stays(old, sources):
+    "Which videos of the old build have the same file as then, bool, shape (n_videos,)"
+    return np.array([sources.get(o)==source for o, source in zip(old.video_ids, old.sources)], bool)
+
+def _is_same(old, sources, store, space_files):
+    "Does the old build hold exactly these videos, and what was made of them since?"
+    same_videos = old.number>0 and dict(zip(old.video_ids, old.sources))==dict(sources)
+    return same_videos and _has_same_tags(store, old) and _has_same_spaces(space_files, old)
+
 def next_build(
     store:FeatureStore, # The features
     config:IndexConfig, # What the build is made of
     old:Build, # The build in use
     paths, # Path of each video, a Series by video id
     model_file:Path, # A trained model; may not exist
-    refit:bool=True # Fit the scale on all videos; otherwise only if it was fitted on less than half of them
+    refit:bool=True, # Fit the scale on all videos; otherwise only if it was fitted on less than half of them
+    space_files:dict|None=None # {name: network of a further space}, see `make_spaces`
 ) -> Build|None: # Not written yet; None if nothing changed
     """Make the next build from the stored features. Raises `ValueError` if videos have not been encoded yet, or if the
     model was trained on other features."""
+    space_files = space_files or {}
     sources, encoded_by = encoded_sources(store, list(config.columns.values()), paths)
     build = _prepare(store, config, old, model_file, encoded_by)
     is_same_kind = _made_of(build)==_made_of(old)
-    kept = np.array([is_same_kind and sources.get(o)==source for o, source in zip(old.video_ids, old.sources)], bool)
+    kept = _stays(old, sources) & is_same_kind
     new_ids = sorted(set(sources.index)-set(old.video_ids[kept]))
-    is_same = is_same_kind and kept.all() and not new_ids and old.number>0 and _has_same_tags(store, old)
+    is_same = is_same_kind and _is_same(old, sources, store, space_files)
     if is_same and (not refit or _is_fitted_on(old, old.has, share=1)): return None
     extended = None if refit or not is_same_kind else _extend(store, old, build, kept, new_ids)
     if extended is None: new_ids, kept = sorted(sources.index), np.zeros_like(kept)
@@ -199,4 +216,5 @@ def next_build(
     ids = np.r_[old.video_ids[kept], np.array(new_ids, object)]
     has = {m: e.any(axis=1) for m, e in build.embeddings.items()}
     build = replace(build, video_ids=ids, sources=[sources[o] for o in ids], has=has)
-    return replace(build, tags=read_tags(store, ids, _kept_tags(old, kept)))
+    spaces = make_spaces(space_files, store, ids, old.spaces, kept)
+    return replace(build, tags=read_tags(store, ids, _kept_tags(old, kept)), spaces=spaces)

@@ -8,12 +8,14 @@ __all__ = []
 # %% ../../nbs/library/06_learning/00_learning.ipynb #f6d9e825
 from ..core import public_names
 
-# %% ../../nbs/library/06_learning/00_learning.ipynb #eecac296
+# %% ../../nbs/library/06_learning/00_learning.ipynb #fe6eae0a
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'heads': ['ProjectionHead', 'TwoTowers', 'Frozen', 'autoencoder_init'],
     'fusion': ['pad_segments', 'masked_mean', 'MeanPool', 'AttentionPool', 'time_positions', 'SegmentTransformer'],
     'fusion_networks': ['ItemFeatures', 'stack_items', 'TowerConfig', 'TOWERS', 'Tower', 'HybridFusion', 'SimpleFusion',
-                        'UltraSimpleFusion', 'FUSIONS', 'drop_modalities', 'FusionNet', 'make_fusion_net'],
+                        'UltraSimpleFusion', 'FUSIONS', 'drop_modalities', 'FusionNet', 'make_fusion_net',
+                        'embed_items'],
+    'item_encoder': ['ItemEncoder', 'load_item_encoder'],
     'losses': ['same_pairs', 'Candidates', 'Memory', 'PairLoss', 'info_nce', 'VeldkampLoss', 'ClipLoss', 'NTXentLoss',
                'SigmoidLoss', 'MIN_TEMPERATURE', 'check_temperature', 'check_finite_number', 'check_clips'],
     'margin_losses': ['contrastive_cost', 'ContrastiveLoss', 'TripletMarginLoss', 'DISTANCES', 'MINING'],

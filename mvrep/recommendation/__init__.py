@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #e71cbe89
 from ..core import public_names
 
-# %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #a2b2c033
+# %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #69b37ebc
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'lists': ['ListRules', 'takes_list_rules', 'limit_per_artist', 'mmr', 'n_surplus', 'arrange',
               'warn_without_effect'],
@@ -36,7 +36,6 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'evaluation': ['item_vectors', 'item_modalities', 'by_content', 'by_popularity', 'by_chance',
                    'evaluate_recommenders', 'compare_recommenders'],
     'fusion_net': ['FusionConfig', 'MARGINS', 'ARMS', 'PUBLISHED_ARMS', 'make_margin_loss', 'PairBatches', 'Relations',
-                   'pair_relations', 'FusionModule', 'FusionRun', 'train_fusion', 'embed_items', 'item_lists',
-                   'measure_cold'],
+                   'pair_relations', 'FusionModule', 'FusionRun', 'train_fusion', 'item_lists', 'measure_cold'],
     'exchange': ['write_atomic', 'read_atomic', 'write_recbole', 'write_cornac', 'write_parquet'],
 })

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MARGINS', 'ARMS', 'PUBLISHED_ARMS', 'FusionConfig', 'make_margin_loss', 'PairBatches', 'Relations', 'pair_relations',
-           'FusionModule', 'FusionRun', 'train_fusion', 'embed_items', 'item_lists', 'measure_cold']
+           'FusionModule', 'FusionRun', 'train_fusion', 'item_lists', 'measure_cold']
 
 # %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #42931442
 from ..core import count_of, import_torchvision, seed_from
@@ -145,7 +145,7 @@ def _ndcg(emb, relations, rows, k=10):
     lists = cos[asks].argsort(dim=1, descending=True, stable=True)[:, :min(k, len(rows)-1)].tolist()
     return float(user_ndcg(lists, [positive[i].nonzero().ravel().tolist() for i in asks], k).mean())
 
-# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #ba4d35ef
+# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #0bcf7812
 class FusionModule(L.LightningModule):
     "How a `FusionNet` is trained, for a Lightning trainer."
     def __init__(self,
@@ -168,8 +168,8 @@ class FusionModule(L.LightningModule):
         drop:float=0. # Probability that an item loses a modality
     ) -> torch.Tensor: # Unit-norm, shape (n, d)
         "Embed items."
-        x, mask = self.features.take(rows)
-        return self.net(x, drop_modalities(mask, drop) if drop else mask)
+        x, mask, *about_text = self.features.take(rows)
+        return self.net(x, drop_modalities(mask, drop) if drop else mask, *about_text)
 
     def training_step(self,
         rows:torch.Tensor, # Rows of the items of a batch, shape (n,)
@@ -222,11 +222,12 @@ class _AsLists:
     def __iter__(self):
         for rows in self.sampler: yield rows.tolist()
 
-# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #f1b8b0cd
+# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #638b13c6
 def _run_name(config, features, pairs, valid):
     "The same for the same configuration and data, whatever `max_epochs` is"
     digest = hashlib.sha256(json.dumps([asdict(replace(config, max_epochs=0)), features.items], default=str).encode())
-    for x in features.x.values(): digest.update(x.numpy().tobytes())
+    known = [o for o in (*features.x.values(), features.language, features.year) if o is not None]
+    for x in known: digest.update(x.numpy().tobytes())
     for table in (pairs, valid): digest.update(table.to_csv(index=False).encode())
     return digest.hexdigest()[:12]
 
@@ -251,7 +252,7 @@ def _is_finished(last, config):
     waited = [o['wait_count'] for name, o in state['callbacks'].items() if name.startswith('EarlyStopping')]
     return state['epoch']+1>=config.max_epochs or waited[0]>=config.patience
 
-# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #64f02413
+# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #1dc0bc3c
 @dataclass(frozen=True)
 class FusionRun:
     "A trained network and how it came about"
@@ -279,7 +280,8 @@ def train_fusion(
     last, relations = run/'last.ckpt', pair_relations(pairs, features)
     with torch.random.fork_rng(), quiet_lightning():
         torch.manual_seed(seed_from('fusion net', config.seed))
-        net = make_fusion_net(features.dims, config.fusion, config.embed_dim)
+        net = make_fusion_net(features.dims, config.fusion, config.embed_dim, features.n_languages,
+                              has_year=features.year is not None)
         net.set_scale(features, torch.cat([relations.positive, relations.negative]).unique())
         module = FusionModule(net, config, features, relations, pair_relations(valid, features))
         if not _is_finished(last, config):
@@ -288,20 +290,7 @@ def train_fusion(
     module.load_state_dict(best['state_dict'])
     return FusionRun(net.cpu().eval(), run_history(run)[['train_loss', 'valid_ndcg']], best['epoch'], run)
 
-# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #b889b75c
-@torch.inference_mode()
-def embed_items(
-    net:FusionNet, # A network, as from `train_fusion`
-    features:ItemFeatures, # Features of any items
-    batch_size:int=256 # Items in memory at a time
-) -> np.ndarray: # Unit-norm, shape (n, d), float32; zeros for items without any modality
-    "Embed items."
-    net.eval()
-    parts = []
-    for start in range(0, len(features.items), batch_size):
-        parts.append(net(*features.take(slice(start, start+batch_size))).numpy())
-    return np.concatenate(parts)
-
+# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #ccb49030
 def item_lists(
     emb:np.ndarray, # Unit-norm embeddings, shape (n, d)
     items:list, # Their ids, n

@@ -136,16 +136,17 @@ def describe_reasons(
     texts = [f'{o.modality} {describe_moments(o.seed_start, o.start)} {o.score:.2f}' for o in reasons.itertuples()]
     return pd.Series(texts, reasons.video_id, dtype=object).groupby(level=0, sort=False).agg('; '.join)
 
-# %% ../../nbs/library/10_recommendation/20_neighbours.ipynb #b555b23b
+# %% ../../nbs/library/10_recommendation/20_neighbours.ipynb #830c1555
 def similarities(
     index:Index, # The index
     video_ids:list[str], # Videos of the index
-    by:str='joint', # 'audio', 'video' or 'joint'
+    by:str='joint', # 'audio', 'video', 'joint' or a space of the index
     weight:float=.5 # Weight of the audio in 'joint', 0 to 1
 ) -> np.ndarray: # Cosines, shape (n, n); NaN where two videos cannot be compared
     "Similarity of videos to each other. Raises `ValueError` for another `by` or a weight outside [0, 1]."
-    modality_weights(by, weight)
     rows, build = index.build.rows.get_indexer(video_ids), index.build
+    if by in build.spaces: return _cosines(build.spaces[by].embeddings[rows])
+    modality_weights(by, weight)
     cosines = {m: build.embeddings[m][rows]@build.embeddings[m][rows].T for m in MODALITIES}
     has = {m: build.has[m][rows] for m in MODALITIES}
     if by!='joint': return np.where(np.outer(has[by], has[by]), cosines[by], np.nan)
@@ -153,11 +154,22 @@ def similarities(
     joint = [joint_scores(of_row(cosines, i), has, of_row(has, i), weight) for i in range(len(rows))]
     return np.stack(joint)
 
+def _cosines(embeddings):
+    "Cosines of unit-norm rows, NaN where one of two is zero"
+    has = embeddings.any(axis=1)
+    return np.where(np.outer(has, has), embeddings@embeddings.T, np.nan)
+
+def _check_has(seed, by, spaces, name):
+    "Raise `ValueError` if a seed lacks what is compared"
+    if by in spaces: is_there, what = by in seed.query.spaces, f'nothing that the space {by} is made of'
+    else: is_there, what = by not in MODALITIES or seed.query[by] is not None, f'no {by} to compare'
+    if not is_there: raise ValueError(f'{name} has {what}')
+
 @takes_list_rules
 def similar(
     index:Index, # The index
     video:str|Path|Seed, # An id of the index, a file, or a seed from `find_seed`
-    by:str='joint', # What is compared: 'audio', 'video' or 'joint'
+    by:str='joint', # What is compared: 'audio', 'video', 'joint' or a space of the index, such as 'ratings'
     weight:float=.5, # Weight of the audio in 'joint', 0 to 1
     **kwargs # Fields of `ListRules`
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # Neighbours by `video_id`, with scores and metadata; reasons, see `explain`
@@ -169,14 +181,12 @@ def similar(
     seed = video if isinstance(video, Seed) else find_seed(index, video)
     known = [m for m in MODALITIES if seed.query[m] is not None]
     if by=='joint' and len(known)==1: by = known[0] # a joint score would count what the seed does not have
-    if by!='joint' and by in MODALITIES and seed.query[by] is None:
-        name = seed.video_id or ('the file' if isinstance(video, Seed) else video)
-        raise ValueError(f'{name} has no {by} to compare')
+    _check_has(seed, by, index.build.spaces, seed.video_id or ('the file' if isinstance(video, Seed) else video))
     n_candidates = 10*rules.k if rules.diversity else rules.k
     if not rules.with_copies: n_candidates += n_surplus(recordings(index.videos), n_candidates)
     if rules.max_per_artist: n_candidates = len(index)
     ranked = index.search(seed.query, n_candidates, by, where=rules.where, exclude=seed.own, weight=weight)
     def similarity_of(ids): return np.nan_to_num(similarities(index, ids, by, weight))
     found = arrange(ranked, index.videos, rules, similarity_of, seed.own, seed.recordings)
-    compared = {m: o for m, o in seed.segments.items() if by in ('joint', m)}
+    compared = {m: o for m, o in seed.segments.items() if by not in MODALITIES or by==m}
     return found.join(index.videos), explain(index, compared, list(found.index))
