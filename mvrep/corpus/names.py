@@ -13,11 +13,12 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-# %% ../../nbs/library/03_corpus/10_names.ipynb #aec739f6
+# %% ../../nbs/library/03_corpus/10_names.ipynb #d1e95799
 def plain_text(
     text:str # Any text
 ) -> str: # Lower case, without accents and surrounding blanks
     "Text without case and accents."
+    if text.isascii(): return text.lower().strip()
     decomposed = unicodedata.normalize('NFKD', text).casefold()
     return ''.join(o for o in decomposed if not unicodedata.combining(o)).strip()
 

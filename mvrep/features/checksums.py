@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'Checksum', 'checksum', 'find_change', 'write_record', 'read_record', 'record_files', 'to_json', 'from_json',
-           'CheckedArrays']
+           'CheckedArrays', 'write_arrays', 'read_arrays']
 
-# %% ../../nbs/library/04_features/05_checksums.ipynb #62aad08e
+# %% ../../nbs/library/04_features/05_checksums.ipynb #7b49763f
 import json
 import os
+import tempfile
 import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -165,3 +166,28 @@ class CheckedArrays(Mapping):
 
     def _refuse(self, name, problem):
         if problem: raise ValueError(f'{self.paths[name]} {problem}: {self.remedy}')
+
+# %% ../../nbs/library/04_features/05_checksums.ipynb #d79021b3
+def write_arrays(
+    folder:Path, # Where; replaced if it exists
+    arrays:dict # {name: array}
+):
+    "Write arrays and their checksums. Raises `OSError` if the folder cannot be written."
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.tmp-', dir=folder.parent) as tmp:
+        new, old = Path(tmp)/'new', Path(tmp)/'old'
+        new.mkdir()
+        for name, array in arrays.items(): np.save(new/f'{name}.npy', array)
+        write_record(new/'checksums.json', to_json(record_files(new, [f'{o}.npy' for o in arrays], {})))
+        if folder.exists(): folder.rename(old)
+        new.rename(folder)
+
+def read_arrays(
+    folder:Path # From `write_arrays`
+) -> dict|None: # {name: array mapped from disk}; None if the folder is missing or was changed
+    "Map arrays from disk."
+    try:
+        expected = from_json(read_record(folder/'checksums.json'))
+        if any(find_change(folder/name, o) for name, o in expected.items()): return None
+        return {name.removesuffix('.npy'): np.load(folder/name, mmap_mode='r') for name in expected}
+    except (OSError, ValueError): return None

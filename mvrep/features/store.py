@@ -6,9 +6,10 @@
 __all__ = ['KEY_SCHEMA', 'ERROR_SCHEMA', 'KEY_COLUMNS', 'WHOLE', 'MERGE_ROWS', 'MAX_FRAGMENTS', 'KEEP_VERSIONS_FOR',
            'COMPARED_AT_ONCE', 'open_table', 'sql_quote', 'sql_in', 'table_errors', 'FeatureStore']
 
-# %% ../../nbs/library/04_features/10_store.ipynb #7d71b176
+# %% ../../nbs/library/04_features/10_store.ipynb #04b3e468
 import os
 import re
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +23,8 @@ import pyarrow.compute as pc
 from fastcore.basics import patch
 from ..core import atomic_write, data_home, seed_from
 from ..encoders.registry import Encoder
-from .checksums import checksum, find_change, from_json, read_record, to_json, write_record
+from .checksums import checksum, find_change, from_json, read_arrays, read_record, to_json
+from .checksums import write_arrays, write_record
 from .table_records import RECORD, compare_table, newest_version, read_tables, record_tables
 from ..media.segments import Segment
 
@@ -464,6 +466,25 @@ def _write_matrix(self:FeatureStore, column, path):
         for batch in self.segments.search().select(['segment_id', column]).to_batches(batch_size=4096):
             out[row_of.get_indexer(batch['segment_id'].to_pylist())] = _vector_array(batch[column])
         out.flush()
+
+# %% ../../nbs/library/04_features/10_store.ipynb #d6a7e4ad
+@patch
+def cached_arrays(self:FeatureStore,
+    name:str, # What the arrays are, in letters
+    key:int, # A hash of what they are computed from
+    make # Function without arguments that computes them: `{name: array}`, none of them empty
+) -> dict: # {name: array}, mapped from disk where that is possible
+    "Arrays of the cache, computed unless they are there and as they were written; those with another key are removed."
+    file = f'{name}-{key:016x}'
+    places = dict.fromkeys([self.folder/'cache', self._cache_folder()])
+    found = next((o for o in (read_arrays(place/file) for place in places) if o), None)
+    if found: return found
+    arrays, folder = make(), [*places][-1]
+    try: write_arrays(folder/file, arrays)
+    except OSError: return arrays # no room, or no place that may be written
+    for old in folder.glob(f'{name}-{"[0-9a-f]"*16}'):
+        if old.name!=file: shutil.rmtree(old, ignore_errors=True)
+    return arrays
 
 # %% ../../nbs/library/04_features/10_store.ipynb #1f9427e9
 @patch

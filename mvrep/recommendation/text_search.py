@@ -18,7 +18,7 @@ from .content import ContentSearch, how_to_add_tags, open_content
 from .query import FILLERS, read_query, sentence_encoder, with_close_tags, without_fillers
 from .words import TextSearch, open_texts
 
-# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #b71688aa
+# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #9ee0dbe5
 SEARCH_BY = ('both', 'words', 'content')
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Search:
     @cached_property
     def id_order(self) -> np.ndarray: # Shape (n_videos,)
         "Place of each video in the order of ids."
-        return np.argsort(np.argsort(self.index.build.video_ids, kind='stable'), kind='stable')
+        return self.words.id_order
 
 def open_search(
     index:Index # The index
@@ -52,7 +52,12 @@ def open_search(
     "Search what an index has now."
     return Search(index, open_texts(index))
 
-# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #146dad6a
+# %% ../../nbs/library/10_recommendation/54_text_search.ipynb #8f613f48
+@patch
+def _is_written(self:Search, term):
+    "Is a term, or something like it, written about any video?"
+    return self.words.has_words(term.text).any() or self.words.similarity(term.text).any()
+
 @patch
 def _terms(self:Search, query, by):
     "Terms of a query, with the tags that can be searched"
@@ -60,7 +65,7 @@ def _terms(self:Search, query, by):
     if by=='words': return terms
     def is_unknown(term):
         is_known = term.tags or term.text in FILLERS
-        return not is_known and not (by=='both' and self._written_share(term).any())
+        return not is_known and not (by=='both' and self._is_written(term))
     unknown = [o for o in terms if is_unknown(o)]
     encode = self.encode or sentence_encoder() if unknown else None
     close = dict(zip(unknown, with_close_tags(unknown, encode))) if encode else {}
