@@ -8,9 +8,10 @@ __all__ = []
 # %% ../../nbs/library/04_features/00_features.ipynb #369a9311
 from ..core import public_names
 
-# %% ../../nbs/library/04_features/00_features.ipynb #f8e962cd
+# %% ../../nbs/library/04_features/00_features.ipynb #87c8eee6
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'checksums': ['BLOCK', 'Checksum', 'checksum', 'find_change', 'write_record', 'read_record', 'record_files', 'write_arrays', 'read_arrays',
+    'checksums': ['BLOCK', 'Checksum', 'checksum', 'find_change', 'write_record', 'read_record', 'record_files',
+                  'write_arrays', 'read_arrays',
                   'to_json', 'from_json', 'CheckedArrays'],
     'table_records': ['RECORD', 'TableRecord', 'Damage', 'newest_version', 'read_tables', 'record_tables',
                       'compare_table'],
