@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from mvrep.core import MediaError
 from mvrep.media import contact_sheet, open_media, probe, read_audio, read_frames, write_mp4_and_wav
 from mvrep.media import frame_number, make_clip, numbered_frame, tone_second
-from mvrep.media.opening import _explain, frame_rate, remux_command
+from mvrep.media.opening import _default_stream, _explain, frame_rate, remux_command
 from mvrep.media.read import MediaInfo, cut_off_reason
 from media_files import AUDIO_FORMS, FORMS, MPEG2, SHORT_GOP, bad_files, make, write_media
 
@@ -152,6 +153,20 @@ def test_the_first_of_two_audio_streams_is_used(tmp_path):
     path = make(tmp_path/'a.mkv', n_audio=2, options=SHORT_GOP)
     peak = np.abs(np.fft.rfft(read_audio(path, .1, .3))).argmax()/.3
     assert probe(path).n_audio==2 and abs(peak-440)<5
+
+def test_the_stream_that_players_choose():
+    "The first one that is marked, or else the first; neither cover art nor an empty one"
+    def stream(disposition=0, duration=9, frames=1):
+        return SimpleNamespace(codec_context=True, disposition=disposition, duration=duration, frames=frames)
+    plain, marked, cover = stream(), stream(Disposition.default), stream(Disposition.attached_pic)
+    empty, unknown = stream(duration=0, frames=0), stream(duration=None, frames=0)
+    for streams, expected in (([plain, marked, stream(Disposition.default)], marked), ([plain, unknown], plain),
+                              ([cover, empty, unknown, plain], unknown), ([cover, empty], None)):
+        assert _default_stream(streams) is expected
+
+def test_a_single_frame_without_a_duration_lasts_as_long_as_one(tmp_path):
+    path = make(tmp_path/'a.mkv', seconds=.04, audio='', container_options={'live': '1'})
+    assert probe(path).duration==pytest.approx(.04)
 
 @pytest.mark.parametrize('average, guessed, rate', [
     (Fraction(30000, 1001), 25, 29.97), (None, 24, 24), (None, None, 25)])

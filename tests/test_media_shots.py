@@ -9,7 +9,7 @@ import pytest
 import torch
 from media_files import make
 from mvrep.core import MediaError
-from mvrep.media.shots import METHODS, _timed_frames, find_shots, longest_shot
+from mvrep.media.shots import METHODS, _timed_frames, _TransNet, find_shots, longest_shot
 from mvrep.media.synthetic_shots import Edit, edited_frames, make_edited, random_edits
 
 EDITS = [Edit('cut', 1.), Edit('cut', 2.4), Edit('cut', 4.)]
@@ -45,6 +45,17 @@ def test_the_network_finds_dissolves_and_ignores_flashes(tmp_path):
     path = make_edited(tmp_path/'a.mp4', edits, seconds=4)
     found = starts(path, 'transnetv2')
     assert len(found)==2 and abs(found[1]-1.8)<.15
+
+def test_a_transition_at_the_end_begins_no_shot(monkeypatch):
+    "A shot begins behind the middle of a transition, which may be behind the last frame; .5 is no transition"
+    class Network:
+        def predict_frames(self, frames, quiet):
+            assert frames.shape==(9, 27, 48, 3)
+            return torch.tensor([0, .9, 0, .6, .6, .6, 0, .5, .9]), None
+    monkeypatch.setattr('mvrep.media.shots._transnet', Network)
+    detector = _TransNet('transnetv2')
+    for i in range(9): detector.add(i/25, np.zeros((27, 48, 3), 'uint8'))
+    assert detector.cuts()==[2/25, 5/25]
 
 def test_loading_the_network_changes_no_setting():
     from mvrep.media.shots import _transnet
@@ -116,7 +127,8 @@ def test_frames_of_each_edit():
     def change(i): return np.abs(frames[i].astype(int)-frames[i-1]).mean()
     assert change(100)>3*max(change(99), change(101))
 
-@pytest.mark.parametrize('edit', [Edit('cut', 0), Edit('fade', 1), Edit('wipe', 1, 1), Edit('cut', 9)])
+@pytest.mark.parametrize('edit', [
+    Edit('cut', 0), Edit('fade', 1), Edit('wipe', 1, 1), Edit('cut', 9), Edit('cut', 5), Edit('fade', 4, 1)])
 def test_edits_that_cannot_be_made(tmp_path, edit):
     with pytest.raises(ValueError): make_edited(tmp_path/'a.mp4', [edit], seconds=5)
 

@@ -99,6 +99,13 @@ def test_chords_and_their_steps():
     np.testing.assert_allclose(lengths, [0]*7+[1], atol=1e-6) # all of at least 8 s
     np.testing.assert_allclose(root_steps[[5, 7]], [.5, .5], rtol=1e-5)
 
+def test_audio_style_begins_with_loudness_and_density():
+    "On a log scale, and as a square root: the mean of log .1 and log 1, and of 3 and 2, 20 and 30 s long"
+    style = audio_style(make_one(loudness=steps(.09, .99), note_density=steps(9., 4.)), 50)[0]
+    np.testing.assert_allclose(style[:2], [.4*np.log(.1), np.log(10)*np.sqrt(.24)], rtol=1e-4)
+    np.testing.assert_allclose(style[24:26], [2.4, np.sqrt(.24)], rtol=1e-4)
+    np.testing.assert_allclose(style[[26, 32]], [2, 3], rtol=1e-4) # quantiles .02 and .98
+
 def test_major_and_minor_keys():
     for key, is_major in (('C major', 1), ('A minor', 0)):
         assert audio_style(replace(make_one(), key=[key]), 50)[0, -1]==is_major
