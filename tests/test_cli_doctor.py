@@ -3,7 +3,7 @@ import sys
 from unittest.mock import patch
 import pytest
 import mvrep.cli.main # makes the commands
-from mvrep.cli.doctor import CPU_WHEELS, check_installation, how_to_install, try_out
+from mvrep.cli.doctor import CPU_WHEELS, _problem, check_installation, how_to_install, try_out
 from mvrep.cli.options import run_command
 from mvrep.core import EXTRAS
 
@@ -57,3 +57,8 @@ def test_an_extra_that_is_missing():
     extras = answer['extras']
     assert extras['app']==dict(purpose=EXTRAS['app'], missing=['starlette'], install='pip install "mvrep[app]"')
     assert extras['train']==dict(purpose=EXTRAS['train'], missing=[], install='')
+
+def test_a_long_reason_is_shortened():
+    start, reason = 'fails with av ', _problem(RuntimeError('x'*201+'\n y'), 'av')
+    assert reason.startswith(start) and 'RuntimeError: '+'x'*200+'): pip install "av' in reason
+    assert 'RuntimeError: a b): pip' in _problem(RuntimeError('a\n b'), 'av')

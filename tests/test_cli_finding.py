@@ -59,6 +59,7 @@ def test_a_condition_that_no_video_meets_is_not_an_error(index):
 
 def test_a_video_or_a_condition_that_is_not_known(index):
     assert 'nothing: neither an id in' in mvrep('similar', index.folder, '--video', 'nothing', code=1).stderr
+    assert 'an empty name: neither an id' in mvrep('similar', index.folder, '--video', '', code=1).stderr
     wrong = mvrep('similar', index.folder, '--video', 'v0000', '--where', 'colour = 1', code=1).stderr
     assert 'cannot filter' in wrong and wrong.count('\n')==1
 

@@ -11,6 +11,7 @@ from commands import mvrep
 from mvrep.cli import console
 from mvrep.cli.console import LONGEST, command_name, is_interactive, print_json, show_errors, show_frame, show_table
 from mvrep.cli.console import shows_progress
+from mvrep.cli.options import run_command
 from mvrep.core import closest
 from mvrep.index.examples import tiny_index
 import typer
@@ -68,6 +69,16 @@ def test_errors_are_one_json_object(folder, words, code, reason):
     assert answer.keys()=={'error', 'exit_code'} and answer['exit_code']==code
     assert reason in answer['error'] and '\n' not in answer['error'] and done.stderr
     assert mvrep(*words, code=code).stdout=='' # only with --json
+
+@pytest.mark.parametrize('words, reason', [
+    (('--by', 'audio'), 'No such option: --by'), (('simlar',), "No such command 'simlar'. Did you mean 'similar'?"),
+    (('similar', 'nothing', '--video', 'a', '--by', 'color'),
+     "Invalid value for '--by': 'color' is not one of 'audio', 'video', 'joint'.")])
+def test_a_wrong_command_line_has_a_box_only_in_a_terminal(words, reason):
+    piped = run_command(*words, '--json', is_piped=True, width=40)
+    assert json.loads(piped.stdout)==dict(error=reason, exit_code=2) and piped.exit_code==2
+    assert piped.stderr.splitlines()[-1]==f'Error: {reason}' and '─' not in piped.stderr
+    assert '─ Error ─' in run_command(*words).stderr
 
 def test_names_that_are_close():
     assert closest('V0001', ['v0001', 'w'])==['v0001'] and closest('zzz', ['v0001'])==[] and closest('', [])==[]

@@ -10,6 +10,7 @@ import pytest
 import typer
 import mvrep as package
 from commands import ask, mvrep
+from mvrep.cli.demo import HEADINGS, DemoReport
 from mvrep.cli.downloading import _note_faults, _print_downloads
 from mvrep.cli.finding import describe_copies, show_videos
 from mvrep.cli.indexing import _hub_text, _list_removed, _note_copies, _print_check, _silent_text, _undo_removal
@@ -17,6 +18,7 @@ from mvrep.cli.indexing import print_report
 from mvrep.cli.learning import _show_classes, _show_differences, _show_doubtful, _show_results
 from mvrep.cli.options import app, print_version
 from mvrep.cli.pretraining import _show_benchmark, _show_left_out
+from mvrep.corpus.download import DownloadReport
 
 @pytest.fixture(autouse=True)
 def in_a_terminal(monkeypatch, tmp_path):
@@ -199,6 +201,30 @@ def test_what_became_of_the_ids(printed):
     assert lines[0]=='gone\twhy' and lines[10:13]==['gone9\tprivate', 'failed\twhy', 'failed0\tprivate']
     assert lines[-2:]==['… and 2 more: --json lists all',
                         '0 videos fetched, 0 already there, 10 gone, 12 failed, 0 left']
+
+def test_a_download_that_failed_for_some_has_its_own_exit_code(tmp_path, monkeypatch):
+    (tmp_path/'ids.txt').write_text('dQw4w9WgXcQ\n')
+    words = 'download', tmp_path/'ids.txt', tmp_path/'videos'
+    following = f'next: mvrep index {words[-1]} --out {words[-1]}.mvrep'
+    for n_failed, code in ((0, 0), (1, 3)):
+        table = pd.DataFrame(dict(video_id=['x'], reason=['private']))
+        report = DownloadReport(1, 0, table, table.head(n_failed), 0)
+        monkeypatch.setattr('mvrep.corpus.download.download_videos', lambda *args, **more: report)
+        assert mvrep(*words, code=code).stdout.splitlines()[-1]==following
+        assert ask(*words, code=code)['failed']==[dict(video_id='x', reason='private')][:n_failed]
+
+@pytest.mark.parametrize('n_failed, code', [(0, 0), (2, 3)])
+def test_what_the_demo_prints(n_failed, code, monkeypatch):
+    scores = pd.DataFrame([dict.fromkeys(HEADINGS, .5)])
+    indexed = SimpleNamespace(index=Index(3), done=1, failed=n_failed, skipped=4)
+    made = DemoReport(indexed, scores, Path('demo/report.html'))
+    monkeypatch.setattr('mvrep.cli.demo.run_demo', lambda *args: made)
+    monkeypatch.setattr('mvrep.cli.demo._print_neighbours', lambda index: print('neighbours'))
+    assert mvrep('demo', is_piped=True, code=code).stdout.splitlines()[-4:]==[
+        'neighbours', 'report:       demo/report.html', 'your videos:  mvrep index FOLDER --out INDEX',
+        '              mvrep similar INDEX --video FILE']
+    expected = dict(report='demo/report.html', index='demo/index', done=1, failed=n_failed, skipped=4, indexed=3)
+    assert ask('demo', code=code)==dict(scores=scores.to_dict('records'))|expected
 
 # Lists of videos
 

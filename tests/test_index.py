@@ -410,6 +410,7 @@ def test_builds_share_the_file_of_a_model(changing):
 
 def test_builds_left_behind_go_when_another_is_made(changing):
     index = changing.index
+    with pytest.raises(ValueError, match='no build 99: build 1 exists, 1 is in use'): index.rollback(99)
     for video_id in 'de':
         changing.put(video_id)
         index.make_build(refit=False)

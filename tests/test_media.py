@@ -158,7 +158,8 @@ def test_the_stream_that_players_choose():
     "The first one that is marked, or else the first; neither cover art nor an empty one"
     def stream(disposition=0, duration=9, frames=1):
         return SimpleNamespace(codec_context=True, disposition=disposition, duration=duration, frames=frames)
-    plain, marked, cover = stream(), stream(Disposition.default), stream(Disposition.attached_pic)
+    plain, marked = stream(), stream(Disposition.default)
+    cover = stream(Disposition.attached_pic)
     empty, unknown = stream(duration=0, frames=0), stream(duration=None, frames=0)
     for streams, expected in (([plain, marked, stream(Disposition.default)], marked), ([plain, unknown], plain),
                               ([cover, empty, unknown, plain], unknown), ([cover, empty], None)):

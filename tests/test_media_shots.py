@@ -47,7 +47,7 @@ def test_the_network_finds_dissolves_and_ignores_flashes(tmp_path):
     assert len(found)==2 and abs(found[1]-1.8)<.15
 
 def test_a_transition_at_the_end_begins_no_shot(monkeypatch):
-    "A shot begins behind the middle of a transition, which may be behind the last frame; .5 is no transition"
+    "A shot begins behind the middle of a transition, which may be behind the last frame"
     class Network:
         def predict_frames(self, frames, quiet):
             assert frames.shape==(9, 27, 48, 3)

@@ -29,8 +29,8 @@ class ExitCode(int, Enum):
 
 # %% ../../nbs/library/12_cli/00_cli.ipynb #ad7a6e8c
 __getattr__, __dir__, _offered = public_names(__name__, {
-    'console': ['escape', 'print_line', 'print_note', 'show_table', 'show_frame', 'print_json', 'records', 'fail',
-                'show_errors', 'one_line_errors', 'warnings_as_notes', 'option_errors',
+    'console': ['escape', 'draws_boxes', 'print_line', 'print_note', 'show_table', 'show_frame', 'print_json',
+                'records', 'fail', 'show_errors', 'one_line_errors', 'warnings_as_notes', 'option_errors',
                 'command_name', 'command_line', 'is_interactive', 'lacks_memory',
                 'shows_progress'],
     'options': ['Commands', 'app', 'print_version', 'CommandOutput', 'run_command'],

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['LONGEST', 'wants_json', 'KNOWN_ERRORS', 'DISK_FULL', 'INTERRUPTED', 'escape', 'print_line', 'print_note',
-           'show_table', 'show_frame', 'records', 'print_json', 'print_json_error', 'fail', 'lacks_memory',
-           'Terminated', 'raise_when_terminated', 'one_line_errors', 'warnings_as_notes', 'option_errors',
-           'command_name', 'command_line', 'shows_progress', 'is_interactive', 'show_errors']
+           'draws_boxes', 'show_table', 'show_frame', 'records', 'print_json', 'print_json_error', 'fail',
+           'lacks_memory', 'Terminated', 'raise_when_terminated', 'one_line_errors', 'warnings_as_notes',
+           'option_errors', 'command_name', 'command_line', 'shows_progress', 'is_interactive', 'show_errors']
 
 # %% ../../nbs/library/12_cli/10_console.ipynb #796f2c6d
 import json
@@ -53,7 +53,7 @@ def print_note(
     "Print a remark to standard error."
     print_line(f'note: {note}', is_error=True)
 
-# %% ../../nbs/library/12_cli/10_console.ipynb #e4a649e6
+# %% ../../nbs/library/12_cli/10_console.ipynb #10206a8a
 def _cell(value):
     "A value as text; missing values are empty"
     is_list = hasattr(value, '__len__') and not isinstance(value, str)
@@ -64,7 +64,11 @@ def _cell(value):
 LONGEST = 60 # Characters of a title in a table
 _SHORTENED = ('title', 'artist', 'genre', 'mood', 'tags') # headings of columns that are not names of anything
 
-def _draws_tables(): return bool(os.environ.get('MVREP_TABLES')) or sys.stdout.isatty()
+def draws_boxes(
+    stream # `sys.stdout` or `sys.stderr`
+) -> bool: # False for a file or a pipe, unless the variable MVREP_TABLES is set
+    "Is output for a reader, who sees tables and boxes, and not for a program?"
+    return bool(os.environ.get('MVREP_TABLES')) or stream.isatty()
 
 def _print_lines(cells, columns, title):
     "Rows with tabs, for a program"
@@ -82,7 +86,7 @@ def show_table(
     "Print a table, or lines with tabs if the output is not a terminal. Text is shown as it is, never as markup."
     table = Table()
     cells = [list(map(_cell, row)) for row in rows]
-    if not _draws_tables():
+    if not draws_boxes(sys.stdout):
         _print_lines(cells, columns, title)
         return
     has_value = [any(texts) for texts in zip(*cells)] if cells else [True]*len(columns)

@@ -6,7 +6,7 @@
 __all__ = ['WrongCommand', 'app', 'Version', 'Folder', 'Json', 'Workers', 'K', 'By', 'Where', 'Diversity', 'MaxPerArtist',
            'Commands', 'print_version', 'CommandOutput', 'run_command']
 
-# %% ../../nbs/library/12_cli/20_options.ipynb #9c33e9ed
+# %% ../../nbs/library/12_cli/20_options.ipynb #0e2ab9fa
 import json
 import os
 import sys
@@ -17,9 +17,9 @@ from typing import Annotated, Literal, Optional
 import typer
 from typer.core import TyperGroup
 from . import ExitCode
-from .console import one_line_errors, print_json_error, print_line, wants_json, warnings_as_notes
+from .console import draws_boxes, one_line_errors, print_json_error, print_line, wants_json, warnings_as_notes
 
-# %% ../../nbs/library/12_cli/20_options.ipynb #818dca0f
+# %% ../../nbs/library/12_cli/20_options.ipynb #f9fbb64a
 WrongCommand = typer.BadParameter.__base__ # Typer has no public name for it
 
 class Commands(TyperGroup):
@@ -28,19 +28,26 @@ class Commands(TyperGroup):
         ctx, # Typer's context
         args:list[str] # Words of the command line
     ): # Words that are left
-        "Read the options before the command, and whether JSON is wanted."
+        "Read the options before the command, and whether JSON is wanted. Raises `typer.Exit` for wrong ones."
         ctx.with_resource(_json_wanted('--json' in args))
-        return super().parse_args(ctx, args)
+        with _wrong_commands(): return super().parse_args(ctx, args)
 
     def invoke(self,
         ctx # Typer's context
     ): # What the command returns
         "Run the given command. Raises `typer.Exit` for known errors."
-        try:
-            with one_line_errors(), warnings_as_notes(): return super().invoke(ctx)
-        except WrongCommand as e:
-            print_json_error(e.format_message(), ExitCode.WRONG_COMMAND)
-            raise
+        with _wrong_commands(), one_line_errors(), warnings_as_notes(): return super().invoke(ctx)
+
+@contextmanager
+def _wrong_commands():
+    "Print a wrong command line as JSON if wanted; Typer prints it in a box, but not to a file or a pipe"
+    try: yield
+    except WrongCommand as e:
+        e.message = e.message.replace('Value error, ', '') # of Pydantic, which checks the values
+        print_json_error(e.format_message(), ExitCode.WRONG_COMMAND)
+        if draws_boxes(sys.stderr): raise
+        e.show()
+        raise typer.Exit(int(ExitCode.WRONG_COMMAND)) from None
 
 @contextmanager
 def _json_wanted(is_wanted):

@@ -308,7 +308,8 @@ def rollback(self:Index,
         if number is None: number = in_use if self._is_changed() else previous_number(self.builds_folder, in_use)
         if number not in exist:
             wanted = f'build {number}' if number else 'earlier build'
-            raise ValueError(f'no {wanted}: builds {", ".join(map(str, exist))} exist, {in_use} is in use')
+            found = f'build {in_use} exists' if len(exist)==1 else f'builds {", ".join(map(str, exist))} exist'
+            raise ValueError(f'no {wanted}: {found}, {in_use} is in use')
         self._restore(build_folder(self.builds_folder, number))
         self.store.record()
         use_build(self.builds_folder, number)

@@ -37,7 +37,8 @@ def locate(
     paths = index.videos.path
     if str(video) in paths.index: return Located(paths[str(video)], str(video))
     if not Path(video).is_file():
-        raise UnknownId(f'{video}: neither an id in {index.folder} nor a file{or_close(video, paths.index)}')
+        name = video or 'an empty name'
+        raise UnknownId(f'{name}: neither an id in {index.folder} nor a file{or_close(video, paths.index)}')
     same_file = paths.index[paths==os.path.abspath(video)]
     return Located(str(video), same_file[0] if len(same_file) else None)
 
