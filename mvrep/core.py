@@ -253,7 +253,7 @@ EXTRAS = { # {extra of mvrep: what it is for}
     'train': 'train a joint space of audio and video',
     'pretrain': 'pre-train an audio encoder, and measure encoders on music tags',
     'explore': 'maps by t-SNE, and the explorer in notebooks',
-    'app': 'the local app',
+    'app': 'the local app', 'ray': 'index on a cluster of machines',
     'shots': 'find shots, and leave out videos with a long one',
     'download': 'download the videos of a list',
     'text': 'encode titles and sentences, and search with them',

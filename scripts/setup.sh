@@ -41,7 +41,7 @@ if [ "$(uname)" = Linux ] && .venv/bin/python -c 'import sys; sys.exit(sys.versi
 else
   echo "requirements.lock is for Linux with Python 3.11: installing the versions in constraints.txt without hashes"
   install -c constraints.txt --config-settings editable_mode=compat \
-    -e '.[dev,train,pretrain,onnx,shots,download,text,explore,app]'
+    -e '.[dev,train,pretrain,onnx,shots,download,text,ray,explore,app]'
 fi
 
 # Compiled once: where Python is told to write no bytecode, every process would compile all that it imports again

@@ -4,10 +4,13 @@
 
 # %% auto #0
 __all__ = ['MAX_GROUPS', 'Source', 'Out', 'Manifest', 'PLAN_HELP', 'Preset', 'Encoders', 'Plan', 'LabelColumn', 'Strict',
-           'MaxShot', 'ShotsBy', 'PerSecond', 'Prune', 'NoTags', 'Files', 'Ids', 'Undo', 'ListRemoved', 'To', 'List',
-           'Recall', 'print_report', 'index_command', 'add', 'info', 'remove', 'rollback', 'check', 'tune']
+           'MaxShot', 'ShotsBy', 'PerSecond', 'Prune', 'NoTags', 'Engine', 'Address', 'Files', 'Ids', 'Undo',
+           'ListRemoved', 'To', 'List', 'Recall', 'print_report', 'index_command', 'add', 'info', 'remove', 'rollback',
+           'check', 'tune']
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #d67eb7cb
+import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, Optional
@@ -109,6 +112,16 @@ NoTags = Annotated[bool, typer.Option(
     '--no-tags', metavar=' ', help='Do without music tags: faster, but `mvrep search` finds written words only')]
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #84206ec4
+Engine = Annotated[Literal['local', 'ray'], typer.Option(
+    metavar='NAME',
+    help='local: processes of this machine; ray: actors of a Ray cluster, where SRC has the same path')]
+Address = Annotated[Optional[str], typer.Option(
+    metavar='HOST:PORT', help='The Ray cluster, or auto for that of this machine; without it, one is started here')]
+
+def _ray_prints_errors(engine):
+    "Ray prints what happens to nodes of the cluster: not between the results"
+    return redirect_stdout(sys.stderr) if engine=='ray' else nullcontext()
+
 def _encode_seconds(index, workers, strict):
     from mvrep.index.seconds import make_seconds
     return make_seconds(index, workers=workers, strict=strict)
@@ -118,7 +131,7 @@ def index_command(
     src:Source, out:Out, manifest:Manifest=None, preset:Preset='offline', encoders:Encoders=None,
     plan:Plan='stratified', label_column:LabelColumn=None, workers:Workers=None, strict:Strict=False,
     prune:Prune=False, max_shot:MaxShot=None, shots_by:ShotsBy='hash', per_second:PerSecond=False,
-    no_tags:NoTags=False, json_:Json=False
+    no_tags:NoTags=False, engine:Engine='local', address:Address=None, json_:Json=False
 ):
     """Index a folder of videos, or continue an interrupted run.
 
@@ -132,11 +145,12 @@ def index_command(
     Example: `mvrep index ~/videos --out ~/videos.mvrep`"""
     from mvrep.index.indexing import EncodersError, index_folder
     chosen = encoders.split(',') if encoders else preset
-    with option_errors('--encoders', EncodersError), option_errors('--max-shot', argument='max_shot'):
+    with (option_errors('--encoders', EncodersError), option_errors('--max-shot', argument='max_shot'),
+          option_errors('--address', argument='address'), _ray_prints_errors(engine)):
         report = index_folder(
             src, out, manifest=manifest, encoders=chosen, plan=plan, label_from_folder=label_column, workers=workers,
             strict=strict, prune=prune, max_shot=max_shot, shots_by=shots_by, tags=not no_tags,
-            progress=shows_progress(), on_note=print_note)
+            progress=shows_progress(), on_note=print_note, engine=engine, address=address)
     print_report(report, out, json_, _encode_seconds(report.index, workers, strict) if per_second else None)
 
 # %% ../../nbs/library/12_cli/30_indexing.ipynb #93dc689b

@@ -17,7 +17,7 @@ from ..core import MODALITIES, MediaError, count_of, seed_from
 from ..corpus.duplicates import find_duplicates
 from ..corpus.manifest import scan_manifest, validate
 from ..encoders.registry import PRESETS, load_encoder
-from ..features.extraction import extract, file_state
+from ..features.extraction import check_engine, extract, file_state
 from ..features.fingerprints import Fingerprints
 from ..features.seconds import StoredSeconds
 from ..features.shots import StoredShots, check_limit, find_long_shots
@@ -172,7 +172,8 @@ def _without_long_shots(index, corpus, workers, strict, progress):
     return corpus[~corpus.video_id.isin(left_out.video_id)], list(result.long.video_id), len(result.failed)
 
 # %% ../../nbs/library/09_index/50_indexing.ipynb #1bf3d1c9
-def _encode_and_build(index, corpus, unusable, on_note, *, refit, overwrite, workers, progress, strict=False):
+def _encode_and_build(index, corpus, unusable, on_note, *, refit, overwrite, workers, progress, strict=False,
+                      **engine):
     "Encode what is missing and make a build; with `overwrite` the corpus replaces metadata of the index"
     index.store.clear_errors(None if refit else [*corpus.path, *unusable.path])
     _keep_features(index, corpus)
@@ -187,7 +188,7 @@ def _encode_and_build(index, corpus, unusable, on_note, *, refit, overwrite, wor
         if not refit: _note_scale(old, index, on_note)
     try:
         count = extract(corpus, index.store, config.specs, config.plan, config.seed, workers, renew=refit,
-                        strict=strict, progress=progress, tags=config.tags)
+                        strict=strict, progress=progress, tags=config.tags, **engine)
     except ProgramError: # one file met a fault of the program; the others can be searched
         with suppress(ValueError): finish() # raised if files were not encoded by a new encoder
         raise
@@ -235,7 +236,9 @@ def index_folder(
     shots_by:str='hash', # How shots are found, as for `find_shots`
     tags:bool=True, # Compute music tags, too, by which `search` finds videos without a word of metadata
     progress:bool=True, # Show a progress bar
-    on_note=_ignore # Called with each remark, a text, as soon as there is one
+    on_note=_ignore, # Called with each remark, a text, as soon as there is one
+    engine:str='local', # 'local': processes of this machine; 'ray': actors of a cluster
+    address:str|None=None # Of a Ray cluster, as for `in_ray`; None to start one on this machine
 ) -> IndexReport: # The index, and what happened to each file
     """Index a folder of videos, or continue: only what is missing or changed is encoded. Without a change, no build is
     made. A video whose file is gone stays, unless `prune`; the file of a video that was removed stays away. A limit
@@ -243,11 +246,13 @@ def index_folder(
 
     Raises `FileNotFoundError` if `src` does not exist, `CorpusError` for a manifest that cannot be used,
     `EncodersError` and `WeightsError` for the encoders, `MediaError` for the first bad file if `strict`,
-    `ValueError` if `out` cannot become an index, `ModuleNotFoundError` if the detector of shots is not installed."""
+    `ValueError` if `out` cannot become an index or no Ray cluster answers, `ModuleNotFoundError` if the detector of
+    shots or Ray is not installed."""
     src, out = Path(src), Path(out)
     check_not_nested(out)
     if reason := why_not_usable(src): raise FileNotFoundError(f'{src}: {reason}')
     check_limit(max_shot, shots_by) # before encoders load
+    check_engine(engine, address)
     has_table = bool(manifest) or src.is_file()
     read = partial(_read_corpus, src, manifest, label_from_folder, on_note)
     table = read() if has_table else None # its faults are known before encoders load
@@ -261,7 +266,8 @@ def index_folder(
         lost = _lost_videos(index, found.corpus)
         pruned = _prune(index, lost, None if has_table else src) if prune else []
         count = _encode_and_build(index, found.corpus, unusable, on_note, refit=True, strict=strict, workers=workers,
-                                  overwrite=has_table or bool(label_from_folder), progress=progress)
+                                  overwrite=has_table or bool(label_from_folder), progress=progress,
+                                  engine=engine, address=address)
         return _report(index, found, count, unusable, index.store.errors(), pruned=pruned,
                        duplicates=_copies(found.corpus), without_file=[o for o in lost if o not in pruned])
 

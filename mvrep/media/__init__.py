@@ -10,7 +10,8 @@ from ..core import public_names
 
 # %% ../../nbs/library/01_media/00_media.ipynb #9f82706e
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'workers': ['Failure', 'ProgramError', 'WORKER_MEMORY', 'worker_pool', 'time_limit', 'outcome', 'in_workers'],
+    'workers': ['Failure', 'ProgramError', 'WORKER_MEMORY', 'worker_pool', 'time_limit', 'outcome', 'in_workers',
+                'outcome_or_fault', 'without_faults'],
     'synthetic': ['numbered_frame', 'frame_number', 'rising_tone', 'tone_second', 'make_clip', 'TONE_SR'],
     'opening': ['MAX_STREAMS', 'MAX_PIXELS', 'MAX_ASPECT', 'MAX_SECONDS', 'MAX_SR', 'OpenMedia', 'open_media',
                 'frame_rate', 'check_frame_size', 'check_duration', 'check_sample_rate', 'remux_command'],

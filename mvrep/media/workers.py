@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WORKER_MEMORY', 'PROGRAM_ERRORS', 'MANY_FAULTS', 'worker_pool', 'time_limit', 'ProgramError', 'Failure', 'outcome',
-           'in_workers']
+           'outcome_or_fault', 'without_faults', 'in_workers']
 
 # %% ../../nbs/library/01_media/10_workers.ipynb #9b7dc79d
 import os
@@ -219,24 +219,41 @@ class _Faults:
         raise ProgramError(f'{text}: this is a fault of mvrep or of its installation: run `mvrep doctor`') from error
 
 # %% ../../nbs/library/01_media/10_workers.ipynb #a8b38cbe
-def _results(pool, work, jobs, n_scheduled, timeout):
-    "Yield `(position, outcome)`, with at most `n_scheduled` jobs in the pool at a time"
-    waiting, running = iter(enumerate(jobs)), {}
+def outcome_or_fault(
+    future:Future, # Returned by `worker_pool(…).schedule(…)`
+    timeout:float|None=None # Time limit that the job was given, seconds
+): # What the job returned, a `Failure`, or a `ProgramError`
+    "Like `outcome`, with a fault of the program as a value. Raises `BrokenProcessPool` and `MemoryError` like it."
+    try: return outcome(future, timeout)
+    except ProgramError as e: return e
+
+def without_faults(
+    results, # Yields `(position, result, Failure or ProgramError)` in the order in which jobs finish
+    jobs:list[tuple] # Arguments of each call; the first one names the job in a message
+): # Yields `(position, result or Failure)`
+    """Tell faults of the program and faults of files apart. Raises `ProgramError` after the results of the other jobs,
+    and at once if `MANY_FAULTS` jobs fail in the same way and none succeeds."""
     faults = _Faults()
-    while True:
-        for position, args in islice(waiting, n_scheduled-len(running)):
-            running[pool.schedule(work, args, timeout=timeout)] = position
-        if not running: break
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            position = running.pop(future)
-            try: yield from faults.release(position, outcome(future, timeout))
-            except ProgramError as e:
-                e.add_note(f'while working on {jobs[position][0] if jobs[position] else "a job"}')
-                faults.errors.append(e)
+    for position, result in results:
+        if isinstance(result, ProgramError):
+            result.add_note(f'while working on {jobs[position][0] if jobs[position] else "a job"}')
+            faults.errors.append(result)
+        else: yield from faults.release(position, result)
         faults.check(MANY_FAULTS)
     if faults.errors: raise faults.errors[0]
     faults.check(2)
     yield from faults.held
+
+# %% ../../nbs/library/01_media/10_workers.ipynb #b7d2f0a1
+def _results(pool, work, jobs, n_scheduled, timeout):
+    "Yield `(position, outcome)`, with at most `n_scheduled` jobs in the pool at a time"
+    waiting, running = iter(enumerate(jobs)), {}
+    while True:
+        for position, args in islice(waiting, n_scheduled-len(running)):
+            running[pool.schedule(work, args, timeout=timeout)] = position
+        if not running: return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            yield running.pop(future), outcome_or_fault(future, timeout)
 
 def in_workers(
     work, # Function of a module
@@ -252,7 +269,7 @@ def in_workers(
     if not jobs: return
     with _one_thread_per_worker():
         pool = worker_pool(min(n, len(jobs)), prepare, args)
-        try: yield from _results(pool, work, jobs, 2*n, timeout)
+        try: yield from without_faults(_results(pool, work, jobs, 2*n, timeout), jobs)
         except RuntimeError as e: # of the pool; errors of a job are its outcome
             hint = f'{_MAIN_GUARD}; otherwise, free some memory'
             raise ValueError(f'worker processes do not start ({e}): {hint}') from None
