@@ -90,7 +90,8 @@ def as_until_now(texts, query):
     learn_s = process_time()-start
     def compare():
         for vectorizer, x in zip((words, pieces), vectors): x@vectorizer.transform([query]).T
-        return [all(word in text for word in query.split()) for text in texts]
+        def has_all(text): return all(word in text for word in query.split())
+        return [has_all(text) for text in texts]
     return dict(learn_s=learn_s, later_s=float(np.median([cpu_seconds(compare) for _ in range(5)])))
 
 def speed(out):
@@ -100,7 +101,8 @@ def speed(out):
         folder = Path(tmp)/'ix'
         random_index(folder)
         found['first_process'] = in_new_process(folder, 'both')
-        later = {by: pd.DataFrame([in_new_process(folder, by) for _ in range(N_PROCESSES)]) for by in QUERIES}
+        def later_processes(by): return pd.DataFrame([in_new_process(folder, by) for _ in range(N_PROCESSES)])
+        later = {by: later_processes(by) for by in QUERIES}
         found['later_processes'] = {by: table.median().to_dict() for by, table in later.items()}
         sizes = [o.stat().st_size for o in (folder/'cache').rglob('*') if o.is_file()]
         found['megabytes_on_disk'] = sum(sizes)/1e6

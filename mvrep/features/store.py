@@ -477,8 +477,8 @@ def cached_arrays(self:FeatureStore,
     "Arrays of the cache, computed unless they are there and as they were written; those with another key are removed."
     file = f'{name}-{key:016x}'
     places = dict.fromkeys([self.folder/'cache', self._cache_folder()])
-    found = next((o for o in (read_arrays(place/file) for place in places) if o), None)
-    if found: return found
+    for place in places:
+        if found := read_arrays(place/file): return found
     arrays, folder = make(), [*places][-1]
     try: write_arrays(folder/file, arrays)
     except OSError: return arrays # no room, or no place that may be written
