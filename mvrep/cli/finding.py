@@ -7,13 +7,13 @@ __all__ = ['HEADINGS', 'Seed', 'Like', 'Less', 'How', 'HalfLife', 'Today', 'Word
            'Want', 'Start', 'Length', 'Preview', 'describe_copies', 'show_videos', 'similar', 'recommend', 'search',
            'tag', 'match']
 
-# %% ../../nbs/library/12_cli/40_finding.ipynb #5447506b
+# %% ../../nbs/library/12_cli/40_finding.ipynb #1b066935
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 import typer
-from .console import command_line, print_json, print_line, print_note, records, show_frame
+from .console import command_line, option_errors, print_json, print_line, print_note, records, show_frame
 from .options import By, Diversity, Folder, Json, K, MaxPerArtist, Where, app
 from ..core import clock, count_of
 
@@ -53,7 +53,7 @@ def _with_reasons(found, reasons):
     of_video = {video_id: records(o.drop(columns='video_id')) for video_id, o in reasons.groupby('video_id')}
     return [dict(row, reasons=of_video.get(row['video_id'], [])) for row in records(found.reset_index())]
 
-# %% ../../nbs/library/12_cli/40_finding.ipynb #27df9428
+# %% ../../nbs/library/12_cli/40_finding.ipynb #8c95924a
 Seed = Annotated[str, typer.Option('--video', metavar='VIDEO', help='Query video: id in the index, or any video file')]
 
 @app.command()
@@ -70,12 +70,13 @@ def similar(
     from mvrep.recommendation.neighbours import describe_reasons, similar
     index = Index(folder)
     _note_if_slow(index, folder, by)
-    found, reasons = similar(index, video, by, k=k, where=where, diversity=diversity, max_per_artist=max_per_artist)
+    rules = dict(k=k, where=where, diversity=diversity, max_per_artist=max_per_artist)
+    with option_errors('--by', argument='by'): found, reasons = similar(index, video, by, **rules)
     if json_: return print_json(dict(video=video, by=by, results=_with_reasons(found, reasons)))
     found = found.assign(reasons=describe_reasons(reasons))
     show_videos(found, dict(score='score', audio='audio', video='video', reasons='most similar moments'), where)
 
-# %% ../../nbs/library/12_cli/40_finding.ipynb #25844b4c
+# %% ../../nbs/library/12_cli/40_finding.ipynb #b2c352b0
 Like = Annotated[list[str], typer.Option(metavar='VIDEO', help='Liked video: id in the index or file; can be repeated')]
 Less = Annotated[Optional[list[str]], typer.Option(
     metavar='VIDEO', help='Disliked video: id in the index or file; can be repeated')]
@@ -105,7 +106,8 @@ def recommend(
         print_note('--how max has no effect on a single like')
     day = (today or datetime.now()).date().isoformat()
     rules = dict(k=k, where=where, diversity=diversity, max_per_artist=max_per_artist)
-    found = recommend(Index(folder), like, less or (), by, how=how, half_life=half_life, today=day, **rules)
+    with option_errors('--by', argument='by'):
+        found = recommend(Index(folder), like, less or (), by, how=how, half_life=half_life, today=day, **rules)
     if json_: return print_json(dict(like=like, less=less or [], by=by, results=records(found.reset_index())))
     freshness = dict(fresh='freshness') if half_life else {}
     show_videos(found, dict(score='score', because='nearest like')|freshness, where)

@@ -304,7 +304,7 @@ def _print_check(found):
         show_table(damage[['part', 'problem']].itertuples(index=False), ['damaged', 'what differs'])
         print_line(f'to repair it: {remedy}')
 
-# %% ../../nbs/library/12_cli/30_indexing.ipynb #9cb0affc
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #8f21eab5
 Recall = Annotated[float, typer.Option(min=.5, max=.999, help='Share of the true 10 nearest videos that must be found')]
 
 @app.command()
@@ -315,7 +315,7 @@ def tune(folder:Folder, by:By='joint', recall:Recall=.95, json_:Json=False):
 
     Example: `mvrep tune ~/videos.mvrep --recall .98`"""
     from mvrep.index.index import Index
-    cells = Index(folder).prepare_approximate(by, recall)
+    with option_errors('--by', argument='by'): cells = Index(folder).prepare_approximate(by, recall)
     if json_: return print_json(dict(by=by, **asdict(cells)))
     reached = f'{cells.recall:.3f} ({cells.low:.3f}–{cells.high:.3f}) of the {cells.k} nearest'
     rows = [('recall', f'{reached}, on {count_of(cells.n_queries, "video")}'),

@@ -13,7 +13,7 @@ import sys
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Optional
 import typer
 from typer.core import TyperGroup
 from . import ExitCode
@@ -119,10 +119,11 @@ Folder = Annotated[Path, typer.Argument(metavar='DIR', help='Folder of an index'
 Json = Annotated[bool, typer.Option('--json', metavar=' ', help='Print one JSON object, for programs')]
 Workers = Annotated[Optional[int], typer.Option(min=1, metavar='N', help='Number of processes; default: one per core')]
 
-# %% ../../nbs/library/12_cli/20_options.ipynb #5ed0818c
+# %% ../../nbs/library/12_cli/20_options.ipynb #4e8e6af4
 K = Annotated[int, typer.Option('-k', min=1, help='Number of results')]
-By = Annotated[Literal['audio', 'video', 'joint'], typer.Option(
-    help='What is compared; joint: audio and video together')]
+By = Annotated[str, typer.Option(
+    metavar='audio|video|joint|NAME',
+    help='What is compared; joint: audio and video together; NAME: a space that was learned, such as ratings')]
 Where = Annotated[Optional[str], typer.Option(help="SQL condition on the metadata, such as \"genre = 'rock'\"")]
 Diversity = Annotated[float, typer.Option(
     min=0, max=1, help='0 ranks by similarity only, 1 by difference from the videos already listed')]

@@ -116,7 +116,7 @@ def _parse(src):
     if not (fault=='').any(): raise InteractionError(f'{name}: no usable rating; {_some(faults.values(), "bad row")}')
     return ratings[fault==''], faults
 
-# %% ../../nbs/library/10_recommendation/62_ratings.ipynb #3fffffd2
+# %% ../../nbs/library/10_recommendation/62_ratings.ipynb #cb60089a
 def _n_one_class(ratings, liked):
     "Users whose ratings are all on one side"
     is_liked = ratings.rating>=liked
@@ -132,8 +132,9 @@ def read_ratings(
     parsed, faults = _parse(src)
     is_known = np.ones(len(parsed), bool) if items is None else parsed.item.isin(set(map(str, items))).to_numpy()
     if not is_known.any():
+        name = 'the table' if isinstance(src, pd.DataFrame) else src
         seen = f'its items, such as {parsed.item.iloc[0]!r}, are unknown'
-        raise InteractionError(f'{seen}: want ids such as {next(iter(items), None)!r}')
+        raise InteractionError(f'{name}: {seen}: want ids such as {next(iter(items), None)!r}')
     known = parsed[is_known].sort_values(['time', 'user', 'item'], kind='stable')
     kept = known.drop_duplicates(['user', 'item'], keep='last').reset_index(drop=True)
     report = RatingReport(
