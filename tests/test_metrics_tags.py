@@ -53,6 +53,15 @@ def test_intervals_hold_the_means(tags):
         assert metrics[f'macro_{o}_low']<metrics[f'macro_{o}']<metrics[f'macro_{o}_high']
     assert 'macro_average_precision_low' not in tag_metrics(*tags, n_boot=0)
 
+def test_intervals_of_a_tag_are_those_of_the_tag_alone(tags):
+    scores, truth = tags
+    groups = np.arange(200)//2
+    found = tag_metrics(scores, truth, NAMES, n_boot=30, groups=groups)['tags']['rock']
+    alone = tag_metrics(scores[:, 1:2], truth[:, 1:2], n_boot=30, groups=groups)
+    for o in ('auc', 'average_precision', 'f1'):
+        for end in ('', '_low', '_high'): assert found[o+end]==pytest.approx(alone[f'macro_{o}{end}'])
+    assert 'auc_low' not in tag_metrics(scores, truth, NAMES, n_boot=0)['tags']['rock']
+
 def test_perfect_and_reversed_scores(tags):
     truth = tags[1][:, :3]
     assert tag_metrics(truth.astype(float), truth, n_boot=0)['macro_auc']==1

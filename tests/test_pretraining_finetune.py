@@ -93,6 +93,11 @@ def test_tags_without_positives_are_named(songs):
     row = found.groups.set_index('group').loc['a']
     assert row.tags==1 and row.chance_pr_auc==pytest.approx(11/24) and row.chance_roc_auc==.5
     assert row.roc_auc_low<=row.roc_auc<=row.roc_auc_high
+    for tag in found.tags.itertuples():
+        assert tag.roc_auc_low<tag.roc_auc<tag.roc_auc_high and tag.pr_auc_low<tag.pr_auc<tag.pr_auc_high
+        assert tag.chance_roc_auc==.5 and 0<tag.chance_pr_auc<1
+    quick = evaluate_tags(scores, songs.truth, songs.tags, songs.artists, groups, n_boot=0)
+    assert quick.tags.roc_auc.equals(found.tags.roc_auc) and quick.groups.roc_auc_low.isna().all()
 
 def test_nothing_to_train_with(songs):
     none = replace(songs, recordings=replace(songs.recordings, split=np.array(['train']*24)))

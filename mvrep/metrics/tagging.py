@@ -37,7 +37,7 @@ def tag_chance(
     frequency = known_truth(truth).mean(0)
     return np.stack([np.full(len(frequency), .5), frequency, 2*frequency/(1+frequency)], axis=1)
 
-# %% ../../nbs/library/05_metrics/35_tagging.ipynb #c3f02c8d
+# %% ../../nbs/library/05_metrics/35_tagging.ipynb #c8cfd5f6
 def _checked_tags(scores, truth, decided):
     "Scores, truth and decisions as arrays of one shape (n, k)"
     scores = checked_tensor(scores, 'scores').cpu().numpy()
@@ -48,27 +48,33 @@ def _checked_tags(scores, truth, decided):
                          f'got {scores.shape}, {truth.shape}, {decided.shape}')
     return scores, truth, decided
 
-def _macro_interval(scores, truth, decided, groups, n_boot, seed):
-    "Lower and upper end of the macro averages, each of shape (3,)"
-    def macro(rows): return np.nanmean(_measures_per_tag(scores[rows], truth[rows], decided[rows]), axis=0)
+def _intervals(scores, truth, decided, groups, n_boot, seed):
+    "Lower and upper end of the macro averages, and below them of each tag, each of shape (1+k, 3)"
+    def measures(rows):
+        values = _measures_per_tag(scores[rows], truth[rows], decided[rows])
+        return np.vstack([np.nanmean(values, axis=0), values])
     rows = np.arange(len(scores)) # A resample may lack a tag
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', RuntimeWarning) # or all of them: it does not count
-        return bootstrap_interval(rows, macro, groups, n_boot, seed=seed)
+        return bootstrap_interval(rows, measures, groups, n_boot, seed=seed)
 
-# %% ../../nbs/library/05_metrics/35_tagging.ipynb #cc8dde58
+def _named(values, end=''):
+    "{measure: value}, of the names of `TAG_MEASURES` with an ending"
+    return {f'{o}{end}': x for o, x in zip(TAG_MEASURES, values.tolist())}
+
+# %% ../../nbs/library/05_metrics/35_tagging.ipynb #7145f2a8
 def tag_metrics(
     scores:torch.Tensor|np.ndarray, # Score of each item for each tag, higher is more likely, shape (n, k)
     truth:torch.Tensor|np.ndarray, # Whether the item has the tag, shape (n, k)
     names:list|None=None, # Names of the tags, shape (k,); numbers if None
     decided:torch.Tensor|np.ndarray|None=None, # Yes/no decisions for F1, shape (n, k); `scores` above .5 if None
-    n_boot:int=200, # Resamples for the intervals of the means; 0 leaves them out
+    n_boot:int=200, # Resamples for the intervals; 0 leaves them out
     seed:int=0, # Seed of the bootstrap
     groups:np.ndarray|None=None # Group of each item, from `artist_groups`, shape (n,): resampled instead of items
 ) -> dict: # `macro_…`, `macro_…_low`, `macro_…_high`, `chance_…`; `n_items`, `n_tags`, `left_out`, `tags`
     """ROC-AUC, average precision and F1 of a tagger: means over tags, and for each tag.
 
-    `tags` has the measures of each tag by name, `left_out` the number of positives of each tag that has no measures.
+    `tags` has the measures of each tag by name, with `…_low` and `…_high`, `left_out` the number of positives of each tag that has no measures.
     Raises `ValueError` for NaN, unknown truth, if shapes do not fit, or if no tag has items with it and items without
     it."""
     scores, truth, decided = _checked_tags(scores, truth, decided)
@@ -79,15 +85,17 @@ def tag_metrics(
     if not kept.any(): raise ValueError(f'no tag among {len(names)} has both items with it and items without it')
     values, chance = _measures_per_tag(scores, truth, decided), tag_chance(truth)
     positives = truth.sum(0).tolist()
-    result = {f'macro_{o}': x for o,x in zip(TAG_MEASURES, values[kept].mean(0).tolist())}
-    result |= {f'chance_{o}': x for o,x in zip(TAG_MEASURES, chance[kept].mean(0).tolist())}
+    macro = _named(values[kept].mean(0))
+    tags = {names[i]: _named(values[i]) for i in np.flatnonzero(kept)}
     if n_boot:
-        interval = _macro_interval(scores[:, kept], truth[:, kept], decided[:, kept], groups, n_boot, seed)
-        for end, ends in zip(('low', 'high'), interval):
-            result |= {f'macro_{o}_{end}': x for o,x in zip(TAG_MEASURES, ends.tolist())}
-    tags = {}
+        ends = _intervals(scores[:, kept], truth[:, kept], decided[:, kept], groups, n_boot, seed)
+        for end, found in zip(('_low', '_high'), ends):
+            macro |= _named(found[0], end)
+            for tag, o in zip(tags, found[1:]): tags[tag] |= _named(o, end)
     for i in np.flatnonzero(kept):
-        more = dict(positives=positives[i], chance_average_precision=chance[i, 1].item(), chance_f1=chance[i, 2].item())
-        tags[names[i]] = dict(zip(TAG_MEASURES, values[i].tolist()))|more
+        tags[names[i]] |= dict(positives=positives[i], chance_average_precision=chance[i, 1].item(),
+                               chance_f1=chance[i, 2].item())
+    result = {f'macro_{name}': x for name, x in macro.items()}
+    result |= {f'chance_{name}': x for name, x in _named(chance[kept].mean(0)).items()}
     left_out = {names[i]: positives[i] for i in np.flatnonzero(~kept)}
     return result|dict(n_items=len(scores), n_tags=int(kept.sum()), left_out=left_out, tags=tags)

@@ -234,7 +234,7 @@ def fit_tagger(
     tagger.load_state_dict(best[1])
     return tagger.eval(), pd.DataFrame(log).rename_axis('epoch')
 
-# %% ../../nbs/library/07_pretraining/50_finetune.ipynb #ff9d8a36
+# %% ../../nbs/library/07_pretraining/50_finetune.ipynb #484bb7c8
 def score_songs(
     tagger:Tagger, # From `fit_tagger`
     songs:TaggedSongs, # The songs
@@ -251,15 +251,23 @@ def score_songs(
 class TagEvaluation:
     "How well tags are predicted"
     groups:pd.DataFrame # A row per group of tags: measures with intervals, chance, number of tags and songs
-    tags:pd.DataFrame # A row per tag: measures, chance, number of positives
+    tags:pd.DataFrame # A row per tag: measures with intervals, chance, number of positives
     left_out:dict # {tag without a value: its number of positives}
+
+def _with_ends(short, found, measure):
+    "A measure and its interval, which is NaN if there are no resamples"
+    return {short+end: found.get(measure+end, np.nan) for end in ('', '_low', '_high')}
 
 def _row(name, found):
     row = dict(group=name, tags=found['n_tags'], songs=found['n_items'])
     for short, measure in (('roc_auc', 'auc'), ('pr_auc', 'average_precision')):
-        row |= {short+end: found[f'macro_{measure}{end}'] for end in ('', '_low', '_high')}
+        row |= _with_ends(short, found, f'macro_{measure}')
         row[f'chance_{short}'] = found[f'chance_{measure}']
     return row
+
+def _tag_row(tag, found):
+    return dict(tag=tag, songs_with_it=found['positives'], **_with_ends('roc_auc', found, 'auc'), chance_roc_auc=.5,
+                **_with_ends('pr_auc', found, 'average_precision'), chance_pr_auc=found['chance_average_precision'])
 
 def evaluate_tags(
     scores:np.ndarray, # Score of each song for each tag, shape (n, k)
@@ -267,7 +275,7 @@ def evaluate_tags(
     tags:list, # Names of the tags, shape (k,)
     artists:np.ndarray, # Number of the artist of each song, shape (n,)
     groups:dict|None=None, # {name of a group: its tags}; tags that are not here are ignored
-    n_boot:int=200 # Resamples of the intervals
+    n_boot:int=200 # Resamples of the intervals; 0 leaves them out
 ) -> TagEvaluation: # Over all tags, by group and by tag
     "ROC-AUC and PR-AUC of a tagger. Raises `ValueError` if no tag has songs with it and songs without it."
     everything = tag_metrics(scores, truth, tags, n_boot=n_boot, groups=artists)
@@ -277,6 +285,5 @@ def evaluate_tags(
         if not columns: continue
         found = tag_metrics(scores[:, columns], truth[:, columns], n_boot=n_boot, groups=artists)
         rows.append(_row(name, found))
-    by_tag = [dict(tag=tag, songs_with_it=o['positives'], roc_auc=o['auc'], pr_auc=o['average_precision'],
-                   chance_pr_auc=o['chance_average_precision']) for tag, o in everything['tags'].items()]
+    by_tag = [_tag_row(tag, o) for tag, o in everything['tags'].items()]
     return TagEvaluation(pd.DataFrame(rows), pd.DataFrame(by_tag), everything['left_out'])
