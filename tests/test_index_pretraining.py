@@ -41,7 +41,7 @@ def index(tmp_path, monkeypatch):
 def test_both_recipes(index, monkeypatch):
     music = pretrain(index, 'clmr', epochs=1, **CPU)
     assert music.videos==dict(train=7, valid=3, test=2) and not music.left_out and music.run==music.music_run
-    assert music.chance==pytest.approx(np.log(5)) and music.epochs==1
+    assert music.chance==pytest.approx(np.log(5)) and music.epochs==1 and music.recordings==music.videos
     again = pretrain(index, 'clmr', epochs=1, **CPU)
     assert again==music
     feats = np.random.default_rng(0).normal(size=(12, 8, 6))
@@ -137,6 +137,14 @@ def test_the_command(index):
     printed = mvrep('pretrain', index.folder, *options).stdout
     assert 'trained on 7 videos, validated on 3; 2 kept for tests' in printed and answer['encoder'] in printed
     assert Index(index.folder).build.number==index.build.number # the index does not change
+
+def test_copies_are_counted(index):
+    index.reload()
+    videos = index.videos.reset_index()
+    recording = [o if i>2 else videos.video_id[0] for i, o in enumerate(videos.video_id)]
+    index.put_videos(videos.assign(recording=recording))
+    printed = mvrep('pretrain', index.folder, '--epochs', 1, *ON_CPU).stdout
+    assert 'trained on 7 videos (5 recordings), validated on 3; 2 kept for tests' in printed
 
 def test_the_published_recipes():
     recipes = pretraining.pretraining_recipes()

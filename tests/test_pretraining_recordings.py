@@ -67,6 +67,23 @@ def test_splits_are_by_artist_where_none_is_known(clips, tmp_path):
     found = decode_recordings(table(some, split=None, artist=list('abcabc')), tmp_path, SR, 4000, workers=0)
     assert set(found.split)=={'train', 'valid', 'test'} and (found.split[:3]==found.split[3:]).all()
 
+def test_copies_of_a_recording_stay_in_its_earliest_split(clips, tmp_path):
+    some = {f'v{i}': clips[f'a{i%3}'] for i in range(6)}|dict(mute=clips['mute'], other=clips['a0'])
+    split = ['test', 'train', 'train', 'valid', 'train', 'valid', 'train', 'valid']
+    recording = ['x', 'x', 'y', 'x', 'y', None, 'z', 'z']
+    found = decode_recordings(table(some, split=split, recording=recording), tmp_path, SR, 4000, workers=0)
+    assert found.video_ids.tolist()==['v1', 'v2', 'v4', 'v5', 'other']
+    assert found.left_out[0]==('v0', 'the same recording as v1, which is in the split train')
+    assert [o[0] for o in found.left_out]==['v0', 'v3', 'mute'], 'a file that cannot be used keeps no copy out'
+    assert (found.n_recordings('train'), found.n_recordings('valid'), found.n_recordings('test'))==(2, 2, 0)
+    for group in set(found.groups): assert len(set(found.split[found.groups==group]))==1
+
+def test_videos_without_a_split_are_named_if_others_have_one(clips, tmp_path):
+    some = {o: clips[o] for o in ('a0', 'a1', 'a2')}
+    found = decode_recordings(table(some, split=['train', None, 'valid']), tmp_path, SR, 4000, workers=0)
+    assert found.video_ids.tolist()==['a0', 'a2']
+    assert found.left_out==[('a1', 'it has no split, others have one: set it in the manifest')]
+
 # Crops
 
 def test_crops_do_not_depend_on_order_or_reader(tmp_path):

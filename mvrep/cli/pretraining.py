@@ -16,7 +16,7 @@ from .console import show_table
 from .options import Folder, Json, app
 from ..core import atomic_write, count_of
 
-# %% ../../nbs/library/12_cli/55_pretraining.ipynb #94a92a7c
+# %% ../../nbs/library/12_cli/55_pretraining.ipynb #3f3de9eb
 PretrainRecipe = Annotated[Literal['clmr', 'vcmr'], typer.Option(
     help='clmr: audio alone; vcmr: audio alone, then audio and video')]
 PhaseEpochs = Annotated[Optional[int], typer.Option(
@@ -35,6 +35,12 @@ def _show_left_out(left_out, what, limit=20):
     show_table(left_out[:limit], [what, 'reason'], f'{count_of(len(left_out), what)} left out')
     if len(left_out)>limit: print_line(f'… and {len(left_out)-limit} more: see --json')
 
+def _counted(found, split):
+    "Videos of a split, and recordings if some are copies"
+    n, n_recordings = found.videos[split], found.recordings[split]
+    copies = f' ({count_of(n_recordings, "recording")})' if n_recordings<n else ''
+    return (count_of(n, 'video') if split=='train' else str(n))+copies
+
 @app.command()
 def pretrain(
     folder:Folder, recipe:PretrainRecipe='clmr', epochs:PhaseEpochs=None, seed:PretrainSeed=0,
@@ -51,12 +57,12 @@ def pretrain(
     found = pretrain(folder, recipe, epochs, seed, accelerator, devices, precision, workers, show_progress)
     if json_: return print_json(vars(found)|dict(encoder=found.encoder))
     _show_left_out(found.left_out, 'video')
-    videos = found.videos
-    print_line(f'trained on {count_of(videos["train"], "video")}, validated on {videos["valid"]}; {videos["test"]} '
-               'kept for tests')
+    train, valid, test = (_counted(found, o) for o in ('train', 'valid', 'test'))
+    print_line(f'trained on {train}, validated on {valid}; {test} kept for tests')
     print_line(f'best of epochs 0 to {found.epochs-1}: epoch {found.epoch}, validation loss {found.valid_loss:.3f}, '
                f'chance {found.chance:.3f}; logs in {found.folder}')
-    if found.valid_loss>=found.chance: print_note('no better than chance: index more videos, or train for more epochs')
+    if round(found.valid_loss, 3)>=round(found.chance, 3): # as printed
+        print_note('no better than chance: index more videos, or train for more epochs')
     encoders = f'{found.encoder},efficientnet_lite0'
     command = command_line('index', 'VIDEOS', '--out', 'NEW.mvrep', '--encoders', encoders)
     print_line(f'registered {found.encoder}; next: {command}')

@@ -15,7 +15,7 @@ from .index import Index
 from .seconds import image_spec, make_seconds
 from .storage import one_writer
 
-# %% ../../nbs/library/09_index/65_pretraining.ipynb #9015977f
+# %% ../../nbs/library/09_index/65_pretraining.ipynb #dc9b8957
 def pretraining_recipes() -> dict: # {name: configuration of the first phase, and of the second or None}
     "The published recipes. Raises `ModuleNotFoundError` without the packages of `mvrep[pretrain]`."
     with explain_missing('pretrain'):
@@ -35,6 +35,7 @@ class Pretrained:
     chance:float # Validation loss of an encoder that tells nothing apart
     videos:dict # {split: videos with usable audio}; the test videos were not trained on
     left_out:list # `(video_id, reason)` of videos that were not used
+    recordings:dict # {split: recordings in these videos, copies counted once}
 
     @property
     def encoder(self) -> str: # Such as 'sample_cnn@0123456789ab'
@@ -74,7 +75,7 @@ def seconds_of_videos(
     make_seconds(index, spec, workers=workers if workers is None else max(1, workers), progress=progress)
     return mapped_seconds(StoredSeconds(index.store).matrix(image_encoder(spec).column))
 
-# %% ../../nbs/library/09_index/65_pretraining.ipynb #bf736585
+# %% ../../nbs/library/09_index/65_pretraining.ipynb #46119df3
 def pretrain(
     index:Index|str|Path, # An index, or its folder
     recipe:str='clmr', # 'clmr' (audio alone) or 'vcmr' (then with video)
@@ -127,10 +128,12 @@ def _report(run, music_run, loss, recordings, left_out):
     from mvrep.learning.training import run_history
     from mvrep.pretraining.runs import best_weights
     log, epoch = run_history(run.folder), best_weights(run, 'encoder')[1]
-    videos = {o: len(recordings.in_split(o)) for o in ('train', 'valid', 'test')}
+    splits = 'train', 'valid', 'test'
+    videos = {o: len(recordings.in_split(o)) for o in splits}
     return Pretrained(
         run.folder.name, music_run.folder.name, run.folder, epoch, len(log), float(log.valid_loss[epoch]),
-        _chance(loss, recordings, run.config.batch_size), videos, left_out)
+        _chance(loss, recordings, run.config.batch_size), videos, left_out,
+        {o: recordings.n_recordings(o) for o in splits})
 
 # %% ../../nbs/library/09_index/65_pretraining.ipynb #a8653131
 def labelled_audio(

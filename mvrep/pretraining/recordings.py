@@ -24,7 +24,7 @@ from ..media.workers import Failure, in_workers
 from .augment import Augment, AugmentConfig
 from .stored_audio import SCALE, decode_recording
 
-# %% ../../nbs/library/07_pretraining/20_recordings.ipynb #f2fb46db
+# %% ../../nbs/library/07_pretraining/20_recordings.ipynb #71f2b0ab
 @dataclass(frozen=True, eq=False)
 class Recordings:
     "Decoded audio of videos, and what is known of them"
@@ -48,6 +48,12 @@ class Recordings:
         "The videos of one split."
         return np.flatnonzero(self.split==split)
 
+    def n_recordings(self,
+        split:str # 'train', 'valid' or 'test'
+    ) -> int: # At most the number of videos
+        "Recordings in one split, copies counted once."
+        return len(np.unique(self.groups[self.in_split(split)]))
+
     def crop(self,
         position:int, # Position in `video_ids`
         start:int, # First sample
@@ -56,11 +62,23 @@ class Recordings:
         "Read a part of the audio of one video."
         return memory_map(self.files[position])[start:start+n].astype(np.float32)/SCALE
 
-# %% ../../nbs/library/07_pretraining/20_recordings.ipynb #afab8d75
+# %% ../../nbs/library/07_pretraining/20_recordings.ipynb #4a30f2d7
 def _split(videos, seed):
     "Split of each video, a new one by artist if none is known"
     if videos.split.notna().any(): return videos.split.fillna('').to_numpy(str)
     return split_by_artist(videos.rename_axis('video_id').reset_index(), seed=seed).to_numpy(str)
+
+def _why_in_no_split(videos, split, is_usable):
+    "{position: reason} of videos without a split, and of copies of a recording that is in an earlier split"
+    recording, first = recordings(videos).to_numpy(), {}
+    missing = np.flatnonzero(is_usable & (split==''))
+    reasons = {int(i): 'it has no split, others have one: set it in the manifest' for i in missing}
+    for name in ('train', 'valid', 'test'):
+        for i in np.flatnonzero(is_usable & (split==name)):
+            other = first.setdefault(recording[i], i)
+            if split[other]==name: continue
+            reasons[int(i)] = f'the same recording as {videos.index[other]}, which is in the split {split[other]}'
+    return reasons
 
 def _decode_missing(paths, files, sr, workers):
     "Decode files that are missing; `{position: reason}` of those that cannot be"
@@ -91,11 +109,13 @@ def decode_recordings(
     for i in np.flatnonzero(n_samples<min_samples):
         seconds = f'{n_samples[i]/sr:.2f} s of audio, less than the {min_samples/sr:.2f} s of a window'
         reasons.setdefault(int(i), seconds)
+    split = _split(videos, seed)
+    reasons |= _why_in_no_split(videos, split, np.array([i not in reasons for i in range(len(videos))], bool))
     kept = np.array([i not in reasons for i in range(len(videos))], bool)
     groups = pd.factorize(recordings(videos))[0]
     return Recordings(
         sr, videos.index.to_numpy(object)[kept], [o for o, is_kept in zip(files, kept) if is_kept], n_samples[kept],
-        groups[kept], _split(videos, seed)[kept], [(videos.index[i], reasons[i]) for i in sorted(reasons)])
+        groups[kept], split[kept], [(videos.index[i], reasons[i]) for i in sorted(reasons)])
 
 # %% ../../nbs/library/07_pretraining/20_recordings.ipynb #eea527ad
 @dataclass(frozen=True)
@@ -200,12 +220,12 @@ def crop_loader(
     options = dict(multiprocessing_context='spawn', persistent_workers=True) if workers else {}
     return DataLoader(crops, None, sampler=batches, num_workers=workers, pin_memory=pin_memory, **options)
 
-# %% ../../nbs/library/07_pretraining/20_recordings.ipynb #6c672eae
+# %% ../../nbs/library/07_pretraining/20_recordings.ipynb #d1e209b5
 def check_enough(
     recordings:Recordings # To train on
 ):
     "Raises `ValueError` if there is too little to train or validate with."
-    n_train, n_valid = (len(np.unique(recordings.groups[recordings.in_split(o)])) for o in ('train', 'valid'))
+    n_train, n_valid = (recordings.n_recordings(o) for o in ('train', 'valid'))
     if n_train>=4 and n_valid>=2: return
     away = f'; {len(recordings.left_out)} left out, the first because of: {recordings.left_out[0][1]}' \
         if recordings.left_out else ''
