@@ -74,9 +74,9 @@ def tag_metrics(
 ) -> dict: # `macro_…`, `macro_…_low`, `macro_…_high`, `chance_…`; `n_items`, `n_tags`, `left_out`, `tags`
     """ROC-AUC, average precision and F1 of a tagger: means over tags, and for each tag.
 
-    `tags` has the measures of each tag by name, with `…_low` and `…_high`, `left_out` the number of positives of each tag that has no measures.
-    Raises `ValueError` for NaN, unknown truth, if shapes do not fit, or if no tag has items with it and items without
-    it."""
+    `tags` has the measures of each tag by name, with `…_low` and `…_high`, `left_out` the number of positives of each
+    tag that has no measures. Raises `ValueError` for NaN, unknown truth, if shapes do not fit, or if no tag has items
+    with it and items without it."""
     scores, truth, decided = _checked_tags(scores, truth, decided)
     names = list(range(scores.shape[1])) if names is None else list(names)
     if len(names)!=scores.shape[1]:
