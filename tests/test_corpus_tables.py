@@ -45,6 +45,14 @@ def test_a_bad_row_costs_itself_only(write, row, reason, end):
     with pytest.raises(CorpusError, match='line 3 ') as e: read_manifest(path)
     assert len(str(e.value))<400
 
+def test_a_label_that_is_written_as_a_list(write):
+    "One label is that label; several are no label, and brackets alone are no list"
+    header, rows = 'video_id,path,genre,mood\n', ['["sad"]', "['sad', 'slow']", '[]', '[live]']
+    lines = [f'{i},{i}.mp4,"[\'rock\']","{o.replace(chr(34), chr(34)*2)}"' for i, o in enumerate(rows)]
+    corpus, errors = scan_manifest(write(header+'\n'.join(lines)))
+    assert corpus.genre.tolist()==['rock']*3 and corpus.mood.tolist()==['sad', None, '[live]']
+    assert errors.reason.tolist()==['mood: "[\'sad\', \'slow\']": want one text']
+
 def test_the_cases_of_the_bug_reports(write):
     with pytest.raises(CorpusError, match='line 2 has 5 fields, the header 4') as e:
         scan_manifest(write('video_id,path,artist,title\na,a.mp4,Foo,Hello,\nb,b.mp4,Bar,World,\n'))

@@ -96,7 +96,7 @@ def _is_split(value): return _is_text(value) and value in SPLITS
 
 def _is_sha256(value): return _is_text(value) and bool(re.fullmatch('[0-9a-f]{64}', value))
 
-# %% ../../nbs/library/03_corpus/20_manifest.ipynb #38cdd63c
+# %% ../../nbs/library/03_corpus/20_manifest.ipynb #5f01f2a0
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""" # In quotes of either kind
 _LIST = re.compile(rf'[\[({{]\s*(?:{_TEXT}\s*,?\s*)*[\])}}]', re.S)
 _LIKE_A_LIST = re.compile(r"""[\[({]\s*['"]|['"]\s*[\])}]""")
@@ -119,6 +119,19 @@ def _parse_tags(value):
     if isinstance(value, (list, tuple, np.ndarray)): return list(value)
     return [] if is_missing(value) else value
 
+def _is_written_list(value):
+    if not isinstance(value, str): return False
+    text = value.strip()
+    return text[:1]=='[' and bool(_LIST.fullmatch(text))
+
+def _parse_label(value):
+    "The label of a list of one, None for an empty one; a longer list stays as it is"
+    labels = _split_tags(value.strip()) if _is_written_list(value) else value
+    if not isinstance(labels, list) or len(labels)>1: return value
+    return labels[0] if labels else None
+
+def _is_label(value): return _is_text(value) and not _is_written_list(value)
+
 def _write_tags(tags):
     "Tags as text that is read back as the same tags"
     if is_missing(tags): return None
@@ -132,7 +145,7 @@ def _parse_number(value):
     except (ValueError, TypeError): return value
     except OverflowError: return math.inf
 
-# %% ../../nbs/library/03_corpus/20_manifest.ipynb #96f8f6f5
+# %% ../../nbs/library/03_corpus/20_manifest.ipynb #9e4748f5
 @dataclass(frozen=True)
 class Column:
     "What a column of a corpus holds"
@@ -148,6 +161,7 @@ COLUMN_RULES = dict.fromkeys(COLUMNS, Column()) | dict(
     video_id=Column('want text without / \\ control characters or blanks around it', _is_video_id),
     path=Column('URLs are not supported, want the path of a file: download it first', _is_path),
     tags=Column('want a list of texts without ;', _is_tags, _parse_tags),
+    **dict.fromkeys(('genre', 'mood', 'emotion', 'origin'), Column('want one text', _is_label, _parse_label)),
     release_date=Column('want 2004, 2004-05 or 2004-05-06', is_date, parse_date),
     duration=Column('want seconds above 0', _is_duration, _parse_number),
     split=Column(f'want {", ".join(SPLITS)}', _is_split),
