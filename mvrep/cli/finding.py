@@ -7,14 +7,14 @@ __all__ = ['HEADINGS', 'Seed', 'Like', 'Less', 'How', 'HalfLife', 'Today', 'Word
            'Want', 'Start', 'Length', 'Preview', 'describe_copies', 'show_videos', 'similar', 'recommend', 'search',
            'tag', 'match']
 
-# %% ../../nbs/library/12_cli/40_finding.ipynb #1b066935
+# %% ../../nbs/library/12_cli/40_finding.ipynb #c0d787be
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 import typer
 from .console import command_line, option_errors, print_json, print_line, print_note, records, show_frame
-from .options import By, Diversity, Folder, Json, K, MaxPerArtist, Where, app
+from .options import By, Diversity, Folder, Json, K, MaxPerArtist, Weights, Where, app, joint_weights
 from ..core import clock, count_of
 
 # %% ../../nbs/library/12_cli/40_finding.ipynb #ccbedf58
@@ -53,13 +53,13 @@ def _with_reasons(found, reasons):
     of_video = {video_id: records(o.drop(columns='video_id')) for video_id, o in reasons.groupby('video_id')}
     return [dict(row, reasons=of_video.get(row['video_id'], [])) for row in records(found.reset_index())]
 
-# %% ../../nbs/library/12_cli/40_finding.ipynb #8c95924a
+# %% ../../nbs/library/12_cli/40_finding.ipynb #5f814691
 Seed = Annotated[str, typer.Option('--video', metavar='VIDEO', help='Query video: id in the index, or any video file')]
 
 @app.command()
 def similar(
     folder:Folder, video:Seed, k:K=10, by:By='joint', where:Where=None, diversity:Diversity=0.,
-    max_per_artist:MaxPerArtist=None, json_:Json=False
+    max_per_artist:MaxPerArtist=None, weights:Weights=None, json_:Json=False
 ):
     """Find the videos most similar to a query video, and their most similar moments.
 
@@ -68,15 +68,16 @@ def similar(
     Example: `mvrep similar ~/videos.mvrep --video new.mp4 -k 5 --by audio`"""
     from mvrep.index.index import Index
     from mvrep.recommendation.neighbours import describe_reasons, similar
-    index = Index(folder)
+    weight, index = joint_weights(weights, by), Index(folder)
     _note_if_slow(index, folder, by)
     rules = dict(k=k, where=where, diversity=diversity, max_per_artist=max_per_artist)
-    with option_errors('--by', argument='by'): found, reasons = similar(index, video, by, **rules)
+    with option_errors('--by', argument='by'): found, reasons = similar(index, video, by, weight, **rules)
     if json_: return print_json(dict(video=video, by=by, results=_with_reasons(found, reasons)))
     found = found.assign(reasons=describe_reasons(reasons))
-    show_videos(found, dict(score='score', audio='audio', video='video', reasons='most similar moments'), where)
+    scores = ('score', *index.build.modalities)
+    show_videos(found, dict(zip(scores, scores))|dict(reasons='most similar moments'), where)
 
-# %% ../../nbs/library/12_cli/40_finding.ipynb #b2c352b0
+# %% ../../nbs/library/12_cli/40_finding.ipynb #41eefaf1
 Like = Annotated[list[str], typer.Option(metavar='VIDEO', help='Liked video: id in the index or file; can be repeated')]
 Less = Annotated[Optional[list[str]], typer.Option(
     metavar='VIDEO', help='Disliked video: id in the index or file; can be repeated')]
@@ -91,7 +92,7 @@ Today = Annotated[Optional[datetime], typer.Option(
 def recommend(
     folder:Folder, like:Like, less:Less=None, k:K=10, by:By='joint', how:How='mean', where:Where=None,
     diversity:Diversity=0., max_per_artist:MaxPerArtist=None, half_life:HalfLife=None, today:Today=None,
-    json_:Json=False
+    weights:Weights=None, json_:Json=False
 ):
     """Recommend videos from likes and dislikes, including new releases without any plays.
 
@@ -106,8 +107,9 @@ def recommend(
         print_note('--how max has no effect on a single like')
     day = (today or datetime.now()).date().isoformat()
     rules = dict(k=k, where=where, diversity=diversity, max_per_artist=max_per_artist)
+    weight = joint_weights(weights, by)
     with option_errors('--by', argument='by'):
-        found = recommend(Index(folder), like, less or (), by, how=how, half_life=half_life, today=day, **rules)
+        found = recommend(Index(folder), like, less or (), by, weight, how, half_life=half_life, today=day, **rules)
     if json_: return print_json(dict(like=like, less=less or [], by=by, results=records(found.reset_index())))
     freshness = dict(fresh='freshness') if half_life else {}
     show_videos(found, dict(score='score', because='nearest like')|freshness, where)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_GROUPS', 'Source', 'Out', 'Manifest', 'PLAN_HELP', 'Preset', 'Encoders', 'Plan', 'LabelColumn', 'Strict',
-           'MaxShot', 'ShotsBy', 'PerSecond', 'Prune', 'NoTags', 'Engine', 'Address', 'Files', 'Ids', 'Undo',
+           'MaxShot', 'ShotsBy', 'PerSecond', 'Prune', 'Text', 'NoTags', 'Engine', 'Address', 'Files', 'Ids', 'Undo',
            'ListRemoved', 'To', 'List', 'Recall', 'print_report', 'index_command', 'add', 'info', 'remove', 'rollback',
            'check', 'tune']
 
@@ -81,7 +81,7 @@ def _print_duplicates(groups):
     n_more = len(groups)-MAX_GROUPS
     if n_more>0: print_line(f'… and {count_of(n_more, "more group", "more groups")}: --json lists all')
 
-# %% ../../nbs/library/12_cli/30_indexing.ipynb #1df892d0
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #6a7c3769
 Source = Annotated[Path, typer.Argument(metavar='SRC', help='Folder of videos, or a manifest (.csv, .parquet, .jsonl)')]
 Out = Annotated[Path, typer.Option('--out', '-o', help='Folder of the index, new or existing')]
 Manifest = Annotated[Optional[Path], typer.Option(
@@ -108,10 +108,13 @@ ShotsBy = Annotated[Literal['content', 'adaptive', 'hash', 'transnetv2'], typer.
 PerSecond = Annotated[bool, typer.Option(
     '--per-second', metavar=' ', help='Also encode the images of every second, for pre-training with video')]
 Prune = Annotated[bool, typer.Option('--prune', metavar=' ', help='Remove videos whose file was deleted')]
+Text = Annotated[Optional[str], typer.Option(
+    metavar='NAME', help='Also compare titles, descriptions, plots, lyrics and tags, by an encoder such as minilm; '
+                         'none: no longer. Default: as before')]
 NoTags = Annotated[bool, typer.Option(
     '--no-tags', metavar=' ', help='Do without music tags: faster, but `mvrep search` finds written words only')]
 
-# %% ../../nbs/library/12_cli/30_indexing.ipynb #84206ec4
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #81c1a69c
 Engine = Annotated[Literal['local', 'ray'], typer.Option(
     metavar='NAME',
     help='local: processes of this machine; ray: actors of a Ray cluster, where SRC has the same path')]
@@ -131,7 +134,7 @@ def index_command(
     src:Source, out:Out, manifest:Manifest=None, preset:Preset='offline', encoders:Encoders=None,
     plan:Plan='stratified', label_column:LabelColumn=None, workers:Workers=None, strict:Strict=False,
     prune:Prune=False, max_shot:MaxShot=None, shots_by:ShotsBy='hash', per_second:PerSecond=False,
-    no_tags:NoTags=False, engine:Engine='local', address:Address=None, json_:Json=False
+    no_tags:NoTags=False, text:Text=None, engine:Engine='local', address:Address=None, json_:Json=False
 ):
     """Index a folder of videos, or continue an interrupted run.
 
@@ -140,16 +143,18 @@ def index_command(
     video that was removed by `mvrep remove` stays away.
 
     A manifest has the columns video_id and path (relative to the manifest), and any of artist, title, genre, tags
-    (as a;b), mood, emotion, release_date, origin, duration, split, license, sha256. Columns of your own are kept.
+    (as a;b), mood, emotion, release_date, origin, duration, split, license, sha256. Columns of your own are kept. With --text, description, plot and lyrics are
+    read, too.
 
     Example: `mvrep index ~/videos --out ~/videos.mvrep`"""
-    from mvrep.index.indexing import EncodersError, index_folder
+    from mvrep.index.indexing import EncodersError, TextEncoderError, index_folder
     chosen = encoders.split(',') if encoders else preset
-    with (option_errors('--encoders', EncodersError), option_errors('--max-shot', argument='max_shot'),
+    of_encoders, of_text = option_errors('--encoders', EncodersError), option_errors('--text', TextEncoderError)
+    with (of_encoders, of_text, option_errors('--max-shot', argument='max_shot'),
           option_errors('--address', argument='address'), _ray_prints_errors(engine)):
         report = index_folder(
             src, out, manifest=manifest, encoders=chosen, plan=plan, label_from_folder=label_column, workers=workers,
-            strict=strict, prune=prune, max_shot=max_shot, shots_by=shots_by, tags=not no_tags,
+            strict=strict, prune=prune, max_shot=max_shot, shots_by=shots_by, tags=not no_tags, text=text,
             progress=shows_progress(), on_note=print_note, engine=engine, address=address)
     print_report(report, out, json_, _encode_seconds(report.index, workers, strict) if per_second else None)
 
@@ -170,7 +175,7 @@ def add(folder:Folder, files:Files, workers:Workers=None, strict:Strict=False, j
     report = add_videos(folder, files, workers=workers, strict=strict, progress=shows_progress(), on_note=print_note)
     print_report(report, folder, json_)
 
-# %% ../../nbs/library/12_cli/30_indexing.ipynb #ace393d6
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #cecf6056
 def _hub_text(hubness):
     "How unevenly videos are recommended, in words; empty for too few videos"
     if 'pool' not in hubness: return ''
@@ -196,6 +201,7 @@ def info(folder:Folder, json_:Json=False):
     numbers |= dict(model=numbers['model'] or 'none', hubness=_hub_text(numbers['hubness']),
                     silent_audio=_silent_text(numbers['silent_audio']),
                     space=', '.join(f'{kind} {megabytes:.0f} MB' for kind, megabytes in numbers['space'].items()))
+    if not numbers['text_encoder']: del numbers['with_text']
     known = {name.replace('_', ' '): o for name, o in numbers.items() if o not in ('', ())}
     show_table([(name, str(o) if isinstance(o, float) else o) for name, o in known.items()], ['', str(folder)])
     show_errors(errors)

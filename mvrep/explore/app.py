@@ -6,7 +6,7 @@
 __all__ = ['POLICY', 'HEADERS', 'N_NEIGHBOURS', 'MAX_RANGES', 'TOO_SLOW', 'TOO_MANY_FILES', 'Guard', 'Slots', 'Answers',
            'make_app', 'serve']
 
-# %% ../../nbs/library/11_explore/70_app.ipynb #589d2bf7
+# %% ../../nbs/library/11_explore/70_app.ipynb #a0301b7f
 import asyncio
 import errno
 import math
@@ -34,6 +34,7 @@ from .catalogue import (
     Catalogue, catalogue_version, find_videos, neighbour_cards, open_catalogue, video_card)
 from .connections import BACKLOG, Limits, server_config
 from .uploads import Ticket, Uploads
+from ..index.exact import read_weights
 from ..media.workers import Failure
 from ..recommendation.neighbours import same_content, similar
 
@@ -180,15 +181,28 @@ async def _card_route(answers, request):
     index = (await answers.current()).index
     return JSONResponse(await answers.run(video_card, index, _requested_id(index, request)))
 
-# %% ../../nbs/library/11_explore/70_app.ipynb #34396198
+# %% ../../nbs/library/11_explore/70_app.ipynb #ee015e75
+def _requested_weight(index, request):
+    "The weight of the audio, or weights of all modalities, as for `similar`"
+    weights = request.query_params.get('weights')
+    if weights is None: return _fraction(request, 'weight', .5)
+    try: return index.build.weights('joint', read_weights(weights))
+    except ValueError as e: raise HTTPException(400, str(e)) from None
+
 async def _similar_route(answers, request):
-    "Answer to `/api/similar?id=` or `?upload=`, with `weight` and `diversity`: cards of the neighbours."
+    "Answer to `/api/similar?id=` or `?upload=`, with `weight` or `weights`, and `diversity`: cards of the neighbours."
     index, name = (await answers.current()).index, request.query_params.get('upload')
     if name is None: search = partial(similar, index, _requested_id(index, request))
     elif name in answers.uploads.kept: search = partial(answers.uploads.similar, index, name)
     else: raise HTTPException(404, 'this file is not kept any more: drop it again')
-    rules = dict(weight=_fraction(request, 'weight', .5), diversity=_fraction(request, 'diversity', 0))
-    def search_cards(): return neighbour_cards(index, *search(k=N_NEIGHBOURS, **rules))
+    weight = _requested_weight(index, request)
+    rules = dict(weight=weight, diversity=_fraction(request, 'diversity', 0))
+    def search_cards():
+        try: found = search(k=N_NEIGHBOURS, **rules)
+        except ValueError as e:
+            if isinstance(weight, dict): raise HTTPException(400, str(e)) from None # of what the video does not have
+            raise
+        return neighbour_cards(index, *found)
     return JSONResponse(dict(results=await answers.run(search_cards)))
 
 # %% ../../nbs/library/11_explore/70_app.ipynb #2cf1ab25

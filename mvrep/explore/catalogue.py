@@ -69,34 +69,38 @@ def find_videos(
     why = catalogue.search.explained(ranking, limit).why
     return Found(len(ranking.scores), dict(zip(map(str, why.index), why)), ranking.notes)
 
-# %% ../../nbs/library/11_explore/66_catalogue.ipynb #a41a9e2c
+# %% ../../nbs/library/11_explore/66_catalogue.ipynb #efa61a47
 CARD_COLUMNS = ('title', 'artist', 'genre', 'mood', 'release_date')
 
 def video_card(
     index:Index, # The index
     video_id:str # A video of it
-) -> dict: # `CARD_COLUMNS` (text or None), `id`, `has_audio`, `has_video`
+) -> dict: # `CARD_COLUMNS` (text or None), `id`, `has_audio`, `has_video`; `has_text` where there is text
     "What is shown of a video; its title is its id if it has none. Raises `KeyError` for an unknown id."
     video, row = index.videos.loc[video_id], index.build.rows.get_loc(video_id)
     known = {name: known_text(video, name) for name in CARD_COLUMNS}
     shown = {name: text if text.strip() else None for name, text in known.items()}
-    has = {f'has_{m}': bool(index.build.has[m][row]) for m in MODALITIES}
+    has = {f'has_{m}': bool(index.build.has[m][row]) for m in index.build.modalities}
     return dict(shown, id=video_id, title=shown['title'] or video_id, **has)
 
-# %% ../../nbs/library/11_explore/66_catalogue.ipynb #154a9bbd
+# %% ../../nbs/library/11_explore/66_catalogue.ipynb #a1080b1a
 def _card_scores(row):
     "Scores of a neighbour, None where it cannot be compared; only what can be compared counts for `score`"
-    scores = {m: None if math.isnan(row[m]) else float(row[m]) for m in MODALITIES}
+    scores = {m: None if math.isnan(row[m]) else float(row[m]) for m in (*MODALITIES, 'text') if m in row}
     known = [o for o in scores.values() if o is not None]
     return dict(scores, score=known[0] if len(known)==1 else float(row.score))
+
+def _as_records(reasons):
+    "Rows of a frame; None where text has no moment"
+    return reasons.astype(object).where(reasons.notna(), None).to_dict('records')
 
 def neighbour_cards(
     index:Index, # The index
     found:pd.DataFrame, # Neighbours by video id, as from `similar`
     reasons:pd.DataFrame # Most similar moments, as from `explain`
-) -> list[dict]: # As from `video_card`, with `score`, `audio`, `video`, `copies`, `same_recording` and `reasons`
+) -> list[dict]: # As from `video_card`, with `score`, a cosine for each modality, `copies`, `same_recording`, `reasons`
     "What is shown of neighbours, in their order. Raises `KeyError` for an unknown id."
-    reasons_of = {o: rows.drop(columns='video_id').to_dict('records') for o, rows in reasons.groupby('video_id')}
+    reasons_of = {o: _as_records(rows.drop(columns='video_id')) for o, rows in reasons.groupby('video_id')}
     cards = []
     for video_id, row in found.iterrows():
         copies = dict(copies=int(row.copies), same_recording=bool(row.same_recording))

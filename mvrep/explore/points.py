@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['SHORT', 'Points', 'Span', 'Neighbours']
 
-# %% ../../nbs/library/11_explore/20_points.ipynb #135daa1a
+# %% ../../nbs/library/11_explore/20_points.ipynb #e24909f3
 import warnings
 from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from .tsne import Map, StaleMap, draw_map, load_tsne, write_map
-from ..core import UnknownId
+from ..core import MODALITIES, UnknownId
 from ..index.build import Build
 from ..index.exact import modality_weights
 from ..index.index import Index
@@ -152,7 +152,7 @@ def moments(self:Points,
     pairs = self._shared_segments(video_id, others, modality)
     return {other: (start(video_id, i), start(other, j)) for other, (i, j) in zip(others, pairs)}
 
-# %% ../../nbs/library/11_explore/20_points.ipynb #7c7a5ccd
+# %% ../../nbs/library/11_explore/20_points.ipynb #1294c47f
 @patch
 def neighbour_lists(self:Points,
     points:list[str], # Ids of points
@@ -160,7 +160,7 @@ def neighbour_lists(self:Points,
     k:int=8 # Neighbours of each
 ): # Yields the `Neighbours` of each point
     "Neighbours of many points in one pass. Raises `ValueError` for another `by`, `UnknownId` for an unknown point."
-    modality_weights(by)
+    modality_weights(by, modalities=self.index.build.modalities if self.level=='video' else MODALITIES)
     near = self._near_segments if self.level=='segment' else self._near_videos
     for point, (rows, scores) in zip(points, near(points, by, k)):
         if self.level=='segment': yield Neighbours(rows, scores, None)

@@ -47,7 +47,7 @@ def _modality_vectors(index, modality, level):
     in_build = _segment_keys(index)[1]
     return build.embed_segments(modality, np.asarray(_rows_of(index.store.matrix(build.columns[modality]), in_build)))
 
-# %% ../../nbs/library/11_explore/10_tsne.ipynb #1653fc47
+# %% ../../nbs/library/11_explore/10_tsne.ipynb #54d35334
 def _column_vectors(index, column, level):
     "Keys of all videos or segments with the unit-norm vectors of a feature column, NaN where it is missing"
     keys, in_build = _segment_keys(index)
@@ -70,18 +70,19 @@ def _side_by_side(parts):
 
 def map_vectors(
     index:Index, # Whose videos
-    by:str='joint', # 'audio', 'video', 'joint', or a column of the store
+    by:str='joint', # 'audio', 'video', 'text' of videos that have it, 'joint', or a column of the store
     level:str='video' # 'video': a point per video; 'segment': a point per segment
 ) -> tuple[pd.DataFrame, np.ndarray]: # `video_id`, `start`, `length` (seconds) by id; unit-norm vectors, shape (n, d)
     "What a map is made of: points with a vector. Raises `ValueError` for another `by` or `level`."
     if level not in LEVELS: raise ValueError(f'level={level!r}: want one of {", ".join(LEVELS)}')
-    if by in (*MODALITIES, 'joint'):
+    modalities = index.build.modalities if level=='video' else MODALITIES # a text belongs to a whole video
+    if by in (*modalities, 'joint'):
         keys = _video_keys(index) if level=='video' else _segment_keys(index)[0]
-        parts = [_modality_vectors(index, m, level) for m in (MODALITIES if by=='joint' else [by])]
+        parts = [_modality_vectors(index, m, level) for m in (modalities if by=='joint' else [by])]
     elif by in index.store.columns:
         keys, vectors = _column_vectors(index, by, level)
         parts = [vectors]
-    else: raise ValueError(f'by={by!r}: want one of {", ".join([*MODALITIES, "joint", *index.store.columns])}')
+    else: raise ValueError(f'by={by!r}: want one of {", ".join([*modalities, "joint", *index.store.columns])}')
     vectors, is_known = _side_by_side(parts)
     return keys[is_known], vectors
 

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/04_features/00_features.ipynb #369a9311
 from ..core import public_names
 
-# %% ../../nbs/library/04_features/00_features.ipynb #87c8eee6
+# %% ../../nbs/library/04_features/00_features.ipynb #f218c39c
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'checksums': ['BLOCK', 'Checksum', 'checksum', 'find_change', 'write_record', 'read_record', 'record_files',
                   'write_arrays', 'read_arrays',
@@ -23,6 +23,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                    'encode_in_worker', 'extract', 'show_progress', 'file_state', 'check_complete',
                    'ENGINES', 'check_engine'],
     'shots': ['StoredShots', 'SHOTS_SCHEMA', 'ShotFilter', 'shots_of_plan', 'check_limit', 'find_long_shots'],
+    'texts': ['TEXT_COLUMNS', 'TEXTS_SCHEMA', 'VideoTexts', 'join_texts', 'hash_text', 'StoredTexts',
+              'load_text_encoder', 'extract_texts'],
     'seconds': ['SECOND_PLANS', 'second_span', 'VideoSeconds', 'image_encoder', 'encode_seconds', 'StoredSeconds',
                 'SECONDS_SCHEMA', 'seconds_made_by', 'SecondsMatrix', 'second_features', 'SecondsReport',
                 'missing_seconds', 'load_seconds_worker', 'encode_seconds_in_worker', 'extract_seconds'],

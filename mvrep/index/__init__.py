@@ -8,12 +8,13 @@ __all__ = []
 # %% ../../nbs/library/09_index/00_index.ipynb #242825e6
 from ..core import public_names
 
-# %% ../../nbs/library/09_index/00_index.ipynb #c7ffeb59
+# %% ../../nbs/library/09_index/00_index.ipynb #290b1be3
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'exact': ['modality_weights', 'joint_scores', 'row_scores', 'best_rows', 'list_hubness'],
+    'exact': ['TEXT_WEIGHT', 'modality_weights', 'joint_scores', 'row_scores', 'best_rows', 'list_hubness'],
     'approximate': ['make_cells', 'find_candidates', 'TunedCells', 'tune_cells'],
     'storage': ['build_numbers', 'current_number', 'build_folder', 'previous_number', 'use_build', 'new_build',
                 'read_files', 'compare_build', 'is_unchanged', 'restore_table', 'replace_table', 'one_writer'],
+    'texts': ['TextOrigin', 'text_origin', 'read_texts'],
     'tags': ['TagTable', 'read_tags', 'pool_tags', 'tagged_by'],
     'spaces': ['RESERVED', 'check_space_name', 'Space', 'embed_space', 'make_spaces'],
     'build': ['Query', 'CellSearch', 'Build', 'empty_build', 'write_build', 'read_build', 'LARGE',
@@ -27,8 +28,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'given': ['scan_videos', 'Given', 'read_given'],
     'segments': ['SegmentVectors', 'SegmentSearch', 'open_segments'],
     'copies': ['mark_copies'],
-    'indexing': ['EncodersError', 'encoder_names', 'encoder_columns', 'check_not_nested', 'IndexReport', 'index_folder',
-                 'add_videos'],
+    'indexing': ['EncodersError', 'TextEncoderError', 'encoder_names', 'encoder_columns', 'NO_TEXT',
+                 'text_encoder_name', 'check_not_nested', 'IndexReport', 'index_folder', 'add_videos'],
     'examples': ['tiny_index', 'study_index'],
     'checking': ['IndexCheck', 'check_index'],
     'info': ['IndexInfo', 'index_info'],

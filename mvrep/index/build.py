@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JOINT_WEIGHT', 'MAX_COMPARED', 'LARGE', 'Query', 'CellSearch', 'Build', 'empty_build', 'write_build', 'read_build']
 
-# %% ../../nbs/library/09_index/30_build.ipynb #cee85724
+# %% ../../nbs/library/09_index/30_build.ipynb #1656bf2e
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -22,24 +22,26 @@ from .exact import best_rows, joint_scores, list_hubness, modality_weights, row_
 from .spaces import Space
 from .storage import compare_build, read_files
 from .tags import ARRAYS, TagTable
+from .texts import TextOrigin
 
-# %% ../../nbs/library/09_index/30_build.ipynb #734f4f1d
+# %% ../../nbs/library/09_index/30_build.ipynb #384df6d4
 @dataclass(frozen=True)
 class Query:
     "Unit-norm embeddings to search with"
     audio:np.ndarray|None # Shape (d_audio,); None without audio
     video:np.ndarray|None # Shape (d_video,); None without video
+    text:np.ndarray|None = None # Shape (d_text,); None without text
     spaces:dict = field(default_factory=dict, repr=False) # {name: embedding in this space}, where there is one
 
     def __getitem__(self,
-        modality:str # 'audio' or 'video'
+        modality:str # 'audio', 'video' or 'text'
     ) -> np.ndarray|None: # Its embedding
         return getattr(self, modality)
 
     @property
     def has(self) -> dict: # {modality: bool}
         "Which modalities the query has."
-        return {m: self[m] is not None for m in MODALITIES}
+        return {m: self[m] is not None for m in (*MODALITIES, 'text')}
 
 @dataclass(frozen=True)
 class CellSearch:
@@ -48,7 +50,7 @@ class CellSearch:
     settings:TunedCells # How much of it is read
     seed:int # Seed of the choice of queries it was tuned on
 
-# %% ../../nbs/library/09_index/30_build.ipynb #605717f7
+# %% ../../nbs/library/09_index/30_build.ipynb #01bc0132
 @dataclass(frozen=True, eq=False)
 class Build:
     "One searchable state of an index: an embedding per video and modality"
@@ -68,6 +70,7 @@ class Build:
     cells:dict = field(default_factory=dict) # {by: `CellSearch`}: approximate searches that are ready
     tags:TagTable|None = field(default=None, repr=False) # How well tags fit the videos; None without tags
     spaces:dict = field(default_factory=dict) # {name: `Space`}: further embeddings, such as one learned from ratings
+    text:TextOrigin|None = field(default=None, repr=False) # What the text embeddings were made of
     _comparable:dict = field(default_factory=dict, init=False, repr=False) # Cache of `_comparable_rows`
 
     def __len__(self): return len(self.video_ids)
@@ -78,9 +81,22 @@ class Build:
         return pd.Index(self.video_ids)
 
     @cached_property
+    def modalities(self) -> tuple: # ('audio', 'video'), and 'text' where a video has text
+        "The modalities that a search can compare."
+        has_text = 'text' in self.has and self.has['text'].any()
+        return (*MODALITIES, 'text') if has_text else MODALITIES
+
+    @cached_property
     def is_complete(self) -> bool: # True if no video lacks a modality
         "Does every video have every modality?"
-        return all(self.has[m].all() for m in MODALITIES)
+        return all(self.has[m].all() for m in self.modalities)
+
+    def weights(self,
+        by:str='joint', # One of `modalities`, or 'joint'
+        weight:float|dict=.5 # As for `modality_weights`
+    ) -> dict: # {modality: weight above 0}
+        "What a search compares, and how much it counts. Raises `ValueError` as `modality_weights` does."
+        return modality_weights(by, weight, self.modalities)
 
 # %% ../../nbs/library/09_index/30_build.ipynb #b813eecc
 def empty_build(
@@ -118,7 +134,7 @@ def _read_spaces(header, folder, files, remedy):
     arrays = CheckedArrays(paths, {name: files[o.name] for name, o in paths.items()} if files else {}, remedy)
     return {name: Space(name, arrays, folder/f'space-{name}.safetensors', o) for name, o in made_by.items()}
 
-# %% ../../nbs/library/09_index/30_build.ipynb #d558b6e1
+# %% ../../nbs/library/09_index/30_build.ipynb #8d074ce2
 def write_build(
     build:Build, # What to write
     folder:Path # An empty folder
@@ -128,11 +144,13 @@ def write_build(
                   encoded_by=build.encoded_by, specs=list(build.specs), columns=build.columns,
                   fitted_on=build.fitted_on, tags=build.tags and _write_tags(build.tags, folder),
                   spaces={name: o.made_by for name, o in build.spaces.items()})
+    if build.text: header['text'] = asdict(build.text)
+    if build.modalities!=MODALITIES: header['modalities'] = build.modalities
     (folder/'ids.json').write_text(json.dumps(header))
     for name, space in build.spaces.items(): np.save(folder/f'space-{name}.npy', space.embeddings)
-    np.save(folder/'has.npy', np.stack([build.has[m] for m in MODALITIES], axis=1))
+    np.save(folder/'has.npy', np.stack([build.has[m] for m in build.modalities], axis=1))
+    for modality in build.modalities: np.save(folder/f'{modality}.npy', build.embeddings[modality])
     for modality in MODALITIES:
-        np.save(folder/f'{modality}.npy', build.embeddings[modality])
         scale = build.scale.get(modality) or Scale.identity(1)
         np.save(folder/f'{modality}-scale.npy', scale.to_array())
 
@@ -161,7 +179,7 @@ def _are_cells_damaged(folder, by):
     blocks = None if sum(o.size for o in expected.values())<=MAX_COMPARED else ()
     return any(find_change(folder/name, o, blocks) for name, o in expected.items())
 
-# %% ../../nbs/library/09_index/30_build.ipynb #4e410c04
+# %% ../../nbs/library/09_index/30_build.ipynb #3001c1e7
 def _record_cells(folder, by):
     "Write the checksums of cells"
     files = [folder/f'{by}.json', *sorted((folder/f'{by}.lance').rglob('*'))]
@@ -175,15 +193,19 @@ def _read_settings(path):
     stored = {renamed.get(k, k): v for k, v in stored.items()}|dict(weight=_cell_weight(path.stem))
     return TunedCells(**{o.name: stored[o.name] for o in fields(TunedCells)}), stored['seed']
 
+def _text_origin(header):
+    stored = header.get('text') # earlier versions had none
+    return stored and TextOrigin(stored['encoder'], stored['made_by'], tuple(stored['sources']))
+
 def _fitted_on(header, has):
     "How many videos the scale was fitted on; earlier versions did not write it: all videos"
     return header.get('fitted_on') or {m: int(o.sum()) for m, o in zip(MODALITIES, has.T)}
 
-# %% ../../nbs/library/09_index/30_build.ipynb #34080cca
+# %% ../../nbs/library/09_index/30_build.ipynb #c9f0adc5
 def _is_compared_at_once(name):
     "Is this file compared when a build is read? Not embeddings, tags, kept tables and cells"
     is_space = name.startswith('space-') and name.endswith('.npy')
-    is_large = name in [f'{m}.npy' for m in MODALITIES] or name.startswith('tag-') or is_space
+    is_large = name in ('audio.npy', 'video.npy', 'text.npy') or name.startswith('tag-') or is_space
     return '/' not in name and not is_large
 
 def _read_header(folder):
@@ -202,19 +224,19 @@ def read_build(
     if header.get('made_by'):
         from mvrep.learning.model import load_model # imports torch, which an index without a model does without
         model = load_model(folder/'model.safetensors')
-    has = np.load(folder/'has.npy')
-    sums = {m: files[f'{m}.npy'] for m in MODALITIES} if files else {}
-    embeddings = CheckedArrays({m: folder/f'{m}.npy' for m in MODALITIES}, sums, remedy)
+    has, modalities = np.load(folder/'has.npy'), header.get('modalities', MODALITIES) # not in earlier versions
+    sums = {m: files[f'{m}.npy'] for m in modalities} if files else {}
+    embeddings = CheckedArrays({m: folder/f'{m}.npy' for m in modalities}, sums, remedy)
     scale = {m: Scale.from_array(np.load(folder/f'{m}-scale.npy')) for m in MODALITIES}
     return Build(
         folder=folder, number=int(folder.name), video_ids=np.array(header['ids'], object), sources=header['sources'],
-        has=dict(zip(MODALITIES, has.T)), embeddings=embeddings, scale=scale,
+        has=dict(zip(modalities, has.T)), embeddings=embeddings, scale=scale, text=_text_origin(header),
         specs=tuple(header['specs']), columns=header['columns'], encoded_by=header.get('encoded_by', {}),
         fitted_on=_fitted_on(header, has), tags=_read_tags(header, folder, files, remedy),
         model=model, model_hash=header.get('made_by', ''), cells=_read_cells(folder/'cells'),
         spaces=_read_spaces(header, folder, files, remedy))
 
-# %% ../../nbs/library/09_index/30_build.ipynb #f5982e78
+# %% ../../nbs/library/09_index/30_build.ipynb #04b5faf0
 @patch
 def _n_fitted(self:Build, modality, kept):
     "How many of the `kept` videos the scale of a modality was fitted on"
@@ -230,11 +252,12 @@ def keep(self:Build,
     return replace(
         self, video_ids=self.video_ids[kept], sources=[o for o, stays in zip(self.sources, kept) if stays],
         has={m: has[kept] for m, has in self.has.items()},
-        embeddings={m: self.embeddings[m][kept] for m in MODALITIES},
+        embeddings={m: self.embeddings[m][kept] for m in self.modalities},
         fitted_on={m: self._n_fitted(m, kept) for m in self.fitted_on}, tags=self.tags and self.tags.take(kept),
+        text=self.text and self.text.take(kept),
         spaces={name: o.take(kept) for name, o in self.spaces.items()})
 
-# %% ../../nbs/library/09_index/30_build.ipynb #2990da3d
+# %% ../../nbs/library/09_index/30_build.ipynb #758d73da
 @patch
 def query(self:Build,
     video_id:str # Id of a video of the build
@@ -243,9 +266,9 @@ def query(self:Build,
     if video_id not in self.rows:
         raise UnknownId(f'no video {video_id!r} in build {self.number}{or_close(video_id, self.video_ids)}')
     row = self.rows.get_loc(video_id)
-    embeddings = {m: np.array(self._matrix(m, [row])[row]) if self.has[m][row] else None for m in MODALITIES}
+    def embedding(m): return np.array(self._matrix(m, [row])[row]) if self.has[m][row] else None
     spaces = {name: np.array(o.embeddings[row]) for name, o in self.spaces.items() if o.has[row]}
-    return Query(**embeddings, spaces=spaces)
+    return Query(**{m: embedding(m) for m in self.modalities}, spaces=spaces)
 
 @patch
 def _matrix(self:Build, modality, rows=None):
@@ -286,17 +309,17 @@ def embed(self:Build,
     spaces = {name: o.embed(feats) for name, o in self.spaces.items()}
     return Query(**{m: embed_one(m) for m in MODALITIES}, spaces={k: o for k, o in spaces.items() if o is not None})
 
-# %% ../../nbs/library/09_index/30_build.ipynb #89b24434
+# %% ../../nbs/library/09_index/30_build.ipynb #25be93de
 @patch
 def scores(self:Build,
     query:Query, # What is searched for
-    by:str='joint', # 'audio', 'video', 'joint' or a space
-    weight:float=.5 # Weight of the audio in 'joint', 0 to 1
-) -> pd.DataFrame: # By video id: `audio`, `video`, `score`, cosines; NaN where query and video cannot be compared
-    "How similar every video is to a query. Raises `ValueError` for another `by` or a weight outside [0, 1]."
-    if by not in self.spaces: modality_weights(by, weight)
+    by:str='joint', # One of `modalities`, 'joint' or a space
+    weight:float|dict=.5 # As for `modality_weights`
+) -> pd.DataFrame: # By video id: a cosine for each modality, `score`; NaN where query and video cannot be compared
+    "How similar every video is to a query. Raises `ValueError` for another `by` or wrong weights."
+    if by not in self.spaces: self.weights(by, weight)
     cosines = {}
-    for m in MODALITIES:
+    for m in self.modalities:
         if query[m] is None: cosines[m] = np.full(len(self), np.nan)
         else: cosines[m] = np.where(self.has[m], self.embeddings[m]@query[m], np.nan)
     if by in self.spaces: score = self.spaces[by].cosines(query.spaces.get(by))
@@ -304,12 +327,12 @@ def scores(self:Build,
     else: score = cosines[by]
     return pd.DataFrame(dict(cosines, score=score), index=self.video_ids)
 
-# %% ../../nbs/library/09_index/30_build.ipynb #ba3d7fff
+# %% ../../nbs/library/09_index/30_build.ipynb #7b744dc7
 @dataclass(frozen=True)
 class _Search:
     "What a search asks for, apart from the queries"
     k:int # Neighbours for each query
-    by:str # 'audio', 'video' or 'joint'
+    by:str # One of `Build.modalities`, or 'joint'
     weights:dict # {modality: weight}
     allowed:np.ndarray|None # Videos that may be found, bool, shape (n_videos,); all if None
     use_cells:bool # Search approximately?
@@ -333,7 +356,7 @@ def _comparable_rows(self:Build, modalities, search):
         self._comparable[key] = rows, factor
     return rows, factor
 
-# %% ../../nbs/library/09_index/30_build.ipynb #4a457de8
+# %% ../../nbs/library/09_index/30_build.ipynb #659847a8
 def _by_modalities(queries, weights):
     "Numbers of the queries that have the same modalities: `{modalities: numbers}`"
     groups = {}
@@ -362,7 +385,7 @@ def _search_group(self:Build, queries, modalities, search, k):
 def _result(self:Build, query, rows, scores):
     "Rows and scores as a table, with the cosine of each modality"
     columns = dict(score=scores.astype(np.float64))
-    for m in MODALITIES:
+    for m in self.modalities:
         if query[m] is None or not len(rows): columns[m] = np.full(len(rows), np.nan)
         else:
             cosines = row_scores([(self._matrix(m, rows), query[m][None])], 0, rows)
@@ -397,23 +420,23 @@ def _search_space(self:Build, queries, k, by, allowed, exclude):
         results[i] = self._result(query, best[keep][:k], scores[keep][:k])
     return results
 
-# %% ../../nbs/library/09_index/30_build.ipynb #00e1bbcd
+# %% ../../nbs/library/09_index/30_build.ipynb #e429dfa1
 @patch
 def search_many(self:Build,
     queries:list[Query], # What is searched for
     k:int=10, # Neighbours for each query
-    by:str='joint', # 'audio', 'video', 'joint' or a space
+    by:str='joint', # One of `modalities`, 'joint' or a space
     *,
-    weight:float=.5, # Weight of the audio in 'joint', 0 to 1
+    weight:float|dict=.5, # As for `modality_weights`
     allowed:np.ndarray|None=None, # Videos that may be found, bool, shape (n_videos,); all if None
     exclude:list|None=None, # For each query the video ids to leave out
     approximate:bool|None=None # Search cells only; if None, for more than `LARGE` videos where cells are ready
 ) -> list[pd.DataFrame]: # For each query a table as from `search`
-    """Nearest videos of many queries, in one pass over the embeddings. Raises `ValueError` for another `by`, a weight
-    outside [0, 1], or `approximate=True` where the build was not prepared for it."""
+    """Nearest videos of many queries, in one pass over the embeddings. Raises `ValueError` for another `by`, wrong
+    weights, or `approximate=True` where the build was not prepared for it."""
     if by in self.spaces and not approximate:
         return self._search_space(queries, k, by, allowed, exclude or [()]*len(queries))
-    weights = modality_weights(by, weight)
+    weights = self.weights(by, weight)
     if len(weights)==1: by, = weights # 'joint' with all the weight on one modality
     use_cells = self._uses_cells(by, weight, approximate)
     search = _Search(k, by, weights, allowed, use_cells)
@@ -431,13 +454,13 @@ def search_many(self:Build,
 def search(self:Build,
     query:Query, # What is searched for
     k:int=10, # Neighbours
-    by:str='joint', # 'audio', 'video', 'joint' or a space
+    by:str='joint', # One of `modalities`, 'joint' or a space
     *,
-    weight:float=.5, # Weight of the audio in 'joint', 0 to 1
+    weight:float|dict=.5, # As for `modality_weights`
     allowed:np.ndarray|None=None, # Videos that may be found, bool, shape (n_videos,); all if None
     exclude:tuple=(), # Video ids to leave out
     approximate:bool|None=None # As for `search_many`
-) -> pd.DataFrame: # By `video_id`, at most `k` rows, best first: `score`, `audio`, `video`
+) -> pd.DataFrame: # By `video_id`, at most `k` rows, best first: `score`, and a cosine for each modality
     "Nearest videos, equal scores in order of id. Raises `ValueError` as `search_many` does."
     found = self.search_many([query], k, by, weight=weight, allowed=allowed, exclude=[exclude], approximate=approximate)
     return found[0]
@@ -474,7 +497,7 @@ def _search_cells(self:Build, query, modalities, search, k, rows, factor):
             if len(candidates)>=min(k, len(self) if rows is None else len(rows)): rows = candidates
     return best_rows(self._parts([query], modalities, search, rows), k, factor, rows, self.video_ids)[0]
 
-# %% ../../nbs/library/09_index/30_build.ipynb #b81bf8d9
+# %% ../../nbs/library/09_index/30_build.ipynb #2d81d015
 @patch
 def _embedding_blocks(self:Build, modalities, size=8192):
     "Concatenated embeddings in blocks, normalised"
@@ -484,7 +507,7 @@ def _embedding_blocks(self:Build, modalities, size=8192):
 @patch
 def make_cell_search(self:Build,
     folder:Path, # Folder of the cells
-    by:str, # 'audio', 'video' or 'joint'
+    by:str, # One of `modalities`, or 'joint'
     target:float=.95, # Recall to reach
     k:int=10, # Neighbours that the recall counts
     n_queries:int=200, # Videos it is tuned and measured on
@@ -492,7 +515,7 @@ def make_cell_search(self:Build,
 ) -> CellSearch: # Written to `folder`
     """Sort the embeddings into cells and tune the search. Raises `ValueError` if the target is not reached or the
     videos are too few."""
-    modalities = list(modality_weights(by))
+    modalities = list(self.weights(by))
     rows = np.flatnonzero(np.logical_or.reduce([self.has[m] for m in modalities]))
     if len(rows)<=k: raise ValueError(f'{count_of(len(rows), "video")} to search: too few for approximate search')
     width = sum(self.embeddings[m].shape[1] for m in modalities)
@@ -518,21 +541,21 @@ def _tune(self:Build, table, n_cells, by, rows, target, k, n_queries, seed):
     if len(complete)<2:
         found = f'{count_of(len(complete), "video")} with {count_of(k, "neighbour")}'
         raise ValueError(f'{found}: too few to tune a search on')
-    vectors = np.stack([self._concatenated(queries[i], modality_weights(by)) for i in complete])
+    vectors = np.stack([self._concatenated(queries[i], self.weights(by)) for i in complete])
     neighbours = [self.rows.get_indexer(exact[i].index) for i in complete]
     return replace(tune_cells(table, n_cells, vectors, neighbours, target), weight=_cell_weight(by))
 
-# %% ../../nbs/library/09_index/30_build.ipynb #6d258948
+# %% ../../nbs/library/09_index/30_build.ipynb #50aded55
 @patch
 def hubness(self:Build,
-    by:str='joint', # 'audio', 'video' or 'joint'
+    by:str='joint', # One of `modalities`, or 'joint'
     k:int=10, # Length of the lists
     max_videos:int=4000, # Videos that are compared; if there are more, this many are drawn
     seed:int=0, # Seed of the draw
     allowed:np.ndarray|None=None # Videos that may be compared, such as one of each recording, bool, shape (n_videos,)
 ) -> dict: # As from `list_hubness`; only `by` and `seed` if there are too few videos
     "How unevenly lists of `k` neighbours are spread over the videos. Raises `ValueError` for another `by`."
-    modalities = list(modality_weights(by))
+    modalities = list(self.weights(by))
     is_used = np.logical_and.reduce([self.has[m] for m in modalities])
     rows = np.flatnonzero(is_used if allowed is None else is_used & allowed)
     if len(rows)>max_videos: rows = np.sort(np.random.default_rng(seed).choice(rows, max_videos, replace=False))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Index', 'read_model_name', 'create_index', 'restore_build']
 
-# %% ../../nbs/library/09_index/40_index.ipynb #bfcc37a9
+# %% ../../nbs/library/09_index/40_index.ipynb #f7db833c
 import json
 import shlex
 import shutil
@@ -22,6 +22,7 @@ from ..features.seconds import StoredSeconds
 from ..features.shots import StoredShots
 from ..features.store import FeatureStore, sql_in, table_errors
 from ..features.table_records import RECORD, read_tables, record_tables
+from ..features.texts import StoredTexts, VideoTexts, extract_texts, join_texts
 from .build import Build, Query, empty_build, read_build, write_build
 from .making import IndexConfig, next_build, read_config, write_config
 from .metadata import VIDEOS, ids_where, put_metadata
@@ -133,7 +134,7 @@ def reload(self:Index):
         self.metadata_table.checkout_latest()
         self.videos = self.metadata_table.to_pandas().set_index('video_id').reindex(self.build.video_ids)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #941fe686
+# %% ../../nbs/library/09_index/40_index.ipynb #f03eb212
 def _shots_rule(config):
     "The limit of shots in words"
     if not config.max_shot: return 'shots of any duration'
@@ -154,12 +155,14 @@ def create_index(
     seed:int=0, # Seed of the plan
     max_shot:float|None=None, # Longest shot that a video may have, seconds; any if None
     shots_by:str='hash', # How shots are found, as for `find_shots`
-    tags:bool=False # Compute music tags, too?
+    tags:bool=False, # Compute music tags, too?
+    text:str='' # Encoder of titles and descriptions, as for `load_encoder`; empty for none
 ) -> Index: # Empty, or with the builds it has
     """Make an index folder, or choose the encoders of the next build of one that exists.
 
     Raises `ValueError` if the folder holds other files, or an index with another plan or limit of shots."""
-    folder, config = file_path(folder), IndexConfig(tuple(specs), columns, plan, seed, max_shot, shots_by, tags)
+    folder = file_path(folder)
+    config = IndexConfig(tuple(specs), columns, plan, seed, max_shot, shots_by, tags, text)
     if (folder/'mvrep.json').is_file():
         old = read_config(folder/'mvrep.json')
         if (old.plan, old.seed)!=(plan, seed):
@@ -171,7 +174,7 @@ def create_index(
     write_config(config, folder/'mvrep.json')
     return Index(folder)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #66f8c102
+# %% ../../nbs/library/09_index/40_index.ipynb #bbc849ef
 @patch
 def check_not_empty(self:Index):
     "Raise `ValueError` if there are no videos to search, with what to do about it."
@@ -189,14 +192,33 @@ def put_videos(self:Index,
     get the same name, or a value does not fit the column it is stored in."""
     put_metadata(self.metadata_table, corpus, overwrite)
 
+# %% ../../nbs/library/09_index/40_index.ipynb #44c504f3
+@patch
+def read_texts(self:Index) -> VideoTexts: # Of all videos, also of those that are not in the build
+    "The text of each video, from its metadata. Raises `OSError` if the table is damaged."
+    with table_errors(f"table 'videos' of {self.folder}"): videos = self.metadata_table.to_pandas()
+    return join_texts(videos.set_index('video_id'))
+
+@patch
+def encode_texts(self:Index,
+    encoder=None, # The text encoder, loaded, as for `extract_texts`
+    progress:bool=False # Show a progress bar
+) -> int: # Texts that were encoded
+    """Store the features of new and changed texts, if the index has text. Raises `ValueError` or `WeightsError` if the
+    encoder cannot be used, `OSError` if the store cannot be written."""
+    if not self.config.text: return 0
+    return extract_texts(self.read_texts().texts, self.store, self.config.text, encoder, progress)
+
+# %% ../../nbs/library/09_index/40_index.ipynb #e35068a5
 @patch
 def make_build(self:Index,
     refit:bool=True # Fit the scale on all videos; otherwise only if it was fitted on less than half of them
 ) -> bool: # Was one made? Not if nothing changed
     """Make a build from the stored features, by the trained model if there is one, and use it. With `refit`, new
-    metadata alone make one, too, so that they can be undone. Raises `ValueError` if videos have not been encoded yet,
-    or if the model was trained on other features."""
+    metadata alone make one, too, so that they can be undone. Texts that changed are encoded first. Raises `ValueError`
+    if videos have not been encoded yet, or if the model was trained on other features, and as `encode_texts` does."""
     self.store.merge_recent()
+    self.encode_texts()
     paths = self.metadata_table.search().select(['video_id', 'path']).to_pandas().set_index('video_id').path
     build = next_build(self.store, self.config, self.build, paths, self.model_file, refit,
                        self.space_files)
@@ -211,6 +233,8 @@ def _kept_model(self:Index, build, model_file):
     is_same = build.model_hash==self.build.model_hash and kept.is_file() and sha256(kept)==build.model_hash
     return kept if is_same else model_file
 
+_KEPT = ('segments', 'videos', 'removed', 'texts') # Tables that are kept with a build
+
 @patch
 def _save(self:Index, build, model_file):
     "Write a build with the tables and the model it was made from, and use it"
@@ -219,36 +243,42 @@ def _save(self:Index, build, model_file):
         for by, cells in self.build.cells.items(): # ready before any reader sees the build
             try: build.make_cell_search(folder/'cells', by, cells.settings.target, cells.settings.k, seed=cells.seed)
             except ValueError as e: warnings.warn(f'search by {by} is exact from now on: {e}')
-    kept = {f'{name}.lance': self.folder/'store'/f'{name}.lance' for name in ('segments', 'videos', 'removed')}
-    kept = {name: path for name, path in kept.items() if path.is_dir()} # nothing may have been removed yet
+    kept = {f'{name}.lance': self.folder/'store'/f'{name}.lance' for name in _KEPT}
+    kept = {name: path for name, path in kept.items() if path.is_dir()} # some may not exist yet
     kept |= {f'space-{name}.safetensors': o.file for name, o in build.spaces.items()}
     if build.model_hash: kept['model.safetensors'] = self._kept_model(build, model_file)
     self.store.record() # the tables are on the disk before a build is made of them
     new_build(self.builds_folder, fill, kept, tables=read_tables(self.folder/'store'))
     self.reload()
 
-# %% ../../nbs/library/09_index/40_index.ipynb #0eb30b92
+# %% ../../nbs/library/09_index/40_index.ipynb #bb0bf813
+def _check_unit_norm(modality, embeddings, n, block=8192):
+    "Raise `ValueError` if there are not `n` rows of norm 1 or 0"
+    if len(embeddings)!=n:
+        raise ValueError(f'{len(embeddings)} rows of {modality} embeddings for {count_of(n, "video")}')
+    for start in range(0, n, block):
+        norm = np.linalg.norm(embeddings[start:start+block], axis=1)
+        wrong = np.flatnonzero((norm!=0) & ~(np.abs(norm-1)<1e-3))
+        if not len(wrong): continue
+        row = wrong[0]
+        raise ValueError(f'{modality} embedding {start+row} has norm {norm[row]:.3g}: want 1, or 0 if missing')
+
 @patch
 def put_embeddings(self:Index,
     video_ids:list[str], # Ids of the videos
     embeddings:dict # {modality: unit-norm embeddings, shape (n_videos, d)}; zeros where a video lacks the modality
 ):
-    "Make a build of embeddings that are given, and use it. Raises `ValueError` if their rows are not of norm 1 or 0."
+    """Make a build of embeddings of audio, video and, if there is any, text, and use it. Raises `ValueError` if a
+    modality is missing or unknown, or if rows are not of norm 1 or 0."""
     ids = np.array(list(video_ids), object)
-    for m in MODALITIES:
-        if len(embeddings[m])!=len(ids):
-            raise ValueError(f'{len(embeddings[m])} rows of {m} embeddings for {count_of(len(ids), "video")}')
-        for start in range(0, len(ids), 8192):
-            norm = np.linalg.norm(embeddings[m][start:start+8192], axis=1)
-            wrong = np.flatnonzero((norm!=0) & ~(np.abs(norm-1)<1e-3))
-            if len(wrong):
-                row = wrong[0]
-                raise ValueError(f'{m} embedding {start+row} has norm {norm[row]:.3g}: want 1, or 0 if missing')
+    if not set(MODALITIES)<=set(embeddings)<={*MODALITIES, 'text'}:
+        raise ValueError(f'embeddings of {", ".join(embeddings) or "nothing"}: want audio, video and, if known, text')
+    for m, x in embeddings.items(): _check_unit_norm(m, x, len(ids))
     has = {m: np.asarray(e.any(axis=1)) for m, e in embeddings.items()}
     build = replace(self._read(0), video_ids=ids, sources=['']*len(ids), has=has, embeddings=embeddings)
     self._save(build, self.model_file)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #8e5de968
+# %% ../../nbs/library/09_index/40_index.ipynb #11b3d68d
 @patch
 def filter(self:Index,
     where:str # SQL on the columns of the manifest, such as `genre = 'rock' AND release_date >= '2000'`
@@ -260,18 +290,18 @@ def filter(self:Index,
 def search(self:Index,
     query:Query, # What is searched for
     k:int=10, # Neighbours
-    by:str='joint', # 'audio', 'video', 'joint' or a space
+    by:str='joint', # 'audio', 'video', 'text' where there is text, 'joint' or a space
     *,
     where:str|None=None, # SQL condition, see `filter`
     exclude:tuple=(), # Video ids to leave out
-    weight:float=.5, # Weight of the audio in 'joint', 0 to 1
+    weight:float|dict=.5, # As for `modality_weights`
     approximate:bool|None=None # As for `Build.search_many`
-) -> pd.DataFrame: # By `video_id`, at most `k` rows, best first: `score`, `audio`, `video`
+) -> pd.DataFrame: # By `video_id`, at most `k` rows, best first: `score`, and a cosine for each modality
     "Nearest videos that meet a condition. Raises `ValueError` for a condition, `by` or weight that cannot be used."
     allowed = self.filter(where) if where else None
     return self.build.search(query, k, by, weight=weight, allowed=allowed, exclude=exclude, approximate=approximate)
 
-# %% ../../nbs/library/09_index/40_index.ipynb #ee4b11b6
+# %% ../../nbs/library/09_index/40_index.ipynb #a2bc1ffd
 @patch
 def builds(self:Index) -> pd.DataFrame: # By number: `made` (UTC), `videos`, `model` (name, or empty), `in_use`
     "The builds that exist."
@@ -288,8 +318,10 @@ def builds(self:Index) -> pd.DataFrame: # By number: `made` (UTC), `videos`, `mo
 def _is_changed(self:Index):
     "Was anything done since the build in use was made, or restored?"
     if not self.build.number: return False
-    made_of = self.config.specs, self.config.columns, sha256(self.model_file) if self.model_file.is_file() else ''
-    if made_of!=(self.build.specs, self.build.columns, self.build.model_hash): return True
+    model_hash = sha256(self.model_file) if self.model_file.is_file() else ''
+    text = self.build.text.encoder if self.build.text else ''
+    made_of = self.config.specs, self.config.columns, model_hash, self.config.text
+    if made_of!=(self.build.specs, self.build.columns, self.build.model_hash, text): return True
     in_use = {name: o.made_by for name, o in self.build.spaces.items()}
     if {name: sha256(o) for name, o in self.space_files.items()}!=in_use: return True
     kept = build_folder(self.builds_folder, self.build.number).glob('*.lance')
@@ -316,7 +348,7 @@ def rollback(self:Index,
         self._open_tables()
         self.reload()
 
-# %% ../../nbs/library/09_index/40_index.ipynb #dfd45cd5
+# %% ../../nbs/library/09_index/40_index.ipynb #3444fe3d
 @patch
 def _restore_spaces(self:Index, folder):
     "Put back the networks of further spaces"
@@ -338,7 +370,8 @@ def _restore(self:Index, folder):
     else: self.model_file.unlink(missing_ok=True)
     self._restore_spaces(folder)
     header = read_json(folder/'ids.json')
-    self.config = replace(self.config, specs=tuple(header['specs']), columns=header['columns'])
+    text = (header.get('text') or {}).get('encoder', '') # earlier versions had none
+    self.config = replace(self.config, specs=tuple(header['specs']), columns=header['columns'], text=text)
     write_config(self.config, self.folder/'mvrep.json')
 
 # %% ../../nbs/library/09_index/40_index.ipynb #6c1344e0
@@ -377,7 +410,7 @@ def restore_build(
     index.rollback(number)
     return index
 
-# %% ../../nbs/library/09_index/40_index.ipynb #1c56052b
+# %% ../../nbs/library/09_index/40_index.ipynb #e9f3908e
 @patch
 def _keep_away(self:Index, video_ids):
     "Record a removal before anything is removed, so that an interrupted one can be repeated"
@@ -403,6 +436,7 @@ def remove(self:Index,
         Fingerprints(self.store).remove(video_ids)
         StoredSeconds(self.store).remove(video_ids)
         StoredShots(self.store).remove(video_ids)
+        StoredTexts(self.store).remove(video_ids)
         self.metadata_table.delete(sql_in('video_id', video_ids))
         stays, old = ~self.build.rows.isin(video_ids), self.build
         if stays.all():
@@ -410,10 +444,10 @@ def remove(self:Index,
             return
         self._save(old.keep(stays), build_folder(self.builds_folder, old.number)/'model.safetensors')
 
-# %% ../../nbs/library/09_index/40_index.ipynb #e96c8346
+# %% ../../nbs/library/09_index/40_index.ipynb #bae671a9
 @patch
 def prepare_approximate(self:Index,
-    by:str='joint', # 'audio', 'video' or 'joint'
+    by:str='joint', # As for `search`
     target:float=.95, # Recall to reach: share of the true `k` nearest that are found
     k:int=10, # Length of the lists it is measured on
     n_queries:int=200, # Videos it is tuned and measured on

@@ -16,7 +16,7 @@ from .files import known_files, without_file
 from .index import Index
 from .removed import removed_videos
 
-# %% ../../nbs/library/09_index/55_info.ipynb #4d3617ae
+# %% ../../nbs/library/09_index/55_info.ipynb #ba73f5c7
 @dataclass(frozen=True)
 class IndexInfo:
     "What an index holds"
@@ -39,9 +39,11 @@ class IndexInfo:
     approximate:tuple # Ways of comparing that are prepared for approximate search
     megabytes:float # Size on disk; a file that several builds share counts once
     space:dict # {kind: MB}: 'features' (tables), 'builds' (what they do not share with the tables), 'models', 'caches'
+    with_text:int # Videos with a text embedding
+    text_encoder:str # Encoder of the texts; empty for an index without text
     hubness:dict # How unevenly videos are recommended, one of each recording, see `Build.hubness`
 
-# %% ../../nbs/library/09_index/55_info.ipynb #b6331486
+# %% ../../nbs/library/09_index/55_info.ipynb #89ab2ca3
 _KINDS = dict(store='features', index='builds', model='models', runs='models', cache='caches', tsne='caches')
 
 def _file_sizes(root):
@@ -79,6 +81,7 @@ def index_info(
     build, videos = index.build, index.videos
     stored, is_copy = index.store.done(), recordings(index.videos).duplicated().to_numpy()
     made_by = {o for column in index.store.columns for o in stored[f'{column}_made_by'].dropna()}
+    made_by |= {build.text.made_by} if build.text and build.text.made_by else set()
     return IndexInfo(
         videos=len(index), segments=len(index.store),
         with_audio=int(build.has['audio'].sum()), with_video=int(build.has['video'].sum()),
@@ -88,4 +91,5 @@ def index_info(
         copies=int(is_copy.sum()), artists=videos.artist.map(artist_key).nunique(), genres=videos.genre.nunique(),
         plan=index.config.plan, encoders=tuple(build.specs), made_by=tuple(sorted(made_by)), model=index.model_name,
         approximate=tuple(sorted(build.cells)), megabytes=_megabytes(index.folder), space=_space(index.folder),
-        hubness=build.hubness(allowed=~is_copy))
+        with_text=int(build.has['text'].sum()) if 'text' in build.modalities else 0,
+        text_encoder=build.text.encoder if build.text else '', hubness=build.hubness(allowed=~is_copy))

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['train', 'SplitSizes', 'split_sizes', 'evaluate']
 
-# %% ../../nbs/library/09_index/60_joint_space.ipynb #c65dc4e7
+# %% ../../nbs/library/09_index/60_joint_space.ipynb #7bd970c0
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
-from ..core import explain_missing
+from ..core import MODALITIES, explain_missing
 from ..corpus.names import artist_key
 from .index import Index
 from .storage import one_writer
 
-# %% ../../nbs/library/09_index/60_joint_space.ipynb #6bd60ad3
+# %% ../../nbs/library/09_index/60_joint_space.ipynb #bff1c33d
 def train(
     index:Index|str|Path, # An index, or its folder
     recipe:str='aligned', # 'aligned' (one segment at a time), 'track' (all segments) or 'thesis', see `RECIPES`
@@ -60,7 +60,7 @@ def split_sizes(
     "Sizes of the splits that the model of an index was trained with. Raises `ValueError` if it records none."
     origin = index.build.model.origin if index.build.model else None
     if origin is None: raise ValueError(f'{index.folder} has no model from `train`')
-    is_complete = np.logical_and.reduce(list(index.build.has.values()))
+    is_complete = np.logical_and.reduce([index.build.has[m] for m in MODALITIES])
     split = np.array([origin.split.get(o, '') for o in index.build.video_ids])
     is_unknown = index.videos.artist.map(artist_key).isna().to_numpy()
     n = {o: int((is_complete & (split==o)).sum()) for o in ('train', 'valid', 'test')}

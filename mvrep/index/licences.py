@@ -13,7 +13,7 @@ from ..encoders.registry import find_encoder, load_encoder
 from ..encoders.tags import TAG_WEIGHTS, tag_encoders
 from .index import Index
 
-# %% ../../nbs/library/09_index/58_licences.ipynb #f968577c
+# %% ../../nbs/library/09_index/58_licences.ipynb #e0b677e0
 def _makers(store, column):
     "What made the features of a column, as they name it"
     made_by = f'{column}_made_by'
@@ -40,6 +40,14 @@ def _of_encoders(index):
             rows[spec] = dict(asdict(found), made_by=', '.join(makers), state=_state(spec, found, makers))
     return list(rows.values())
 
+def _of_text(index):
+    "A row for the encoder of texts"
+    origin = index.build.text
+    if not origin: return []
+    makers, found = [origin.made_by] if origin.made_by else [], weights_licence(origin.encoder)
+    state = _state(origin.encoder, found, makers)
+    return [dict(asdict(found), made_by=origin.made_by, state=state)]
+
 def _of_tags(index, listed):
     "A row for each network that made music tags only"
     rows = []
@@ -50,7 +58,7 @@ def _of_tags(index, listed):
         rows.append(dict(asdict(weights_licence(spec)), made_by=', '.join(makers), state=state))
     return rows
 
-# %% ../../nbs/library/09_index/58_licences.ipynb #730ea745
+# %% ../../nbs/library/09_index/58_licences.ipynb #cd18a433
 def _of_model(index):
     "A row for the trained model of the build in use"
     source = f'trained with `mvrep train` on this index (run {index.model_name})'
@@ -64,6 +72,7 @@ def index_licences(
 ) -> pd.DataFrame: # Columns of `WeightsLicence`, `made_by` (provenance in the features), `state` (of the file here)
     "The weights behind an index. Raises `OSError` if its store cannot be read, `ValueError` for an unknown encoder."
     rows = _of_encoders(index)
+    rows += _of_text(index)
     rows += _of_tags(index, [o['encoder'] for o in rows])
     if index.build.model: rows.append(_of_model(index))
     return pd.DataFrame(rows)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['IndexConfig', 'read_config', 'write_config', 'encoded_sources', 'load_fitting_model', 'next_build']
 
-# %% ../../nbs/library/09_index/35_making.ipynb #c0b9342e
+# %% ../../nbs/library/09_index/35_making.ipynb #658ff8c0
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 import numpy as np
@@ -16,8 +16,9 @@ from ..features.vectors import Scale, fit_scale
 from .build import Build, empty_build
 from .spaces import make_spaces
 from .tags import read_tags, tagged_by
+from .texts import read_texts, text_origin
 
-# %% ../../nbs/library/09_index/35_making.ipynb #6aa1e3b6
+# %% ../../nbs/library/09_index/35_making.ipynb #53727869
 @dataclass(frozen=True)
 class IndexConfig:
     "What the next build of an index is made of"
@@ -28,6 +29,7 @@ class IndexConfig:
     max_shot:float|None = None # Longest shot that a video may have, seconds; any if None
     shots_by:str = 'hash' # How shots are found, as for `find_shots`
     tags:bool = False # Are music tags computed, too? See `tag_encoders`
+    text:str = '' # Encoder of the texts, as for `load_encoder`; empty if they are not compared
 
 def read_config(
     path:Path # `mvrep.json` of an index
@@ -38,7 +40,7 @@ def read_config(
         raise ValueError(f'{path} is damaged ({e}): restore a copy, or index into a new folder') from None
     if stored.get('format')!=1:
         raise ValueError(f'{path} was not written by this version of mvrep: index the videos into a new folder')
-    later = {o: stored[o] for o in ('max_shot', 'shots_by', 'tags') if o in stored} # earlier versions had no such rule
+    later = {o: stored[o] for o in ('max_shot', 'shots_by', 'tags', 'text') if o in stored} # not in earlier versions
     return IndexConfig(tuple(stored['specs']), stored['columns'], stored['plan'], stored['seed'], **later)
 
 def write_config(
@@ -141,7 +143,7 @@ def _embed_all(store, build, video_ids):
         scale[m], embeddings[m], fitted_on[m] = _fit_and_embed(store, build, m, video_ids)
     return replace(build, scale=scale, embeddings=embeddings, fitted_on=fitted_on)
 
-# %% ../../nbs/library/09_index/35_making.ipynb #87a15a19
+# %% ../../nbs/library/09_index/35_making.ipynb #76be40e8
 def _is_fitted_on(old, has, share):
     "Was the scale fitted on at least this share of the videos that have a modality? A trained model needs no scale"
     if old.model_hash: return True
@@ -151,7 +153,7 @@ def _extend(store, old, build, kept, new_ids):
     "The `kept` videos of the old build, then the new ones on its scale; None if its scale does not do for them"
     if not kept.any(): return None
     old = old.keep(kept)
-    embeddings = old.embeddings
+    embeddings = {m: old.embeddings[m] for m in MODALITIES}
     if new_ids:
         new = _embed_new(store, old, build, new_ids)
         if new is None: return None
@@ -177,11 +179,25 @@ def _has_same_tags(store, old):
     known = (old.tags.made_by, old.tags.n_encoded) if old.tags else ({}, 0)
     return (made_by, n_encoded)==known
 
+# %% ../../nbs/library/09_index/35_making.ipynb #da9393d1
+def _is_up_to_date(store, config, old, refit):
+    "Is there nothing to do for a build of the same videos?"
+    if refit and not _is_fitted_on(old, old.has, share=1): return False
+    return text_origin(store, config.text, old.video_ids)==old.text
+
+def _with_text(store, build, encoder):
+    "The build with the text embeddings of its videos, where the index has text"
+    origin = text_origin(store, encoder, build.video_ids)
+    if origin is None: return build
+    text = read_texts(store, encoder, build.video_ids)
+    return replace(build, text=origin, has=build.has|dict(text=text.any(axis=1)),
+                   embeddings=build.embeddings|dict(text=text))
+
 def _has_same_spaces(files, old):
     "Are the networks of the spaces those of the old build?"
     return {name: sha256(o) for name, o in files.items()}=={name: o.made_by for name, o in old.spaces.items()}
 
-# %% ../../nbs/library/09_index/35_making.ipynb #3cc38d45
+# %% ../../nbs/library/09_index/35_making.ipynb #5ff61236
 def _stays(old, sources):
     "Which videos of the old build have the same file as then, bool, shape (n_videos,)"
     return np.array([sources.get(o)==source for o, source in zip(old.video_ids, old.sources)], bool)
@@ -209,12 +225,13 @@ def next_build(
     kept = _stays(old, sources) & is_same_kind
     new_ids = sorted(set(sources.index)-set(old.video_ids[kept]))
     is_same = is_same_kind and _is_same(old, sources, store, space_files)
-    if is_same and (not refit or _is_fitted_on(old, old.has, share=1)): return None
+    if is_same and _is_up_to_date(store, config, old, refit): return None
     extended = None if refit or not is_same_kind else _extend(store, old, build, kept, new_ids)
     if extended is None: new_ids, kept = sorted(sources.index), np.zeros_like(kept)
     build = _embed_all(store, build, new_ids) if extended is None else extended
     ids = np.r_[old.video_ids[kept], np.array(new_ids, object)]
     has = {m: e.any(axis=1) for m, e in build.embeddings.items()}
     build = replace(build, video_ids=ids, sources=[sources[o] for o in ids], has=has)
+    build = _with_text(store, build, config.text)
     spaces = make_spaces(space_files, store, ids, old.spaces, kept)
     return replace(build, tags=read_tags(store, ids, _kept_tags(old, kept)), spaces=spaces)

@@ -6,37 +6,36 @@
 __all__ = ['item_vectors', 'item_modalities', 'by_content', 'by_popularity', 'by_chance', 'evaluate_recommenders',
            'compare_recommenders']
 
-# %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #cb839848
+# %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #4fbee0b2
 import warnings
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from ..core import count_of, seed_from
 from ..features.vectors import unit_norm
-from ..index.exact import modality_weights
 from ..index.index import Index
 from ..metrics.intervals import bootstrap_interval, paired_difference
 from ..metrics.recommendation import recommendation_metrics, user_ndcg
 from .likes import combine
 
-# %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #fe62b91c
+# %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #fd23c2df
 def item_vectors(
     index:Index, # The index
-    by:str='joint', # 'audio', 'video' or 'joint'
-    weight:float=.5 # Weight of the audio in 'joint', 0 to 1
+    by:str='joint', # 'audio', 'video', 'text' where there is text, or 'joint'
+    weight:float|dict=.5 # As for `modality_weights`
 ) -> np.ndarray: # Unit-norm, in the order of `index.build.video_ids`, shape (n, d), float32; zeros where missing
-    "One vector per video of an index. Raises `ValueError` for another `by` or a weight outside [0, 1]."
-    weights = modality_weights(by, weight)
+    "One vector per video of an index. Raises `ValueError` for another `by` or wrong weights."
+    weights = index.build.weights(by, weight)
     parts = [np.asarray(index.build.embeddings[m])*w**.5 for m, w in weights.items()]
     return unit_norm(np.concatenate(parts, axis=1))
 
 def item_modalities(
     index:Index, # The index
     by:str='joint', # As for `item_vectors`
-    weight:float=.5 # As for `item_vectors`
+    weight:float|dict=.5 # As for `item_vectors`
 ) -> np.ndarray: # Shape (n, number of modalities that are compared); 0 where a video lacks one
     "Weights of the modalities that each video of an index has. Raises `ValueError` as `item_vectors` does."
-    return np.stack([w*index.build.has[m] for m, w in modality_weights(by, weight).items()], axis=1)
+    return np.stack([w*index.build.has[m] for m, w in index.build.weights(by, weight).items()], axis=1)
 
 # %% ../../nbs/library/10_recommendation/65_evaluation.ipynb #45ce9b6f
 def _rows_of(items, ids):

@@ -80,14 +80,14 @@ def _check_examples(liked, disliked, how):
     both = sorted(set(map(str, liked)) & set(map(str, disliked)))
     if both: raise ValueError(f'both liked and disliked: {", ".join(both)}')
 
-# %% ../../nbs/library/10_recommendation/30_likes.ipynb #2da0660f
+# %% ../../nbs/library/10_recommendation/30_likes.ipynb #8473f0c1
 @takes_list_rules
 def recommend(
     index:Index, # The index
     liked:list[str], # Ids of the index or files, at least one
     disliked:list[str]=(), # Ids or files that the list should differ from
-    by:str='joint', # What is compared: 'audio', 'video' or 'joint'
-    weight:float=.5, # Weight of the audio in 'joint', 0 to 1
+    by:str='joint', # What is compared: 'audio', 'video', 'text' where there is text, or 'joint'
+    weight:float|dict=.5, # As for `modality_weights`
     how:str='mean', # Similar to all likes together ('mean') or to any of them ('max')
     against:float=.5, # Part of the similarity to the dislikes that is taken off
     half_life:float|None=None, # Days in which freshness halves, see `freshness`; age does not matter if None

@@ -81,8 +81,16 @@ function show(o, play) {
   $('about').textContent = line(o)
   document.title = `${o.title} – mvrep`
   $('weight').disabled = o.has_audio === false || o.has_video === false // nothing to weight
+  $('texts').hidden = o.has_text === undefined // an index without text, or a dropped file
+  $('text').disabled = !o.has_text
   own(play)
   neighbours()
+}
+
+const weights = () => { // the text slider divides between text and the rest, as the weight does the rest
+  const audio = +$('weight').value, text = +$('text').value, rest = 1-text
+  if (!seed.has_text || $('text').value === sliders.text) return {weight: audio}
+  return {weights: `audio=${audio*rest},video=${(1-audio)*rest},text=${text}`}
 }
 
 async function neighbours() {
@@ -90,7 +98,7 @@ async function neighbours() {
   list.classList.add('old')
   try {
     const who = seed.upload ? {upload: seed.upload} : {id: seed.id}
-    const r = await get('/api/similar', {...who, weight: $('weight').value, diversity: $('diversity').value})
+    const r = await get('/api/similar', {...who, ...weights(), diversity: $('diversity').value})
     if (n !== asked) return
     list.replaceChildren(...r.results.map(card))
     const none = 'no video matches: no other video of the index can be compared with it'
@@ -116,7 +124,7 @@ function welcome() { // no video is selected
 // ---- history: the address holds the selected video and the sliders, an entry also the words that were searched
 
 const files = new Map() // files that were dropped, by the name under which the app keeps them
-const sliders = {weight: '0.5', diversity: '0'} // as they are at first
+const sliders = {weight: '0.5', text: '0.33', diversity: '0'} // as they are at first; 0.33 is a third
 let restored = 0     // number of the last restored entry
 
 function remember(how) {
@@ -159,7 +167,8 @@ const copies = o => [o.same_recording && 'same recording',
 
 function card(o) {
   const li = $('card').content.cloneNode(true).firstElementChild, part = s => li.querySelector(s)
-  const v = part('video'), best = o.reasons[0], at = best ? best.start : 0
+  const timed = o.reasons.filter(w => w.modality !== 'text') // a text has no moments
+  const v = part('video'), best = timed[0], at = best ? best.start : 0
   v.src = `${url(o)}#t=${at}`
   v.setAttribute('aria-label', o.title)
   v.addEventListener('error', () => { cause(o, part('.gone')); part('.reasons').hidden = part('.swap').hidden = true })
@@ -169,10 +178,10 @@ function card(o) {
   part('.by').textContent = line(o)
   part('.copies').textContent = copies(o)
   part('.bar i').style.width = `${100*Math.max(0, o.score)}%`
-  const scores = [['♪', o.audio], ['▦', o.video]].filter(([, score]) => score !== null)
+  const scores = [['♪', o.audio], ['▦', o.video], ['¶', o.text ?? null]].filter(([, score]) => score !== null)
   part('.scores').textContent = scores.map(([sign, score]) => `${sign} ${score.toFixed(2)}`).join('  ')
   if (o.has_audio !== o.has_video) part('.scores').textContent += o.has_audio ? '  no video' : '  no audio'
-  for (const w of o.reasons) {
+  for (const w of timed) {
     const b = make('button', `${w.modality === 'audio' ? '♪' : '▦'} ${clock(w.seed_start)} ↔ ${clock(w.start)}`)
     b.type = 'button'
     b.title = `Most similar by ${w.modality} (${w.score.toFixed(2)}): play this moment of both videos in turn`
@@ -221,7 +230,7 @@ async function moments(w, v) {
   if (await part(player, w.seed_start, w.length, mine)) { reveal(v); part(v, w.start, w.length, mine) }
 }
 
-for (const o of ['weight', 'diversity']) $(o).addEventListener('input', () => {
+for (const o of Object.keys(sliders)) $(o).addEventListener('input', () => {
   clearTimeout(moved)
   moved = setTimeout(() => { remember('replaceState'); if (seed) neighbours() }, 150)
 })
