@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from starlette.testclient import TestClient
-from test_index_texts import TITLES, index, letters, made, plain, unit # fixtures, which pytest finds here
+from test_index_texts import TITLES, index, letters, made, plain, unit
 from commands import ask, mvrep
 from mvrep.cli.options import joint_weights
 from mvrep.explore.app import make_app
@@ -13,6 +13,8 @@ from mvrep.index.exact import read_weights
 from mvrep.recommendation.evaluation import item_modalities, item_vectors
 from mvrep.recommendation.likes import recommend
 from mvrep.recommendation.neighbours import describe_reasons, explain, find_seed, similar, similarities
+
+FIXTURES = letters, made, plain, index # of the other file, which pytest finds by these names
 
 def test_similar_by_text_and_its_reasons(index):
     found, reasons = similar(index, 'a', by='text')

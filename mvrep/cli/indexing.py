@@ -114,7 +114,7 @@ Text = Annotated[Optional[str], typer.Option(
 NoTags = Annotated[bool, typer.Option(
     '--no-tags', metavar=' ', help='Do without music tags: faster, but `mvrep search` finds written words only')]
 
-# %% ../../nbs/library/12_cli/30_indexing.ipynb #81c1a69c
+# %% ../../nbs/library/12_cli/30_indexing.ipynb #7075f33e
 Engine = Annotated[Literal['local', 'ray'], typer.Option(
     metavar='NAME',
     help='local: processes of this machine; ray: actors of a Ray cluster, where SRC has the same path')]
@@ -143,8 +143,8 @@ def index_command(
     video that was removed by `mvrep remove` stays away.
 
     A manifest has the columns video_id and path (relative to the manifest), and any of artist, title, genre, tags
-    (as a;b), mood, emotion, release_date, origin, duration, split, license, sha256. Columns of your own are kept. With --text, description, plot and lyrics are
-    read, too.
+    (as a;b), mood, emotion, release_date, origin, duration, split, license, sha256. Columns of your own are kept.
+    With --text, description, plot and lyrics are read, too.
 
     Example: `mvrep index ~/videos --out ~/videos.mvrep`"""
     from mvrep.index.indexing import EncodersError, TextEncoderError, index_folder

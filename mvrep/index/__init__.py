@@ -8,9 +8,10 @@ __all__ = []
 # %% ../../nbs/library/09_index/00_index.ipynb #242825e6
 from ..core import public_names
 
-# %% ../../nbs/library/09_index/00_index.ipynb #290b1be3
+# %% ../../nbs/library/09_index/00_index.ipynb #dd90179e
 __getattr__, __dir__, __all__ = public_names(__name__, {
-    'exact': ['TEXT_WEIGHT', 'modality_weights', 'joint_scores', 'row_scores', 'best_rows', 'list_hubness'],
+    'exact': ['TEXT_WEIGHT', 'modality_weights', 'read_weights', 'joint_scores', 'row_scores', 'best_rows',
+              'list_hubness'],
     'approximate': ['make_cells', 'find_candidates', 'TunedCells', 'tune_cells'],
     'storage': ['build_numbers', 'current_number', 'build_folder', 'previous_number', 'use_build', 'new_build',
                 'read_files', 'compare_build', 'is_unchanged', 'restore_table', 'replace_table', 'one_writer'],

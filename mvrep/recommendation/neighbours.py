@@ -151,7 +151,7 @@ def describe_reasons(
     texts = [describe(o) for o in reasons.itertuples()]
     return pd.Series(texts, reasons.video_id, dtype=object).groupby(level=0, sort=False).agg('; '.join)
 
-# %% ../../nbs/library/10_recommendation/20_neighbours.ipynb #91c7262c
+# %% ../../nbs/library/10_recommendation/20_neighbours.ipynb #86c797f7
 def similarities(
     index:Index, # The index
     video_ids:list[str], # Videos of the index
@@ -193,6 +193,7 @@ def _reasons(index, seed, video_ids, by, weight):
     has_text = not is_space and 'text' in index.build.weights(by, weight)
     return explain(index, compared, video_ids, seed.query.text if has_text else None)
 
+# %% ../../nbs/library/10_recommendation/20_neighbours.ipynb #79385564
 @takes_list_rules
 def similar(
     index:Index, # The index
