@@ -357,7 +357,7 @@ def parameters():
             yield name, parameter.name, parameter.default, parameter.annotation.__metadata__[0]
 
 DEFAULTS = dict( # Those that are not None, False or 0
-    index=dict(preset='offline', plan='stratified', shots_by='hash'), tune=dict(by='joint', recall=.95),
+    index=dict(preset='offline', plan='stratified', shots_by='hash', engine='local'), tune=dict(by='joint', recall=.95),
     download=dict(pause=5.), similar=dict(k=10, by='joint'), recommend=dict(k=10, by='joint', how='mean'),
     search=dict(k=10, by='both'), tag=dict(threshold=.1, most=5),
     match=dict(want='audio', k=10), explore=dict(by='joint'), app=dict(port=8765, browser=True),
