@@ -64,7 +64,20 @@ def _classifier_prefixes(net):
     names = (names,) if isinstance(names, str) else names
     return tuple(f'{o}.' for o in names)
 
-# %% ../../nbs/library/02_encoders/40_image.ipynb #723e050e
+# %% ../../nbs/library/02_encoders/40_image.ipynb #26be5544
+def _crop_of(transform):
+    "Height and width of the crop of a transform that scales, crops and normalises; None if it does anything else"
+    kinds = [type(o).__name__ for o in transform.transforms]
+    if kinds!=['Resize', 'CenterCrop', 'MaybeToTensor', 'Normalize']: return None
+    resize, crop, *_ = transform.transforms
+    return crop.size if isinstance(resize.size, int) and max(crop.size)<=resize.size else None
+
+def _cropped(frames, size):
+    "The centre of frames, as torchvision rounds it"
+    top, left = (int(round((length-wanted)/2)) for length, wanted in zip(frames.shape[1:3], size))
+    return np.ascontiguousarray(frames[:, top:top+size[0], left:left+size[1]])
+
+# %% ../../nbs/library/02_encoders/40_image.ipynb #3cf89bba
 class ImageTower(nn.Module):
     "Any image network of timm, frozen, its features averaged over frames; use `ImageTower.from_pretrained`"
     fps = 1 # Frames per second that are enough
@@ -80,6 +93,7 @@ class ImageTower(nn.Module):
         config = timm.data.resolve_model_data_config(net)
         self.transform = timm.data.create_transform(**config, is_training=False)
         self.size = getattr(self.transform.transforms[0], 'size', None) # Best size of frames: short side, or (h, w)
+        self._crop = _crop_of(self.transform)
         with torch.inference_mode(): self.dim = net(torch.zeros(1, *config['input_size'])).shape[-1]
         net.to(memory_format=torch.channels_last)
 
@@ -98,6 +112,13 @@ class ImageTower(nn.Module):
         net = timm.create_model(model, num_classes=0)
         return cls(load_exactly(net, state, drop=_classifier_prefixes(net), what=str(weights or LITE0)))
 
+    def _prepare(self, frames):
+        "Frames as the network wants them; those that need no scaling all at once, with the same values"
+        if self._crop is None or min(frames.shape[1:3])!=self.size:
+            return torch.stack([self.transform(Image.fromarray(frame)) for frame in frames])
+        *_, normalize = self.transform.transforms
+        return normalize(torch.from_numpy(_cropped(frames, self._crop)).permute(0, 3, 1, 2).float().div(255))
+
     @torch.inference_mode()
     def encode(self,
         frames:np.ndarray # One segment, RGB, 0–255, uint8, shape (t, h, w, 3)
@@ -108,7 +129,7 @@ class ImageTower(nn.Module):
         self.eval()
         total = 0
         for start in range(0, len(frames), self.batch_size):
-            batch = [self.transform(Image.fromarray(frame)) for frame in frames[start:start+self.batch_size]]
-            x = torch.stack(batch).to(parameter.device, parameter.dtype).contiguous(memory_format=torch.channels_last)
+            x = self._prepare(frames[start:start+self.batch_size]).to(parameter.device, parameter.dtype)
+            x = x.contiguous(memory_format=torch.channels_last)
             total = total+self.net(x).float().sum(0)
         return (total/len(frames)).cpu().numpy()
