@@ -6,14 +6,17 @@ read in less time than the network needs for one; each process that reads is ass
 The other libraries of `augment` are measured if they are installed; a part that is not named keeps its numbers.
 """
 import json
+import platform
 import statistics
 import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 import numpy as np
 import torch
 from common import parser, write_json
 from torch import nn
+from mvrep.core import n_cores
 from mvrep.encoders.sample_cnn import SAMPLE_CNNS, SampleCNN
 from mvrep.features.seconds import VideoSeconds
 from mvrep.learning.losses import NTXentLoss
@@ -68,6 +71,13 @@ def measure_changes(repeats):
         torch_audiomentations_error=why_not)
 
 # Network and loader
+
+def hardware():
+    "What the numbers were measured on"
+    lines = Path('/proc/cpuinfo').read_text().splitlines() if Path('/proc/cpuinfo').exists() else []
+    names = [o.partition(':')[2].strip() for o in lines if o.startswith('model name')]
+    return dict(processor=names[0] if names else platform.machine(), cores=n_cores(), torch=torch.__version__,
+                gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else 'none')
 
 def invent(folder, n, sr, seconds):
     "Recordings of noise"
@@ -132,7 +142,7 @@ def measure_speed(n, repeats):
     vcmr_crops = .9*8*20_150*50
     days = dict(clmr=ours/n*16_000*10_000, vcmr_music=vcmr/n*vcmr_crops, vcmr_video=vcmr_video/n*vcmr_crops)
     return dict(
-        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else 'none', threads=1, recordings_per_batch=n,
+        **hardware(), threads=1, steps=repeats, recordings_per_batch=n,
         parameters=n_parameters, plain_step_seconds=plain, step_seconds=ours, step_over_plain=ours/plain,
         bf16_step_seconds=bf16, bf16_is_faster=ours/bf16, vcmr_music_step_seconds=vcmr,
         vcmr_video_step_seconds=vcmr_video,
