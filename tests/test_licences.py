@@ -42,7 +42,8 @@ def test_files_and_networks_of_others(tmp_path, monkeypatch):
     assert weights_licence(f'musicnn_mtt@{copy}').licence=='ISC' # its header states it
     run_file('july').parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(tmp_path/'mine.safetensors', run_file('july'))
-    assert weights_licence('sample_cnn@july').sha256==mine.sha256
+    run = weights_licence('sample_cnn@july')
+    assert run.sha256==mine.sha256 and run.licence=='your own' and 'mvrep pretrain' in run.source
     gone = weights_licence(f'i3d@{tmp_path}/gone.pt')
     assert (gone.file, gone.sha256)==('', '')
     hub = weights_licence('timm:resnet18.a1_in1k')

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from safetensors import SafetensorError, safe_open
-from ..core import json_value, sha256
+from ..core import import_torchvision, json_value, sha256
 from .registry import FAMILIES, find_encoder, split_spec
 from .sample_cnn import run_file
 from .weights import WeightsError
@@ -58,6 +58,7 @@ def _minilm_file():
 
 def _hub_file(name):
     "The file that timm fetched from the hub; None before that"
+    import_torchvision() # before timm, which imports it
     import timm
     from huggingface_hub import try_to_load_from_cache
     config = timm.get_pretrained_cfg(name)
@@ -103,6 +104,7 @@ def _stated_in(file):
 
 def _hub_source(name):
     "What timm states of a network"
+    import_torchvision() # before timm, which imports it
     import timm
     config = timm.get_pretrained_cfg(name)
     place = config and (config.hf_hub_id or config.url)
@@ -111,6 +113,8 @@ def _hub_source(name):
 
 def _source_of(name, given):
     "What is known of the weights of an encoder, apart from their file"
+    is_run = name=='sample_cnn' and given and run_file(given).is_file()
+    if is_run: return WeightsSource('mvrep pretrain, on this machine', 'your own', 'the videos of an index of yours')
     if given: return WeightsSource('a file of your own', _UNKNOWN, '')
     short = name.removeprefix('timm:')
     if short in _SOURCES: return _SOURCES[short]
