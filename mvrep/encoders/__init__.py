@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/02_encoders/00_encoders.ipynb #37a88736
 from ..core import public_names
 
-# %% ../../nbs/library/02_encoders/00_encoders.ipynb #4241316d
+# %% ../../nbs/library/02_encoders/00_encoders.ipynb #515dfeb8
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'weights': ['WeightsError', 'read_weights', 'load_exactly', 'hash_weights', 'save_net', 'read_net'],
     'tf_checkpoint': ['TensorEntry', 'tf_checksum', 'tf_index', 'read_tf'],
@@ -22,10 +22,17 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'efficientat': ['emphasised_log_mel', 'EfficientAT'],
     'sample_cnn': ['SampleCNNConfig', 'SAMPLE_CNNS', 'SampleCNN', 'run_file', 'registered_runs'],
     'onnx_export': ['TOLERANCE', 'run_onnx', 'export_onnx'],
+    'onnx_file': ['describe_onnx', 'onnx_modality', 'OnnxNet', 'about_onnx'],
+    'hub': ['need_package', 'without_logs', 'hub_remedy', 'is_path', 'model_file', 'read_model_json', 'ModelAbout',
+            'WEIGHT_FILES', 'card_licence', 'about_model'],
     'image': ['lite0_file', 'lite0_state', 'hub_model', 'ImageTower'],
+    'open_clip': ['open_clip_names', 'OpenClipTowers', 'tiny_open_clip', 'about_open_clip'],
     'low_level': ['LOW_LEVEL', 'LowLevel', 'grey_values', 'frame_motion', 'gradients', 'thirds_energy',
                   'colour_entropy'],
     'video': ['fetched_file', 'fetch_state', 'R2Plus1D18'],
+    'torchvision_nets': ['video_networks', 'fetched_network', 'TorchvisionNet', 'about_torchvision'],
+    'hugging_face': ['model_modalities', 'choose_modality', 'AudioModel', 'ImageModel', 'ClipModel', 'load_model'],
+    'sentence_models': ['sentence_modalities', 'SentenceModel'],
     'i3d': ['same_pad', 'Unit3D', 'Pool3D', 'Mixed', 'I3D'],
     'text': ['TextReport', 'clean_texts', 'split_passages', 'minilm_folder', 'minilm_file', 'SentenceEncoder',
              'TfidfEncoder', 'known_languages', 'language_numbers'],

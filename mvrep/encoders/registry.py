@@ -6,10 +6,11 @@
 __all__ = ['CODE_VERSION', 'PATCH_HOP', 'ENCODERS', 'PRESETS', 'FAMILIES', 'Encoder', 'EncoderEntry', 'EncoderFamily',
            'split_spec', 'find_encoder', 'load_encoder', 'encode_together', 'WeightsStatus', 'find_weights']
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #d2814272
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #26658402
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 import numpy as np
 from .inputs import AudioNet, TextNet, VideoNet
 
@@ -62,7 +63,7 @@ class Encoder:
         "The mean of this encoder's layer over the patches of a segment."
         return np.asarray(patches[self.layer].mean(0), np.float32)
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #d00aa6f1
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #bebc3a8e
 @dataclass(frozen=True)
 class EncoderEntry:
     "An encoder that users can name"
@@ -72,6 +73,7 @@ class EncoderEntry:
     default_weights:str|None=None # Passed to `load` if users give no file; None if they are installed with a package
     needs_file:bool=False # Must users give a file of weights?
     layer:str='pooled' # The layer of an audio network that is kept
+    column:str='' # Name of its features in the store, unless that follows from the name
 
 # %% ../../nbs/library/02_encoders/90_registry.ipynb #0b0c7d03
 def _load_musicnn(name, weights):
@@ -124,34 +126,122 @@ PRESETS = { # An audio and a video encoder that are used together
     'offline': ('musicnn_mtt', 'efficientnet_lite0'), # works without a network
     'thesis': ('musicnn_mtt', 'r2plus1d_18')}
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #a65f2c40
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #390ffc8e
 @dataclass(frozen=True)
 class EncoderFamily:
     "Encoders whose names begin with a prefix"
     form:str # How their names are written, such as 'timm:NAME'
-    entry_of:Callable # `entry_of(name)`, without the prefix, returns an `EncoderEntry`
+    entry_of:Callable # `entry_of(name, weights)`, without the prefix, returns an `EncoderEntry`
+    about_of:Callable|None=None # `about_of(name, weights)` returns a `ModelAbout`
 
-def _timm_entry(name):
-    weights = None if name=='efficientnet_lite0' else 'hub' # these are installed
-    return EncoderEntry(f'timm:{name}', 'video', lambda _, weights: _load_image(name, weights), weights)
+def _column(prefix, name):
+    "Name of the features of a model: that of its file or folder without the way there"
+    path = Path(name)
+    short = path.absolute().name if path.exists() else name
+    if path.is_file(): short = path.stem
+    return re.sub(r'\W', '_', f'{prefix}_{short}')
 
-FAMILIES = {'timm': EncoderFamily('timm:NAME', _timm_entry)}
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #daafc398
+def _timm_entry(name, weights):
+    default = None if name=='efficientnet_lite0' else 'hub' # these are installed
+    return EncoderEntry(f'timm:{name}', 'video', lambda _, weights: _load_image(name, weights), default)
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #04bd5303
+def _open_clip_entry(name, weights):
+    def load(_, weights):
+        from mvrep.encoders.open_clip import OpenClipTowers
+        return OpenClipTowers.from_pretrained(name, weights or '')
+    return EncoderEntry(f'open_clip:{name}', 'video', load, column=_column('open_clip', name))
+
+def _about_open_clip(name, weights):
+    from mvrep.encoders.open_clip import about_open_clip
+    return about_open_clip(name, weights)
+
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #0f1bcd26
+def _of_modality(load):
+    "`load` for a modality; text encoders are all of sentence-transformers"
+    def load_text(name, modality, revision):
+        from mvrep.encoders.text import SentenceEncoder
+        return SentenceEncoder.from_pretrained(name)
+    return lambda name, modality, revision: (load_text if modality=='text' else load)(name, modality, revision)
+
+def _load_hugging_face(name, modality, revision):
+    from mvrep.encoders.hugging_face import load_model
+    return load_model(name, modality, revision)
+
+def _load_sentence_model(name, modality, revision):
+    from mvrep.encoders.sentence_models import SentenceModel
+    return SentenceModel(name, modality, revision)
+
+def _hub_entry(prefix, modalities_of, load, name, weights):
+    "The entry of a model of a hub; `#audio` or `#video` after the name chooses one of several modalities"
+    from mvrep.encoders.hugging_face import choose_modality
+    name, _, chosen = name.partition('#')
+    modality = choose_modality(f'{prefix}:{name}', modalities_of(name, weights or None), chosen)
+    column = _column(prefix, name)+(f'_{chosen}' if chosen else '')
+    def load_named(_, weights): return load(name, modality, weights or None)
+    return EncoderEntry(f'{prefix}:{name}', modality, load_named, column=column)
+
+def _hugging_face_entry(name, weights):
+    from mvrep.encoders.hugging_face import model_modalities
+    return _hub_entry('hf', model_modalities, _load_hugging_face, name, weights)
+
+def _sentence_entry(name, weights):
+    from mvrep.encoders.sentence_models import sentence_modalities
+    return _hub_entry('st', sentence_modalities, _of_modality(_load_sentence_model), name, weights)
+
+def _about_hub(name, revision):
+    from mvrep.encoders.hub import about_model
+    return about_model(name.partition('#')[0], revision or None)
+
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #e45ba45e
+def _torchvision_entry(name, weights):
+    def load(_, weights):
+        from mvrep.encoders.torchvision_nets import TorchvisionNet
+        return TorchvisionNet.from_pretrained(name, weights)
+    return EncoderEntry(f'torchvision:{name}', 'video', load, 'hub')
+
+def _about_torchvision(name, weights):
+    from mvrep.encoders.torchvision_nets import about_torchvision
+    return about_torchvision(name, weights)
+
+def _onnx_entry(path, weights):
+    from mvrep.encoders.onnx_file import onnx_modality
+    def load(_, weights):
+        from mvrep.encoders.onnx_file import OnnxNet
+        return OnnxNet(path)
+    return EncoderEntry(f'onnx:{path}', onnx_modality(path), load, column=_column('onnx', path))
+
+def _about_onnx(path, weights):
+    from mvrep.encoders.onnx_file import about_onnx
+    return about_onnx(path)
+
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #98e85695
+FAMILIES = { # {prefix: family}
+    'timm': EncoderFamily('timm:NAME', _timm_entry),
+    'open_clip': EncoderFamily('open_clip:NAME/PRETRAINED', _open_clip_entry, _about_open_clip),
+    'hf': EncoderFamily('hf:MODEL', _hugging_face_entry, _about_hub),
+    'st': EncoderFamily('st:MODEL', _sentence_entry, _about_hub),
+    'torchvision': EncoderFamily('torchvision:NAME', _torchvision_entry, _about_torchvision),
+    'onnx': EncoderFamily('onnx:FILE', _onnx_entry, _about_onnx)}
+
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #ca75b34d
 def split_spec(
     spec:str # `NAME`, `NAME:LAYER` or `FAMILY:NAME`, and `@WEIGHTS` if needed
 ) -> tuple[str, str]: # Name and weights, '' if there are none
-    "What comes before and after the first `@`."
+    "What comes before and after the first `@`; a path of a family may contain one."
+    prefix, _, path = spec.partition(':')
+    if prefix in FAMILIES and Path(path.partition('#')[0]).exists(): return spec, ''
     name, _, weights = spec.partition('@')
     return name, weights
 
 def find_encoder(
-    name:str # A name in `ENCODERS`, alone or as `NAME:LAYER`, or `FAMILY:NAME`; `@WEIGHTS` is ignored
+    name:str # As for `load_encoder`
 ) -> EncoderEntry: # How to load it
-    "The registry entry of a name. Raises `ValueError` if it is unknown."
-    name, _ = split_spec(name)
+    """The registry entry of a name. Raises `ValueError` if it is unknown, also for a model of a family that cannot be
+    found."""
+    name, weights = split_spec(name)
     first, _, rest = name.partition(':')
-    if first in FAMILIES and rest: return FAMILIES[first].entry_of(rest)
+    if first in FAMILIES and rest: return FAMILIES[first].entry_of(rest, weights)
     if first not in ENCODERS or name.endswith(':'):
         forms = ', '.join(o.form for o in FAMILIES.values())
         raise ValueError(f'unknown encoder {name!r}: one of {", ".join(ENCODERS)}, or {forms}')
@@ -168,7 +258,7 @@ def load_encoder(
     net = entry.load(entry.name, weights or entry.default_weights)
     if entry.modality=='audio' and entry.layer not in net.layers:
         raise ValueError(f'{entry.name} has no layer {entry.layer!r}: one of {", ".join(net.layers)}')
-    return Encoder(re.sub(r'\W', '_', name), entry.modality, net, entry.layer)
+    return Encoder(entry.column or re.sub(r'\W', '_', name), entry.modality, net, entry.layer)
 
 # %% ../../nbs/library/02_encoders/90_registry.ipynb #726512b0
 def encode_together(
@@ -186,7 +276,7 @@ def encode_together(
             feats |= {encoder.column: encoder.pool(patches) for encoder in group}
     return {encoder.column: feats[encoder.column] for encoder in encoders}
 
-# %% ../../nbs/library/02_encoders/90_registry.ipynb #ea47c8b8
+# %% ../../nbs/library/02_encoders/90_registry.ipynb #dd4bef6b
 @dataclass(frozen=True)
 class WeightsStatus:
     "Whether the weights of an encoder are on this machine"
@@ -204,6 +294,10 @@ def find_weights(
     from mvrep.encoders.weights import WeightsError
     entry = find_encoder(name)
     to_fetch = WeightsStatus(False, f'fetched at first use; or give a file: {name}@FILE')
+    prefix, _, rest = split_spec(name)[0].partition(':')
+    if prefix in FAMILIES and FAMILIES[prefix].about_of:
+        file = FAMILIES[prefix].about_of(rest, split_spec(name)[1]).file
+        return WeightsStatus(True, str(file)) if file else to_fetch
     if entry.default_weights=='hub': return to_fetch
     try:
         if entry.modality=='text': return WeightsStatus(True, _text_file())
