@@ -16,7 +16,7 @@ from .hub import ModelAbout, need_package
 from .inputs import check_frames, cut_windows, split_clips
 from .weights import WeightsError
 
-# %% ../../nbs/library/02_encoders/36_onnx_file.ipynb #53094ec2
+# %% ../../nbs/library/02_encoders/36_onnx_file.ipynb #3eb1e5f6
 _FACTS = {'sr': 'sample rate, Hz', 'seconds': 'longest window of audio', 'fps': 'frames per second',
           'mean': 'mean of each colour, 0 to 1', 'std': 'standard deviation of each colour',
           'licence': 'terms of the weights', 'source': 'where they come from'}
@@ -31,7 +31,8 @@ def describe_onnx(
     if unknown: raise ValueError(f'{unknown[0]} is not a fact of an encoder: want {", ".join(_FACTS)}')
     onnx = need_package('onnx', 'onnx')
     model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, dict(mvrep=json.dumps(facts)))
+    known = {o.key: o.value for o in model.metadata_props}
+    onnx.helper.set_model_props(model, known|dict(mvrep=json.dumps(facts)))
     with atomic_write(path) as tmp: onnx.save(model, str(tmp))
 
 def _open(path):
@@ -47,9 +48,11 @@ def _open(path):
 
 def _facts(session):
     "What the file says of itself; empty if nothing"
-    try: facts = json.loads(session.get_modelmeta().custom_metadata_map.get('mvrep', '{}'))
-    except ValueError: return {}
-    return facts if isinstance(facts, dict) else {}
+    known = session.get_modelmeta().custom_metadata_map
+    try: facts = json.loads(known.get('mvrep', '{}'))
+    except ValueError: facts = {}
+    exported = dict(sr=known['sample_rate']) if 'sample_rate' in known else {} # by `export_onnx`
+    return exported|facts if isinstance(facts, dict) else exported
 
 def _shape(session): return session.get_inputs()[0].shape
 
