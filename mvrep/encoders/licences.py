@@ -82,7 +82,7 @@ def _file_of(name, given):
     else: path = _hub_file(name.removeprefix('timm:')) if name.startswith('timm:') else None
     return path if path and path.is_file() else None
 
-# %% ../../nbs/library/02_encoders/95_licences.ipynb #6c382269
+# %% ../../nbs/library/02_encoders/95_licences.ipynb #5d737637
 @dataclass(frozen=True)
 class WeightsLicence:
     "Source, terms and identity of the weights of an encoder"
@@ -121,15 +121,23 @@ def _source_of(name, given):
     if name.startswith('timm:'): return _hub_source(short)
     return WeightsSource('a file that must be given', _UNKNOWN, '')
 
+def _file_and_source(name, given):
+    "The file of weights, None if it is not here, and what is known of them"
+    first, _, rest = name.partition(':')
+    if first not in FAMILIES: name = first # without the layer
+    elif FAMILIES[first].about_of:
+        about = FAMILIES[first].about_of(rest, given)
+        return about.file, WeightsSource(about.source, about.licence or _UNKNOWN, '')
+    return _file_of(name, given), _source_of(name, given)
+
 def weights_licence(
     spec:str # As for `load_encoder`
 ) -> WeightsLicence: # What is known
     "Source, licence and checksum of the weights of an encoder. Raises `ValueError` if the name is unknown."
     find_encoder(spec)
     name, given = split_spec(spec)
-    name = name if name.partition(':')[0] in FAMILIES else name.partition(':')[0] # without the layer
-    file = _file_of(name, given)
+    file, source = _file_and_source(name, given)
     checksum = sha256(file) if file else ''
-    source = _FILES.get(checksum) or _source_of(name, given)
+    source = _FILES.get(checksum) or source
     about = dict(source=source.source, licence=source.licence) | _stated_in(file)
     return WeightsLicence(spec, **about, trained_on=source.trained_on, sha256=checksum, file=str(file or ''))
