@@ -2,6 +2,7 @@
 
     python scripts/bounds.py                      # both, some minutes; needs uv, a registry and 15 GB of disk
     python scripts/bounds.py --only lowest --keep /tmp/environments
+    python scripts/bounds.py --step text          # this step alone, at the versions of the earlier run
 
 Run it by hand or on a schedule, and after a change of the requirements: `make test` runs at the versions of
 requirements.lock only. Each environment is made with `uv pip install --resolution`, for the direct requirements and all
@@ -20,9 +21,15 @@ from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parents[1]
 RESOLUTIONS = dict(lowest='lowest-direct', newest='highest')
-EXTRAS = 'train', 'pretrain', 'onnx', 'shots', 'download', 'explore', 'app'
+EXTRAS = 'train', 'pretrain', 'text', 'onnx', 'shots', 'download', 'explore', 'app'
 CORPUS = "from mvrep.corpus.demo import demo_corpus; print(demo_corpus(20, 8.))" # the least that every command can use
 IMPORTS = "import onnx, onnxruntime, onnxscript, audiomentations, anywidget, openTSNE, lightning, torchmetrics"
+TEXT = '''
+from mvrep.encoders.text import SentenceEncoder
+encoder = SentenceEncoder.from_pretrained()
+piano, keys, engine = encoder.encode(['a sad piano', 'slow keys of a grand piano', 'the engine of a truck'])
+assert len(piano)==384 and piano@keys>piano@engine+.2, (piano@keys, piano@engine)
+''' # the model is in a package, nothing is fetched
 STEPS = { # {name: command line}; `IX`: the index, `CORPUS`: the folder of the corpus
     'doctor': 'doctor',
     'index': 'index CORPUS/videos --out IX --manifest CORPUS/manifest.csv --workers 1',
@@ -49,16 +56,18 @@ def requirements():
     keys = ['requirements', *[f'{o}_requirements' for o in EXTRAS]]
     return sorted({re.match(r'[\w.-]+', o)[0] for key in keys for o in settings['DEFAULT'][key].split()})
 
-def make_environment(folder, resolution):
-    "Install mvrep with the versions of a resolution: the Python of the environment"
+def make_environment(folder, resolution, earlier):
+    "Install mvrep with the versions of a resolution, or those of an earlier run: the Python of the environment"
     uv = [sys.executable, '-m', 'uv']
     python = folder/'bin'/'python'
     environment = dict(os.environ)
     if os.environ.get('PIP_FIND_LINKS'): environment['UV_FIND_LINKS'] = os.environ['PIP_FIND_LINKS']
     if not python.exists(): subprocess.run([*uv, 'venv', '-q', '-p', sys.executable, folder], check=True)
     package = f'{ROOT}[{",".join(EXTRAS)}]'
-    subprocess.run([*uv, 'pip', 'install', '-q', '-p', python, '--resolution', resolution, '-e', package], check=True,
-                   env=environment)
+    pinned = folder/'constraints.txt'
+    pinned.write_text(''.join(f'{name}=={version}\n' for name, version in earlier.items()))
+    subprocess.run([*uv, 'pip', 'install', '-q', '-p', python, '--resolution', resolution, '-c', pinned, '-e', package],
+                   check=True, env=environment)
     return python
 
 def versions(python):
@@ -96,9 +105,13 @@ def try_app(python, index, home):
         process.terminate()
         process.wait()
 
+def try_alone(python, home):
+    "{step: 'passed', or what went wrong} of the steps that need no index"
+    return {step: run([python, '-c', code], home)[0] for step, code in dict(imports=IMPORTS, text=TEXT).items()}
+
 def try_out(python, home):
     "{step: 'passed', or what went wrong}"
-    found = dict(imports=run([python, '-c', IMPORTS], home)[0])
+    found = try_alone(python, home)
     corpus = Path(run([python, '-c', CORPUS], home)[1].strip())
     clips = sorted((corpus/'videos').glob('*.mp4'))
     late = home/'late.mp4'
@@ -111,11 +124,13 @@ def try_out(python, home):
     found['app'] = try_app(python, home/'ix', home)
     return found
 
-def measure(name, folder):
-    "Environment and trial of one resolution: its part of results/bounds.json"
+def measure(name, folder, earlier, step):
+    "Environment and trial of one resolution: its part of results/bounds.json, and what was there if only for a step"
     print(f'{name}: making the environment', flush=True)
-    python = make_environment(folder/name, RESOLUTIONS[name])
-    with tempfile.TemporaryDirectory() as home: steps = try_out(python, Path(home))
+    python = make_environment(folder/name, RESOLUTIONS[name], earlier['versions'] if step else {})
+    with tempfile.TemporaryDirectory() as home:
+        if step: steps = earlier['steps']|{step: try_alone(python, Path(home))[step]}
+        else: steps = try_out(python, Path(home))
     failed = [o for o, state in steps.items() if state!='passed']
     return dict(resolution=RESOLUTIONS[name], python=sys.version.split()[0], passed=len(steps)-len(failed),
                 failed=len(failed), steps=steps, versions=versions(python))
@@ -125,11 +140,12 @@ def main():
     options.add_argument('--only', choices=list(RESOLUTIONS))
     options.add_argument('--keep', type=Path, help='folder for the environments, which stay')
     options.add_argument('--out', type=Path, default=ROOT/'results'/'bounds.json')
+    options.add_argument('--step', choices=['imports', 'text'], help='this step alone, at the versions of --out')
     args = options.parse_args()
     found = json.loads(args.out.read_text()) if args.out.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
         for name in [args.only] if args.only else RESOLUTIONS:
-            found[name] = measure(name, args.keep or Path(scratch))
+            found[name] = measure(name, args.keep or Path(scratch), found.get(name), args.step)
             args.out.write_text(json.dumps(found, indent=1)+'\n')
     return any(o['failed'] for o in found.values())
 

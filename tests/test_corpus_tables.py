@@ -46,7 +46,7 @@ def test_a_bad_row_costs_itself_only(write, row, reason, end):
     assert len(str(e.value))<400
 
 def test_a_label_that_is_written_as_a_list(write):
-    "One label is that label; several are no label, and brackets alone are no list"
+    "One label is that label, several are an error, and brackets alone do not make a list"
     header, rows = 'video_id,path,genre,mood\n', ['["sad"]', "['sad', 'slow']", '[]', '[live]']
     lines = [f'{i},{i}.mp4,"[\'rock\']","{o.replace(chr(34), chr(34)*2)}"' for i, o in enumerate(rows)]
     corpus, errors = scan_manifest(write(header+'\n'.join(lines)))
