@@ -158,7 +158,7 @@ def test_without_text_nothing_changes(plain, index):
     assert np.load(plain.build.folder/'has.npy').shape==(4, 2)
     for m in MODALITIES: np.testing.assert_array_equal(plain.build.embeddings[m], index.build.embeddings[m])
     assert list(plain.search(plain.build.query('a')).columns)==['score', 'audio', 'video']
-    message = "this index has no text, which `mvrep index --text` adds: 'audio', 'video' or 'joint'"
+    message = "want 'audio', 'video' or 'joint'; this index has no text, which `mvrep index --text` adds"
     with pytest.raises(ValueError, match=message): plain.search(plain.build.query('a'), by='text')
 
 def test_an_index_in_which_no_video_has_text(tmp_path, letters):

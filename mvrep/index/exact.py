@@ -13,7 +13,7 @@ from numbers import Real
 import numpy as np
 from ..core import MODALITIES, count_of
 
-# %% ../../nbs/library/09_index/10_exact.ipynb #5f10d207
+# %% ../../nbs/library/09_index/10_exact.ipynb #ba941b91
 TEXT_WEIGHT = 1/3 # Of the text in a joint search, unless weights are given
 
 def _shown(names): return f"{', '.join(map(repr, names))} or 'joint'"
@@ -40,9 +40,9 @@ def modality_weights(
     modalities:tuple=MODALITIES # Modalities that there are
 ) -> dict: # {modality: weight above 0}
     "Weight of each modality that a search compares. Raises `ValueError` for another `by`, or for wrong weights."
-    if by=='text' and by not in modalities:
-        raise ValueError(f"by='text': this index has no text, which `mvrep index --text` adds: {_shown(modalities)}")
-    if by not in (*modalities, 'joint'): raise ValueError(f'by={by!r}: want {_shown(modalities)}')
+    if by not in (*modalities, 'joint'):
+        hint = '; this index has no text, which `mvrep index --text` adds' if by=='text' else ''
+        raise ValueError(f'by={by!r}: want {_shown(modalities)}{hint}')
     weights = _joint_weights(weight, modalities)
     return weights if by=='joint' else {by: 1.}
 
