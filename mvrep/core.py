@@ -248,7 +248,7 @@ def figure_image(
     fig.savefig(buffer)
     return Image.open(buffer).convert('RGB').quantize(n_colors)
 
-# %% ../nbs/library/00_core/00_core.ipynb #8128be28
+# %% ../nbs/library/00_core/00_core.ipynb #e2517dde
 EXTRAS = { # {extra of mvrep: what it is for}
     'train': 'train a joint space of audio and video',
     'pretrain': 'pre-train an audio encoder, and measure encoders on music tags',
@@ -257,7 +257,7 @@ EXTRAS = { # {extra of mvrep: what it is for}
     'shots': 'find shots, and leave out videos with a long one',
     'download': 'download the videos of a list',
     'text': 'encode titles and sentences, and search with them',
-    'onnx': 'export an encoder to ONNX, or use one', 'open_clip': 'image and text towers of open_clip',
+    'onnx': 'export an encoder to ONNX, or use one', 'clip': 'image and text towers of open_clip',
     'dev': 'work on mvrep: notebooks, tests and the site'}
 
 def extra_packages() -> dict: # {extra: names of its packages}

@@ -82,5 +82,5 @@ def test_weights_that_cannot_be_fetched(monkeypatch):
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, 'open_clip', None)
-    with pytest.raises(WeightsError, match=r"open_clip is not installed: pip install 'mvrep\[open_clip\]'"):
+    with pytest.raises(WeightsError, match=r"open_clip is not installed: pip install 'mvrep\[clip\]'"):
         load_encoder('open_clip:ViT-B-32/openai')

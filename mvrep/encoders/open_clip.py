@@ -18,13 +18,13 @@ from .hub import ModelAbout, about_model, hub_remedy, is_path, model_file, need_
 from .inputs import check_frames
 from .weights import WeightsError, hash_weights
 
-# %% ../../nbs/library/02_encoders/41_open_clip.ipynb #91ffe816
+# %% ../../nbs/library/02_encoders/41_open_clip.ipynb #ecefafa6
 _CONFIG = 'open_clip_config.json'
 _TAGS_SHOWN = 8 # In an error
 
 def _open_clip():
     import_torchvision() # before open_clip, which imports it
-    return need_package('open_clip', 'open_clip')
+    return need_package('open_clip', 'clip')
 
 def _folder_of(name):
     "What open_clip calls a folder. Raises `WeightsError` if something is missing in it"
