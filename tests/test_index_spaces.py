@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mvrep.encoders.registry import Encoder
+from mvrep.explore.tsne import map_vectors
 from mvrep.index.index import Index, create_index, restore_build
 from mvrep.index.spaces import check_space_name
 from mvrep.learning.fusion_networks import make_fusion_net
@@ -159,3 +160,15 @@ def test_a_network_is_saved_with_all_it_needs(tmp_path):
     emb = loaded.embed(x)
     assert emb.shape==(2, 8) and np.allclose(np.linalg.norm(emb, axis=1), 1, atol=1e-5)
     assert loaded.net.towers['text'].languages.num_embeddings==4 and loaded.net.towers['text'].has_year
+
+# Maps
+
+def test_maps_of_a_space(index):
+    index.put_space('taste', encoder())
+    keys, vectors = map_vectors(index, 'taste')
+    assert keys.video_id.tolist()==['a', 'b', 'c']
+    np.testing.assert_allclose(vectors, index.build.spaces['taste'].embeddings[:3])
+    keys, vectors = map_vectors(index, 'taste', 'segment') # each segment as if it were a video
+    assert len(keys)==len(vectors)==6 and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    with pytest.raises(ValueError, match="by='smell': want one of audio, video, joint, taste, "):
+        map_vectors(index, 'smell')

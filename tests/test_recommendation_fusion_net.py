@@ -6,10 +6,11 @@ import pytest
 import torch
 from mvrep.learning.fusion_networks import ItemFeatures, embed_items, stack_items
 from mvrep.learning.losses import Candidates
+from mvrep.learning.margin_losses import TripletMarginLoss
 from mvrep.recommendation.fusion_net import (
     ARMS, MARGINS, PUBLISHED_ARMS, FusionConfig, PairBatches, item_lists, make_margin_loss, measure_cold,
-    pair_relations, train_fusion)
-from mvrep.recommendation.rating_pairs import make_pairs
+    pair_relations, train_fusion, TripletBatches)
+from mvrep.recommendation.rating_pairs import make_pairs, make_triplets
 from mvrep.recommendation.ratings import SimulatedUsers, simulate_ratings, split_by_item
 
 ITEMS = [f'v{i:02d}' for i in range(48)]
@@ -145,3 +146,46 @@ def test_cold_items_are_measured_with_chance_and_intervals(run, features, task):
     assert {'precision@3', 'recall@3', 'hit_rate@3', 'MRR', 'MRR_low', 'MRR_high'}<=set(table)
     empty = replace(split, test=split.test.assign(rating=1.))
     with pytest.raises(ValueError, match='there is nothing to find'): measure_cold(vectors, ITEMS, empty)
+
+# Explicit triplets, language and year
+
+def test_given_triplets_are_compared_without_mining(features, task, tmp_path):
+    split, pairs, valid = task
+    genres = pd.Series([f'g{k}' for k in KIND], ITEMS)
+    triplets = make_triplets(pairs, genres)
+    config = replace(CONFIG, loss='triplet', max_epochs=1)
+    run = train_fusion(features, pairs, valid, tmp_path, config, triplets)
+    mined = train_fusion(features, pairs, valid, tmp_path, config)
+    assert run.folder!=mined.folder and np.isfinite(run.log.train_loss).all()
+    with pytest.raises(ValueError, match='triplets need the loss "triplet"'):
+        train_fusion(features, pairs, valid, tmp_path, CONFIG, triplets)
+    shared = triplets.assign(negative=valid['first'].iloc[0])
+    with pytest.raises(ValueError, match='in training and validation'):
+        train_fusion(features, pairs, valid, tmp_path, config, shared)
+
+@pytest.mark.parametrize('distance', ['cosine', 'euclidean'])
+def test_the_loss_of_given_triplets(distance):
+    a, p, n = torch.nn.functional.normalize(torch.randn(3, 9, 4, generator=torch.Generator().manual_seed(0)), dim=2)
+    def d(x, y): return 1-(x*y).sum(1) if distance=='cosine' else (x-y).norm(dim=1)
+    costs = d(a, p)-d(a, n)+.3
+    want = costs[costs>0].mean()
+    assert TripletMarginLoss(.3, distance).of_triplets(a, p, n).item()==pytest.approx(want.item(), rel=1e-4)
+
+def test_batches_of_triplets_hold_each_once():
+    triplets = torch.arange(21).view(7, 3)
+    batches = list(TripletBatches(triplets, 10))
+    assert [len(o) for o in batches]==[9, 9, 3] and torch.cat(batches).sort().values.tolist()==list(range(21))
+    for wrong in ((triplets, 2), (triplets[:0], 9)):
+        with pytest.raises(ValueError, match='want at least 1 and 3'): TripletBatches(*wrong)
+
+def test_language_and_year_reach_the_network_and_the_run(features, task, tmp_path):
+    _, pairs, valid = task
+    language, year = torch.arange(48)%3, torch.full((48,), 1999.)
+    year[::5] = torch.nan
+    described = replace(features, language=language, year=year)
+    run = train_fusion(described, pairs, valid, tmp_path, replace(CONFIG, max_epochs=1))
+    assert run.net.towers['text'].languages.num_embeddings==3 and run.net.towers['text'].has_year
+    emb = embed_items(run.net, described)
+    for changed in (replace(described, language=language*0), replace(described, year=year+30)):
+        assert np.abs(embed_items(run.net, changed)-emb).max()>1e-4
+    assert train_fusion(features, pairs, valid, tmp_path, replace(CONFIG, max_epochs=1)).folder!=run.folder

@@ -61,6 +61,17 @@ def _column_vectors(index, column, level):
     vectors[is_missing] = np.nan
     return keys, vectors
 
+def _space_vectors(index, name, level):
+    "Unit-norm vectors of all videos or segments in a further space of the index, NaN where they have none"
+    space = index.build.spaces[name]
+    if level=='video': keys, vectors = _video_keys(index), np.array(space.embeddings, np.float32)
+    else:
+        keys, in_build = _segment_keys(index)
+        feats = {o: np.array(_rows_of(index.store.matrix(o), in_build)) for o in space.encoder.columns.values()}
+        vectors = space.encoder.embed({o: x[:, None] for o, x in feats.items()}) # each segment as if it were a video
+    vectors[~vectors.any(axis=1)] = np.nan
+    return keys, vectors
+
 def _side_by_side(parts):
     "Unit-norm vectors of several parts as one, and which rows have at least one part"
     n_parts = sum(~np.isnan(o[:, 0]) for o in parts).astype(np.float32)
@@ -70,7 +81,7 @@ def _side_by_side(parts):
 
 def map_vectors(
     index:Index, # Whose videos
-    by:str='joint', # 'audio', 'video', 'text' of videos that have it, 'joint', or a column of the store
+    by:str='joint', # 'audio', 'video', 'text' of videos that have it, 'joint', a space, or a column of the store
     level:str='video' # 'video': a point per video; 'segment': a point per segment
 ) -> tuple[pd.DataFrame, np.ndarray]: # `video_id`, `start`, `length` (seconds) by id; unit-norm vectors, shape (n, d)
     "What a map is made of: points with a vector. Raises `ValueError` for another `by` or `level`."
@@ -79,18 +90,23 @@ def map_vectors(
     if by in (*modalities, 'joint'):
         keys = _video_keys(index) if level=='video' else _segment_keys(index)[0]
         parts = [_modality_vectors(index, m, level) for m in (modalities if by=='joint' else [by])]
+    elif by in index.build.spaces:
+        keys, vectors = _space_vectors(index, by, level)
+        parts = [vectors]
     elif by in index.store.columns:
         keys, vectors = _column_vectors(index, by, level)
         parts = [vectors]
-    else: raise ValueError(f'by={by!r}: want one of {", ".join([*modalities, "joint", *index.store.columns])}')
+    else:
+        known = [*modalities, 'joint', *index.build.spaces, *index.store.columns]
+        raise ValueError(f'by={by!r}: want one of {", ".join(known)}')
     vectors, is_known = _side_by_side(parts)
     return keys[is_known], vectors
 
-# %% ../../nbs/library/11_explore/10_tsne.ipynb #f4dd20b8
+# %% ../../nbs/library/11_explore/10_tsne.ipynb #16d6b612
 @dataclass(frozen=True, eq=False, repr=False)
 class Map:
     "Points on a plane, and what they were made from"
-    by:str # What the vectors are: 'audio', 'video', 'joint', or a column of the store
+    by:str # What the vectors are: 'audio', 'video', 'joint', a space of the index, or a column of the store
     level:str # 'video' or 'segment'
     keys:pd.DataFrame # `video_id`, `start`, `length` (seconds) by id of the point
     xy:np.ndarray # Positions, shape (n, 2), float32
@@ -127,10 +143,10 @@ def make_map(
     "A map of positions that are given."
     return Map(by, level, keys, xy, np.zeros(len(keys), bool), checksums=_checksums(vectors), **about)
 
-# %% ../../nbs/library/11_explore/10_tsne.ipynb #5fe78011
+# %% ../../nbs/library/11_explore/10_tsne.ipynb #cd8050fa
 def draw_map(
     index:Index, # Whose videos
-    by:str='joint', # 'audio', 'video', 'joint', or a column of the store
+    by:str='joint', # 'audio', 'video', 'joint', a space of the index, or a column of the store
     level:str='video', # 'video': a point per video; 'segment': a point per segment
     perplexity:float|None=None, # From 1 to (n-1)/3 for `n` points; 30, or as many as `n` allows, if None
     seed:int=0 # Seed of the search for neighbours

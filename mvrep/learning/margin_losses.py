@@ -71,7 +71,7 @@ class ContrastiveLoss(PairLoss):
         "Lowest loss if all pairs have the same distance, which is then half-way between the margins."
         return 2*(max(0., self.neg_margin-self.pos_margin)/2)**self.power
 
-# %% ../../nbs/library/06_learning/32_margin_losses.ipynb #c3a3fdc7
+# %% ../../nbs/library/06_learning/32_margin_losses.ipynb #df4de6a2
 def _hardest(d, c):
     "Distance of the nearest negative minus that of the furthest positive, for each anchor that has both."
     has_both = c.positive.any(1) & c.negative.any(1)
@@ -79,12 +79,16 @@ def _hardest(d, c):
     furthest_positive = d.masked_fill(~c.positive, -torch.inf).amax(1)
     return (furthest_positive-nearest_negative)[has_both]
 
+def _mean_of_violated(cost):
+    "Mean of the costs above 0"
+    return cost.relu().sum()/(cost>0).sum().clamp(min=1)
+
 def _triplet_gaps(d, c):
     "d(anchor, candidate)-d(anchor, positive) for each positive pair, and which candidates are negatives, both (p, m)."
     anchor, positive = c.positive.nonzero(as_tuple=True)
     return d[anchor]-d[anchor, positive, None], c.negative[anchor]
 
-# %% ../../nbs/library/06_learning/32_margin_losses.ipynb #797fe2cf
+# %% ../../nbs/library/06_learning/32_margin_losses.ipynb #3d588141
 class TripletMarginLoss(PairLoss):
     "Triplet loss: mean of max(0, d(anchor, positive)-d(anchor, negative)+margin) over mined triplets with a cost."
     def __init__(self,
@@ -112,8 +116,16 @@ class TripletMarginLoss(PairLoss):
         c:Candidates # Queries of one modality, candidates of the other
     ) -> torch.Tensor: # Loss of one direction, scalar
         "Mean cost of the mined triplets that are not satisfied."
-        cost = self._costs(c)
-        return cost.relu().sum()/(cost>0).sum().clamp(min=1)
+        return _mean_of_violated(self._costs(c))
+
+    def of_triplets(self,
+        anchor:torch.Tensor, # Unit-norm, shape (m, d)
+        positive:torch.Tensor, # Should be closer to the anchor, unit-norm, shape (m, d)
+        negative:torch.Tensor # Than this, unit-norm, shape (m, d)
+    ) -> torch.Tensor: # Loss, scalar
+        "Mean cost of given triplets that are not satisfied, without mining."
+        near, far = ((anchor*o).sum(1) for o in (positive, negative))
+        return _mean_of_violated(_distance(near, self.distance)-_distance(far, self.distance)+self.margin)
 
     def chance(self,
         n:int # Clips in the batch; makes no difference here

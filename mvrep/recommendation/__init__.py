@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #e71cbe89
 from ..core import public_names
 
-# %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #295d5b21
+# %% ../../nbs/library/10_recommendation/00_recommendation.ipynb #3da5f41b
 __getattr__, __dir__, __all__ = public_names(__name__, {
     'lists': ['ListRules', 'takes_list_rules', 'limit_per_artist', 'mmr', 'n_surplus', 'arrange',
               'warn_without_effect'],
@@ -38,7 +38,8 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'evaluation': ['item_vectors', 'item_modalities', 'by_content', 'by_popularity', 'by_chance',
                    'evaluate_recommenders', 'compare_recommenders'],
     'fusion_net': ['FusionConfig', 'MARGINS', 'ARMS', 'PUBLISHED_ARMS', 'make_margin_loss', 'PairBatches', 'Relations',
-                   'pair_relations', 'FusionModule', 'FusionRun', 'train_fusion', 'item_lists', 'measure_cold'],
+                   'pair_relations', 'TripletBatches', 'triplet_rows', 'FusionModule', 'FusionRun', 'train_fusion',
+                   'item_lists', 'measure_cold'],
     'baselines': ['by_metadata', 'by_als', 'by_bpr'],
     'rating_space': ['SPACE', 'RatingTask', 'divide_ratings', 'index_features', 'RatingTraining', 'train_on_ratings',
                      'RatingEvaluation', 'evaluate_on_ratings', 'longest'],

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MARGINS', 'ARMS', 'PUBLISHED_ARMS', 'FusionConfig', 'make_margin_loss', 'PairBatches', 'Relations', 'pair_relations',
-           'FusionModule', 'FusionRun', 'train_fusion', 'item_lists', 'measure_cold']
+           'TripletBatches', 'triplet_rows', 'FusionModule', 'FusionRun', 'train_fusion', 'item_lists', 'measure_cold']
 
 # %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #42931442
 from ..core import count_of, import_torchvision, seed_from
@@ -135,6 +135,42 @@ def pair_relations(
     parts = [rows[is_positive], rows[~is_positive]]
     return Relations(*parts, *(o[:, 0]*_MANY+o[:, 1] for o in parts))
 
+# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #21d410f3
+class TripletBatches(Sampler):
+    "Batches of triplets as rows of items, anchor, positive, negative, anchor, …, in a new order in each epoch."
+    def __init__(self,
+        triplets:torch.Tensor, # Rows of anchors, positives and negatives, shape (m, 3)
+        batch_size:int=64, # Items in a batch; a third as many triplets
+        seed:int=0 # Seed of the series of epochs
+    ):
+        "Raises `ValueError` without a triplet, or if a batch has no place for one."
+        if batch_size<3 or not len(triplets):
+            raise ValueError(f'{count_of(len(triplets), "triplet")}, batch_size={batch_size}: want at least 1 and 3')
+        self.triplets, self.n = triplets, batch_size//3
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self,
+        epoch:int # Number of the epoch, from 0
+    ):
+        "Choose the epoch of the next pass."
+        self.epoch = epoch
+
+    def __len__(self): return -(-len(self.triplets)//self.n)
+
+    def __iter__(self):
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.triplets))
+        self.epoch += 1
+        for start in range(0, len(order), self.n): yield self.triplets[order[start:start+self.n]].ravel()
+
+def triplet_rows(
+    triplets:pd.DataFrame, # From `make_triplets`
+    features:ItemFeatures # Of all their items
+) -> torch.Tensor: # Rows of anchors, positives and negatives, shape (m, 3)
+    "Triplets as rows of features. Triplets of items without features are left out."
+    names = ['anchor', 'positive', 'negative']
+    known = triplets[triplets[names].isin(features.items).all(axis=1)]
+    return torch.stack([features.rows(known[o]) for o in names], 1)
+
 # %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #df06e28c
 def _ndcg(emb, relations, rows, k=10):
     "Mean nDCG of lists of some items among each other, of those that have a positive pair"
@@ -145,7 +181,7 @@ def _ndcg(emb, relations, rows, k=10):
     lists = cos[asks].argsort(dim=1, descending=True, stable=True)[:, :min(k, len(rows)-1)].tolist()
     return float(user_ndcg(lists, [positive[i].nonzero().ravel().tolist() for i in asks], k).mean())
 
-# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #0bcf7812
+# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #e4fae72e
 class FusionModule(L.LightningModule):
     "How a `FusionNet` is trained, for a Lightning trainer."
     def __init__(self,
@@ -153,14 +189,17 @@ class FusionModule(L.LightningModule):
         config:FusionConfig, # How to train it
         features:ItemFeatures, # Features of all items
         train:Relations, # Pairs of training items
-        valid:Relations # Pairs of validation items
+        valid:Relations, # Pairs of validation items
+        triplets:torch.Tensor|None=None # Rows of triplets of training items, shape (m, 3), instead of mined ones
     ):
         super().__init__()
         self.net, self.config = net, config
         self.features = features
         self.relations, self.valid = train, valid
         self.loss = make_margin_loss(config)
-        self.sampler = PairBatches(train.positive, train.negative, config.batch_size, config.seed)
+        self.triplets = triplets
+        if triplets is None: self.sampler = PairBatches(train.positive, train.negative, config.batch_size, config.seed)
+        else: self.sampler = TripletBatches(triplets, config.batch_size, config.seed)
         self.valid_rows = torch.cat([valid.positive, valid.negative]).unique()
 
     def embed(self,
@@ -178,8 +217,10 @@ class FusionModule(L.LightningModule):
         "Loss of all known pairs among the items of a batch."
         torch.manual_seed(seed_from('fusion step', self.config.seed, self.global_step))
         emb = self.embed(rows, self.config.drop)
-        positive, negative = self.relations.among(rows)
-        loss = self.loss.one_way(Candidates(emb@emb.T, positive, ~positive & ~negative))
+        if self.triplets is not None: loss = self.loss.of_triplets(*emb.view(len(emb)//3, 3, -1).unbind(1))
+        else:
+            positive, negative = self.relations.among(rows)
+            loss = self.loss.one_way(Candidates(emb@emb.T, positive, ~positive & ~negative))
         self.log('train_loss', loss, on_step=False, on_epoch=True, batch_size=len(rows))
         return loss+0*emb.sum() # a batch may hold no triplet that is semi-hard
 
@@ -222,13 +263,13 @@ class _AsLists:
     def __iter__(self):
         for rows in self.sampler: yield rows.tolist()
 
-# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #638b13c6
-def _run_name(config, features, pairs, valid):
+# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #b30af53c
+def _run_name(config, features, tables):
     "The same for the same configuration and data, whatever `max_epochs` is"
     digest = hashlib.sha256(json.dumps([asdict(replace(config, max_epochs=0)), features.items], default=str).encode())
     known = [o for o in (*features.x.values(), features.language, features.year) if o is not None]
     for x in known: digest.update(x.numpy().tobytes())
-    for table in (pairs, valid): digest.update(table.to_csv(index=False).encode())
+    for table in tables: digest.update(table.to_csv(index=False).encode())
     return digest.hexdigest()[:12]
 
 def _trainer(folder, config):
@@ -252,7 +293,7 @@ def _is_finished(last, config):
     waited = [o['wait_count'] for name, o in state['callbacks'].items() if name.startswith('EarlyStopping')]
     return state['epoch']+1>=config.max_epochs or waited[0]>=config.patience
 
-# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #1dc0bc3c
+# %% ../../nbs/library/10_recommendation/66_fusion_net.ipynb #2efc3637
 @dataclass(frozen=True)
 class FusionRun:
     "A trained network and how it came about"
@@ -266,24 +307,30 @@ def train_fusion(
     pairs:pd.DataFrame, # Pairs of training items, from `make_pairs`
     valid:pd.DataFrame, # Pairs of validation items, from `make_pairs`
     folder:str|Path, # Folder of all runs; each has a folder of its own in it
-    config:FusionConfig=FusionConfig() # How to train
+    config:FusionConfig=FusionConfig(), # How to train
+    triplets:pd.DataFrame|None=None # Triplets of training items, from `make_triplets`; they are mined if None
 ) -> FusionRun: # The best epoch by validation items
     """Train a fusion network, or continue a run, or load a finished one.
 
-    Raises `ValueError` if training and validation share an item, or no pair has features."""
+    Raises `ValueError` if training and validation share an item, no pair has features, or triplets are given to a pair
+    loss."""
+    if triplets is not None and config.loss!='triplet': raise ValueError('triplets need the loss "triplet"')
+    given = [] if triplets is None else [triplets]
     ends = [set(o['first']) | set(o['second']) for o in (pairs, valid)]
+    for o in given: ends[0] |= set(o.to_numpy().ravel())
     shared = sorted(ends[0] & ends[1])
     if shared:
         raise ValueError(f'{count_of(len(shared), "item")} in training and validation, such as {shared[0]!r}: '
                          'divide the ratings by item first')
-    run = Path(folder)/_run_name(config, features, pairs, valid)
+    run = Path(folder)/_run_name(config, features, [pairs, valid, *given])
     last, relations = run/'last.ckpt', pair_relations(pairs, features)
     with torch.random.fork_rng(), quiet_lightning():
         torch.manual_seed(seed_from('fusion net', config.seed))
         net = make_fusion_net(features.dims, config.fusion, config.embed_dim, features.n_languages,
                               has_year=features.year is not None)
         net.set_scale(features, torch.cat([relations.positive, relations.negative]).unique())
-        module = FusionModule(net, config, features, relations, pair_relations(valid, features))
+        rows = None if triplets is None else triplet_rows(triplets, features)
+        module = FusionModule(net, config, features, relations, pair_relations(valid, features), rows)
         if not _is_finished(last, config):
             _trainer(run, config).fit(module, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(run/'best.ckpt', weights_only=True, map_location='cpu')
