@@ -25,6 +25,9 @@ def test_a_plan_depends_on_video_and_seed_only():
     assert stratified('v001', 240)==plan
     assert other!=plan and stratified('v001', 240, seed=1)!=plan
 
+def test_the_seed_reaches_the_random_plan():
+    assert plan_segments('v001', 240, seed=3)==stratified('v001', 240, seed=3)!=plan_segments('v001', 240)
+
 def test_places_are_uniform():
     "The first segment can begin in 35 s; the standard error of the mean is .32 s"
     first = [stratified(f'v{i}', 240)[0].start for i in range(1000)]
