@@ -128,10 +128,9 @@ REQUIRED = { # {command: its required arguments}
     'match': ('ix', 'clip.mp4'), 'probe': ('ix', '--target', 'genre'), 'demo': ()}
 
 WRONG_VALUES = [
-    ('recommend', '--today', 'yesterday'), ('recommend', '--how', 'foo'), ('recommend', '--by', 'smell'),
+    ('recommend', '--today', 'yesterday'), ('recommend', '--how', 'foo'),
     ('recommend', '--half-life', 0), ('recommend', '--diversity', 2), ('recommend', '-k', 0), ('recommend', '-k', 'x'),
-    ('similar', '--by', 'smell'), ('similar', '--max-per-artist', 0), ('tune', '--by', 'smell'),
-    ('tune', '--recall', 1),
+    ('similar', '--max-per-artist', 0), ('tune', '--recall', 1),
     ('match', '--want', 'lyrics'), ('match', '--start', -1), ('match', '--preview', __file__),
     ('index', '--workers', 0), ('index', '--preset', 'smell'), ('train', '--epochs', 0), ('train', '--recipe', 'smell'),
     ('train', '--accelerator', 'smell'), ('train', '--precision', '8-bit'), ('probe', '--by', 'colour'),
@@ -147,7 +146,7 @@ CHOICES = [
     ('index', '--preset', PRESETS), ('index', '--plan', PLANS), ('train', '--recipe', RECIPES),
     ('probe', '--kind', KINDS),
     ('index', '--label-from-folder', set(COLUMNS)-{'video_id', 'path', 'duration', 'sha256'}),
-    ('match', '--want', MODALITIES), ('similar', '--by', (*MODALITIES, 'joint'))]
+    ('match', '--want', MODALITIES)]
 
 @pytest.mark.parametrize('command, option, choices', CHOICES)
 def test_the_choices_are_those_of_the_library(command, option, choices):

@@ -100,6 +100,10 @@ def test_commands_without_text(plain):
     assert "this index has audio and video" in mvrep(
         'similar', plain.folder, '--video', 'a', '--weights', 'text=1', code=1).stderr
     assert 'with text' not in mvrep('info', plain.folder).stdout
+    for words in (('similar', plain.folder, '--video', 'a'), ('recommend', plain.folder, '--like', 'a'),
+                  ('tune', plain.folder)):
+        wrong = mvrep(*words, '--by', 'smell', code=2, width=200)
+        assert "'--by'" in wrong.stderr and "want 'audio', 'video' or 'joint'" in wrong.stderr and wrong.stdout==''
 
 def test_the_app_weights_text(index, plain):
     with TestClient(make_app(index.folder), base_url='http://127.0.0.1') as client:
