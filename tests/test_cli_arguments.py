@@ -35,16 +35,19 @@ RULES = dict(k=3, where='year > 2000', max_per_artist=2)
 def test_similar(asked):
     words = 'similar', 'ix', '--video', 'v', '--by', 'audio', '--diversity', .5, *LISTS
     given, named = asked('mvrep.recommendation.neighbours.similar', *words)
-    assert given[1:]==('v', 'audio') and named==RULES|dict(diversity=.5)
+    assert given[1:]==('v', 'audio', .5) and named==RULES|dict(diversity=.5)
+    words = 'similar', 'ix', '--video', 'v', '--weights', 'audio=.4,video=.4,text=.2'
+    given, _ = asked('mvrep.recommendation.neighbours.similar', *words)
+    assert given[1:]==('v', 'joint', dict(audio=.4, video=.4, text=.2))
 
 def test_recommend(asked):
     options = '--by', 'video', '--how', 'max', '--diversity', .5, '--half-life', 30, '--today', '2026-01-02'
     words = 'recommend', 'ix', '--like', 'a', '--like', 'b', '--less', 'c', *options, *LISTS
     given, named = asked('mvrep.recommendation.likes.recommend', *words)
-    assert given[1:]==(['a', 'b'], ['c'], 'video')
-    assert named==RULES|dict(diversity=.5, how='max', half_life=30., today='2026-01-02')
+    assert given[1:]==(['a', 'b'], ['c'], 'video', .5, 'max')
+    assert named==RULES|dict(diversity=.5, half_life=30., today='2026-01-02')
     given, named = asked('mvrep.recommendation.likes.recommend', 'recommend', 'ix', '--like', 'a')
-    assert given[1:]==(['a'], (), 'joint') and (named['half_life'], named['how'])==(None, 'mean')
+    assert given[1:]==(['a'], (), 'joint', .5, 'mean') and named['half_life'] is None
 
 @pytest.mark.parametrize('options, noted', [
     (('--today', '2026-01-02'), True), (('--today', '2026-01-02', '--half-life', 3), False), ((), False),
@@ -69,14 +72,16 @@ def test_match(asked):
 
 def test_index(asked):
     options = ['--manifest', 'm.csv', '--preset', 'thesis', '--plan', 'whole', '--label-from-folder', 'genre']
-    options += ['--workers', 2, '--strict', '--prune', '--max-shot', 30, '--shots-by', 'content']
+    options += ['--workers', 2, '--strict', '--prune', '--max-shot', 30, '--shots-by', 'content', '--text', 'minilm']
+    options += ['--engine', 'ray', '--address', 'host:6379', '--no-tags']
     given, named = asked('mvrep.index.indexing.index_folder', 'index', 'videos', '--out', 'ix', *options)
     assert given==(Path('videos'), Path('ix'))
     assert named==dict(manifest=Path('m.csv'), encoders='thesis', plan='whole', label_from_folder='genre', workers=2,
-                       strict=True, prune=True, max_shot=30., shots_by='content',
-                       tags=True)
+                       strict=True, prune=True, max_shot=30., shots_by='content', tags=False, text='minilm',
+                       engine='ray', address='host:6379')
     given, named = asked('mvrep.index.indexing.index_folder', 'index', 'videos', '-o', 'ix', '--encoders', 'a,b')
-    assert named['encoders']==['a', 'b'] and (named['strict'], named['prune'])==(False, False)
+    assert named['encoders']==['a', 'b'] and (named['strict'], named['prune'], named['tags'])==(False, False, True)
+    assert (named['text'], named['engine'], named['address'])==(None, 'local', None)
 
 def test_every_second(asked, monkeypatch):
     index = Index()

@@ -72,8 +72,8 @@ def test_errors_are_one_json_object(folder, words, code, reason):
 
 @pytest.mark.parametrize('words, reason', [
     (('--by', 'audio'), 'No such option: --by'), (('simlar',), "No such command 'simlar'. Did you mean 'similar'?"),
-    (('similar', 'nothing', '--video', 'a', '--by', 'color'),
-     "Invalid value for '--by': 'color' is not one of 'audio', 'video', 'joint'.")])
+    (('match', 'nothing', 'a.mp4', '--want', 'color'),
+     "Invalid value for '--want': 'color' is not one of 'audio', 'video'.")])
 def test_a_wrong_command_line_has_a_box_only_in_a_terminal(words, reason):
     piped = run_command(*words, '--json', is_piped=True, width=40)
     assert json.loads(piped.stdout)==dict(error=reason, exit_code=2) and piped.exit_code==2
