@@ -8,7 +8,7 @@ readme = here/'README.md'
 settings = ConfigParser(delimiters=['='])
 settings.read(here/'settings.ini', encoding='utf-8')
 cfg = settings['DEFAULT']
-names = ('train', 'pretrain', 'text', 'clip', 'onnx', 'shots', 'download', 'ray', 'explore', 'app', 'dev')
+names = ('train', 'pretrain', 'text', 'clip', 'onnx', 'shots', 'download', 'ray', 'baselines', 'explore', 'app', 'dev')
 extras = {o: cfg[f'{o}_requirements'].split() for o in names}
 setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'],

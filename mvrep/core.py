@@ -255,7 +255,7 @@ EXTRAS = { # {extra of mvrep: what it is for}
     'explore': 'maps by t-SNE, and the explorer in notebooks',
     'app': 'the local app', 'ray': 'index on a cluster of machines',
     'shots': 'find shots, and leave out videos with a long one',
-    'download': 'download the videos of a list',
+    'download': 'download the videos of a list', 'baselines': 'BPR, to compare with',
     'text': 'encode titles and sentences, and search with them',
     'onnx': 'export an encoder to ONNX, or use one', 'clip': 'image and text towers of open_clip',
     'dev': 'work on mvrep: notebooks, tests and the site'}
