@@ -339,7 +339,7 @@ def test_files_from_the_computer(page, index, tmp_path):
     open_first_video(page, index)
     shutil.copy(index.videos.path.iloc[0], tmp_path/'brought <b>.mp4')
     page.set_input_files('#file', tmp_path/'brought <b>.mp4')
-    until(page, "document.getElementById('title').textContent=='brought <b>.mp4'")
+    until(page, TITLE_IS, arg='brought <b>.mp4') # and the list is of this file
     until(page, PLAYS)
     assert page.inner_text('#list li:first-child .name')==index.videos.title.iloc[0]
     page.evaluate('''() => { // drop a file on the page
