@@ -75,7 +75,7 @@ def test_minilm_is_named_by_its_file():
     feats = encoder('night drive')
     assert (feats.shape, feats.dtype)==((384,), np.float32)
     with pytest.raises(ValueError, match='without a word'): encoder('')
-    with pytest.raises(WeightsError, match='no sentence encoder'): load_encoder('minilm@nowhere')
+    with pytest.raises(WeightsError, match='no sentence encoder'): load_encoder('minilm@/nowhere/model')
 
 def test_text_without_its_packages_names_the_extra(monkeypatch):
     monkeypatch.setattr('mvrep.encoders.text.find_spec', lambda name: None)
