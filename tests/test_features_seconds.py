@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from media_files import make
+from tiny_models import clip as tiny_clip, save, videomae
 from mvrep.core import MediaError
 from mvrep.features.extraction import file_state
 from mvrep.features.seconds import StoredSeconds, VideoSeconds, encode_seconds, extract_seconds, image_encoder
@@ -165,3 +166,15 @@ def test_all_videos_in_one_file(tmp_path):
     newer.path.write_bytes(newer.path.read_bytes()[:-1]+b'x')
     assert np.load(StoredSeconds(FeatureStore(tmp_path)).matrix('net').path)[-1, -1]==2. # written again
     with pytest.raises(ValueError, match='no seconds by elsewhere'): stored.matrix('elsewhere')
+
+def test_towers_of_every_family_encode_seconds(tmp_path):
+    from mvrep.encoders.open_clip import tiny_open_clip
+    clip = make_clip(tmp_path/'clip.mp4', seconds=2)
+    (tmp_path/'open_clip').mkdir()
+    tiny_open_clip(tmp_path/'open_clip')
+    for spec in (f'hf:{save(tiny_clip, tmp_path/"clip")}', f'open_clip:{tmp_path/"open_clip"}'):
+        tower = image_encoder(spec)
+        feats = encode_seconds(clip, tower).feats
+        assert feats.shape==(2, tower.dim) and feats.std()>0
+    with pytest.raises(ValueError, match='encodes motion'):
+        image_encoder(f'hf:{save(videomae, tmp_path/"motion")}')

@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'weights': ['WeightsError', 'read_weights', 'load_exactly', 'hash_weights', 'save_net', 'read_net'],
     'tf_checkpoint': ['TensorEntry', 'tf_checksum', 'tf_index', 'read_tf'],
     'inputs': ['AudioNet', 'VideoNet', 'TextNet', 'check_waveform', 'resample', 'prepare_waveform',
-               'check_frames', 'cut_windows', 'split_clips'],
+               'check_frames', 'cut_windows', 'split_clips', 'FrameTower'],
     'spectrogram': ['log_mel', 'draw_log_mel', 'show_log_mel', 'mel_filters', 'LogMel', 'patches'],
     'musicnn': ['ConvBlock', 'Musicnn'],
     'musicnn_weights': ['tf_names', 'convert_musicnn', 'package_musicnn'],

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from ..core import import_torchvision
 from .hub import hub_remedy, need_package, read_model_json, without_logs
-from .inputs import check_frames, cut_windows, split_clips
+from .inputs import FrameTower, check_frames, cut_windows, split_clips
 from .weights import WeightsError, hash_weights
 
 # %% ../../nbs/library/02_encoders/47_hugging_face.ipynb #fff2cbc8
@@ -176,7 +176,7 @@ def _short_side(processor):
     sides = [size[o] for o in ('shortest_edge', 'height', 'width') if size.get(o)]
     return max(sides, default=224)
 
-class ImageModel(_Model):
+class ImageModel(FrameTower, _Model):
     "An image model of transformers, frozen, its features averaged over frames; use `load_model`"
     fps = 1 # Frames per second that are enough
 
@@ -192,16 +192,11 @@ class ImageModel(_Model):
         self.dim = len(self.encode(np.zeros((1, self.size, self.size, 3), np.uint8))) # Width of the features
 
     @torch.inference_mode()
-    def encode(self,
-        frames:np.ndarray # One segment, RGB, 0–255, uint8, shape (t, h, w, 3)
-    ) -> np.ndarray: # Features, the mean over frames, shape (`dim`,), float32
-        "Features of one segment. Raises `ValueError` if these are not frames."
-        frames = check_frames(frames)
-        total = 0
-        for start in range(0, len(frames), self.batch_size):
-            inputs = self.processor(images=list(frames[start:start+self.batch_size]), return_tensors='pt')
-            total = total+self._run('get_image_features', inputs).sum(0)
-        return (total/len(frames)).numpy()
+    def encode_frames(self,
+        frames:np.ndarray # A batch of frames, RGB, 0–255, uint8, shape (t, h, w, 3)
+    ) -> torch.Tensor: # Features of each, shape (t, `dim`), float32
+        "Features of single frames, without a check."
+        return self._run('get_image_features', self.processor(images=list(frames), return_tensors='pt'))
 
 # %% ../../nbs/library/02_encoders/47_hugging_face.ipynb #3329cd9d
 def _frames_of_a_clip(config):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 from ..core import import_torchvision
-from .inputs import check_frames
+from .inputs import FrameTower
 from .weights import WeightsError, hash_weights, load_exactly, read_weights
 
 # %% ../../nbs/library/02_encoders/40_image.ipynb #3979bbd2
@@ -78,7 +78,7 @@ def _cropped(frames, size):
     return np.ascontiguousarray(frames[:, top:top+size[0], left:left+size[1]])
 
 # %% ../../nbs/library/02_encoders/40_image.ipynb #3cf89bba
-class ImageTower(nn.Module):
+class ImageTower(FrameTower, nn.Module):
     "Any image network of timm, frozen, its features averaged over frames; use `ImageTower.from_pretrained`"
     fps = 1 # Frames per second that are enough
     batch_size = 16 # Frames in memory at a time
@@ -120,16 +120,10 @@ class ImageTower(nn.Module):
         return normalize(torch.from_numpy(_cropped(frames, self._crop)).permute(0, 3, 1, 2).float().div(255))
 
     @torch.inference_mode()
-    def encode(self,
-        frames:np.ndarray # One segment, RGB, 0–255, uint8, shape (t, h, w, 3)
-    ) -> np.ndarray: # Features, the mean over frames, shape (`dim`,), float32
-        "Features of one segment. Raises `ValueError` if these are not frames."
-        frames = check_frames(frames)
+    def encode_frames(self,
+        frames:np.ndarray # A batch of frames, RGB, 0–255, uint8, shape (t, h, w, 3)
+    ) -> torch.Tensor: # Features of each, shape (t, `dim`), float32
+        "Features of single frames, without a check."
         parameter = next(self.net.parameters())
-        self.eval()
-        total = 0
-        for start in range(0, len(frames), self.batch_size):
-            x = self._prepare(frames[start:start+self.batch_size]).to(parameter.device, parameter.dtype)
-            x = x.contiguous(memory_format=torch.channels_last)
-            total = total+self.net(x).float().sum(0)
-        return (total/len(frames)).cpu().numpy()
+        x = self._prepare(frames).to(parameter.device, parameter.dtype)
+        return self.net(x.contiguous(memory_format=torch.channels_last)).float()

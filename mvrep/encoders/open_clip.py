@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 from ..core import import_torchvision, or_close
 from .hub import ModelAbout, about_model, hub_remedy, is_path, model_file, need_package, without_logs
-from .inputs import check_frames
+from .inputs import FrameTower
 from .weights import WeightsError, hash_weights
 
 # %% ../../nbs/library/02_encoders/41_open_clip.ipynb #ecefafa6
@@ -62,7 +62,7 @@ def open_clip_names(
                        f'{", ".join(tags[:_TAGS_SHOWN])}{more}; or open_clip:{model}@FILE')
 
 # %% ../../nbs/library/02_encoders/41_open_clip.ipynb #3e4f84ac
-class OpenClipTowers(nn.Module):
+class OpenClipTowers(FrameTower, nn.Module):
     "A model of open_clip, frozen; image features are averaged over frames; use `OpenClipTowers.from_pretrained`"
     fps = 1 # Frames per second that are enough
     batch_size = 16 # Frames or texts in memory at a time
@@ -98,17 +98,11 @@ class OpenClipTowers(nn.Module):
         return cls(net, transform, tokenizer)
 
     @torch.inference_mode()
-    def encode(self,
-        frames:np.ndarray # One segment, RGB, 0–255, uint8, shape (t, h, w, 3)
-    ) -> np.ndarray: # Features, the mean over frames, shape (`dim`,), float32
-        "Features of one segment. Raises `ValueError` if these are not frames."
-        frames = check_frames(frames)
-        self.eval()
-        total = 0
-        for start in range(0, len(frames), self.batch_size):
-            batch = [self.transform(Image.fromarray(frame)) for frame in frames[start:start+self.batch_size]]
-            total = total+self.net.encode_image(torch.stack(batch)).float().sum(0)
-        return (total/len(frames)).numpy()
+    def encode_frames(self,
+        frames:np.ndarray # A batch of frames, RGB, 0–255, uint8, shape (t, h, w, 3)
+    ) -> torch.Tensor: # Features of each, shape (t, `dim`), float32
+        "Features of single frames, without a check."
+        return self.net.encode_image(torch.stack([self.transform(Image.fromarray(o)) for o in frames])).float()
 
     @torch.inference_mode()
     def encode_text(self,

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from fastcore.basics import patch
 from ..core import MediaError, atomic_write, count_of, n_cores
+from ..encoders.inputs import FrameTower
 from ..encoders.registry import Encoder, load_encoder
 from .extraction import check_complete, encoding_seconds, file_state, show_progress
 from .store import COMPARED_AT_ONCE, FeatureStore, sql_in, sql_quote, table_errors
@@ -62,9 +63,8 @@ def image_encoder(
     spec:str='efficientnet_lite0' # As for `load_encoder`
 ) -> Encoder: # Encodes frames
     "Load an encoder of images. Raises `ValueError` for another one, `WeightsError` if its weights are missing."
-    from mvrep.encoders.image import ImageTower # imports timm
     encoder = load_encoder(spec)
-    if isinstance(encoder.net, ImageTower): return encoder
+    if isinstance(encoder.net, FrameTower): return encoder
     kind = 'audio' if encoder.modality=='audio' else 'motion'
     raise ValueError(f'{spec} encodes {kind}, not single frames: want an image encoder, such as efficientnet_lite0')
 
