@@ -45,7 +45,7 @@ LEVELS = dict(valence=('dark and sad', 'mixed', 'bright and happy'), energy=('ca
               tempo=('slow', 'walking', 'fast'))
 
 def describe(causes, seed=0):
-    "A sentence on each video: one of its causes is left out at random, one word in five is of another video"
+    "A sentence on each video: one of its causes is left out, and each word is redrawn with probability .2"
     rng, texts = np.random.default_rng(seed), []
     ranks = causes[list(LEVELS)].rank(pct=True)
     for video_id, row in ranks.iterrows():

@@ -38,7 +38,8 @@ def difference_text(
     differences:pd.DataFrame, # Rows of `compare_inputs`
     by:str, # An input
     than:str, # The input it is compared with
-    measure:str='auc' # Such as 'auc'
+    measure:str='auc', # Such as 'auc'
+    digits:int=2 # After the point
 ) -> str: # Such as 'video is above audio: +0.06 (+0.03 to +0.09)'
     "Whether an input is better than another, or that the two were not compared."
     found = differences
@@ -46,7 +47,8 @@ def difference_text(
     if not len(found): return f'{by} was not compared with {than}'
     row = found.iloc[0]
     if pd.isna(row.difference): return f'{by} and {than} have no {measure}'
-    interval = f'{row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f})'
+    difference, low, high = (f'{o:+.{digits}f}' for o in (row.difference, row.low, row.high))
+    interval = f'{difference} ({low} to {high})'
     if row.low>0: return f'{by} is above {than}: {interval}'
     if row.high<0: return f'{by} is below {than}: {interval}'
     return f'{by} is not told apart from {than}: {interval}'
