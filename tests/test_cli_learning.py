@@ -160,3 +160,10 @@ def test_a_column_without_labels_and_a_column_that_does_not_exist(labelled):
     unknown = mvrep('probe', labelled.folder, '--target', 'colour', code=2, width=300).stderr
     assert "'--target'" in unknown and 'colour' in unknown and 'column of the manifest' in unknown
     mvrep('probe', labelled.folder, code=2)
+
+@pytest.mark.parametrize('option', [('--recipe', 'track'), ('--accelerator', 'cpu'), ('--devices', 2),
+                                    ('--precision', 'bf16-mixed')])
+def test_options_that_ratings_do_not_use_are_refused(tmp_path, option):
+    (tmp_path/'r.csv').write_text('user,item,rating\na,b,5\n')
+    done = mvrep('train', tmp_path, '--ratings', tmp_path/'r.csv', *option, code=2)
+    assert f'cannot be combined with {option[0]}' in ' '.join(done.text.split())

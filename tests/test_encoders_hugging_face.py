@@ -1,5 +1,6 @@
 "Models of transformers: equal to transformers, modalities, windows, incomplete weights, gated and missing models"
 import json
+import shutil
 import sys
 import numpy as np
 import pytest
@@ -133,3 +134,20 @@ def test_without_the_package(folder_of, monkeypatch):
     monkeypatch.setitem(sys.modules, 'transformers', None)
     with pytest.raises(WeightsError, match=r"transformers is not installed: pip install 'mvrep\[text\]'"):
         load_encoder(f'hf:{folder}')
+
+def test_code_of_a_model_is_never_run(folder_of, tmp_path, monkeypatch):
+    folder = shutil.copytree(folder_of('clip'), tmp_path/'own')
+    config = json.loads((folder/'config.json').read_text())
+    names = dict(AutoConfig='own.Config', AutoModel='own.Model')
+    (folder/'config.json').write_text(json.dumps(config|dict(model_type='own', auto_map=names)))
+    (folder/'own.py').write_text('raise SystemExit("this ran")')
+    monkeypatch.setattr('builtins.input', lambda *args: pytest.fail('asked whether to run it'))
+    with pytest.raises(WeightsError, match='code of its own'): load_encoder(f'hf:{folder}')
+
+def test_what_the_hub_is_known_to_lack_is_not_asked_for_again(monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.file_download import _CACHED_NO_EXIST
+    from mvrep.encoders.hub import model_file
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *args, **kwargs: _CACHED_NO_EXIST)
+    monkeypatch.setattr(huggingface_hub, 'hf_hub_download', lambda *args, **kwargs: pytest.fail('asked the hub'))
+    assert model_file('a/b', 'processor_config.json') is None

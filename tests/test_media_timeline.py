@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
 from mvrep.core import MediaError
+from mvrep.media import joined
 from mvrep.media import contact_sheet, cut_clip, frame_number, make_clip, open_media, probe, read_audio, read_frames
 from mvrep.media import read_timeline, write_mp4_and_wav
 from media_files import B_FRAMES, MPEG2, OPEN_GOP, VP9, change_stamps, join_files, make
@@ -241,6 +242,20 @@ def test_an_aac_file_whose_sample_rate_changes_is_refused(tmp_path):
     path = join_files(tmp_path/'a.aac', *parts)
     for read in (probe, read_audio):
         with pytest.raises(MediaError, match='the sample rate of its audio changes in the middle: use'): read(path)
+
+def test_a_file_that_ends_inside_a_header_is_judged_by_what_is_there(tmp_path):
+    aac = make(tmp_path/'a.aac', seconds=1, codec='', sr=44100)
+    cut = tmp_path/'cut.aac'
+    cut.write_bytes(aac.read_bytes()+b'\xff\xf1\x5c') # the first bytes of a frame of another rate
+    assert joined._changed_rate(cut) is None
+    (tmp_path/'cut.ogg').write_bytes(b'OggS\0\2')
+    assert joined._find_recordings(tmp_path/'cut.ogg', 'ogg')==[0]
+
+def test_a_table_that_is_longer_than_its_packet_is_left_out(tmp_path):
+    table = b'\x02\xb0'+bytes([200])+b'\0'*9+bytes(range(1, 170))+b'\0'
+    packet = b'\x47\x40\x20\x10\0'+table
+    (tmp_path/'a.ts').write_bytes(packet.ljust(188, b'\xff'))
+    assert joined._changed_codec(tmp_path/'a.ts', {32: 'video'}) is None
 
 def test_audio_without_times_is_as_long_as_its_packets(tmp_path):
     "FFmpeg estimates it from the bit rate, which changes"

@@ -55,6 +55,13 @@ def _train_on_ratings(folder, ratings, epochs, seed, json_):
                f'{command_line("similar", folder, "--by", SPACE, "--video", "ID")}')
 
 # %% ../../nbs/library/12_cli/50_learning.ipynb #8409bced
+_JOINT_ONLY = dict(recipe='aligned', accelerator='auto', devices=1, precision='32-true') # Defaults of options
+
+def _refuse_unused(**options):
+    "Raise `typer.BadParameter` for options that training on ratings does not use"
+    unused = [f'--{name}' for name, value in options.items() if value!=_JOINT_ONLY[name]]
+    if unused: raise typer.BadParameter(f'cannot be combined with {", ".join(unused)}', param_hint="'--ratings'")
+
 @app.command()
 def train(
     folder:Folder, recipe:Recipe='aligned', epochs:Epochs=None, seed:RandomSeed=0, accelerator:Accelerator='auto',
@@ -66,7 +73,9 @@ def train(
     resume an interrupted run.
 
     Example: `mvrep train ~/videos.mvrep --recipe track`"""
-    if ratings: return _train_on_ratings(folder, ratings, epochs, seed, json_)
+    if ratings:
+        _refuse_unused(recipe=recipe, accelerator=accelerator, devices=devices, precision=precision)
+        return _train_on_ratings(folder, ratings, epochs, seed, json_)
     from mvrep.index.joint_space import split_sizes, train
     show_progress = is_interactive() and not json_
     index = train(folder, recipe, epochs=epochs, seed=seed, accelerator=accelerator, devices=devices,

@@ -89,10 +89,10 @@ def model_file(
         return folder/file if (folder/file).is_file() else None
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-    found = try_to_load_from_cache(name, file, revision=revision)
-    if isinstance(found, str): return Path(found)
-    if not fetch: return None
     try:
+        found = try_to_load_from_cache(name, file, revision=revision)
+        if found is not None: return Path(found) if isinstance(found, str) else None # the hub has no such file
+        if not fetch: return None
         with without_logs(): return Path(hf_hub_download(name, file, revision=revision))
     except LocalEntryNotFoundError as e: raise WeightsError(hub_remedy(name, e)) from e
     except EntryNotFoundError: return None

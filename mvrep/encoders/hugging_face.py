@@ -53,7 +53,8 @@ def _transformers():
 
 def _load_model(name, revision):
     "`(network, has it trained pooling?)`. Raises `WeightsError` if tensors are missing"
-    net, found = _transformers().AutoModel.from_pretrained(name, revision=revision, output_loading_info=True)
+    net, found = _transformers().AutoModel.from_pretrained(name, revision=revision, trust_remote_code=False,
+                                                          output_loading_info=True)
     missing = [o for o in found['missing_keys'] if not o.endswith(_NOT_NEEDED)]
     poolers = [o for o in missing if 'pooler.' in o]
     wrong = [*(o for o in missing if o not in poolers), *(o[0] for o in found['mismatched_keys'])]
@@ -66,7 +67,8 @@ def _load(kind, name, revision):
     "A processor and the network of a model. Raises `WeightsError` for all that can be wrong"
     try:
         with without_logs():
-            processor = getattr(_transformers(), kind).from_pretrained(name, revision=revision)
+            loader = getattr(_transformers(), kind)
+            processor = loader.from_pretrained(name, revision=revision, trust_remote_code=False)
             return processor, *_load_model(name, revision)
     except WeightsError: raise
     except Exception as e: # of many kinds
@@ -120,7 +122,8 @@ class _Model(nn.Module):
         "A function from texts to the inputs of the text tower"
         try:
             with without_logs():
-                tokenizer = _transformers().AutoTokenizer.from_pretrained(self.name, revision=self.revision)
+                tokenizer = _transformers().AutoTokenizer.from_pretrained(self.name, revision=self.revision,
+                                                                          trust_remote_code=False)
         except Exception as e: raise WeightsError(hub_remedy(f'hf:{self.name}', e)) from e # of many kinds
         text_config = getattr(self.net.config, 'text_config', None)
         longest = getattr(text_config, 'max_position_embeddings', None) or 512
@@ -244,7 +247,8 @@ def load_model(
     "Load a model of transformers. Raises `WeightsError` if the package or the model is missing or incomplete."
     if modality=='audio': return AudioModel(name, revision)
     try:
-        with without_logs(): config = _transformers().AutoConfig.from_pretrained(name, revision=revision)
+        with without_logs():
+            config = _transformers().AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     except WeightsError: raise
     except Exception as e: raise WeightsError(hub_remedy(f'hf:{name}', e)) from e # of many kinds
     if read_model_json(name, 'video_preprocessor_config.json', revision):

@@ -32,6 +32,7 @@ def describe_onnx(
     onnx = need_package('onnx', 'onnx')
     model = onnx.load(str(path))
     known = {o.key: o.value for o in model.metadata_props}
+    facts = json.loads(known.get('mvrep', '{}'))|facts
     onnx.helper.set_model_props(model, known|dict(mvrep=json.dumps(facts)))
     with atomic_write(path) as tmp: onnx.save(model, str(tmp))
 

@@ -43,6 +43,8 @@ def open_clip_names(
     """What open_clip calls a model and its weights. Raises `ValueError` for an unknown model, `WeightsError` if its
     weights are not named or missing."""
     open_clip = _open_clip()
+    if weights and (is_path(name) or name.startswith('hf-hub:')):
+        raise ValueError(f'open_clip:{name} has weights of its own: leave out @{weights}')
     if is_path(name): return _folder_of(name), None
     if name.startswith('hf-hub:'):
         if not model_file(name.removeprefix('hf-hub:'), _CONFIG):
@@ -140,7 +142,7 @@ def about_open_clip(
     weights:str='' # A file of weights
 ) -> ModelAbout: # What is known
     "Source and licence of a model of open_clip. Raises `WeightsError` if a folder does not exist."
-    if weights: return ModelAbout(Path(weights), 'a file of your own', '')
+    if weights: return ModelAbout(Path(weights) if Path(weights).is_file() else None, 'a file of your own', '')
     if is_path(name) or name.startswith('hf-hub:'): return about_model(name.removeprefix('hf-hub:'))
     model, _, tag = name.partition('/')
     config = _open_clip().get_pretrained_cfg(model, tag) or {}

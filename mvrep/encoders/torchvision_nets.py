@@ -106,7 +106,7 @@ def about_torchvision(
     weights:str='' # A file of weights
 ) -> ModelAbout: # What is known
     "Source and licence of a network. Raises `ValueError` for another name."
-    if weights: return ModelAbout(Path(weights), 'a file of your own', '')
+    if weights: return ModelAbout(Path(weights) if Path(weights).is_file() else None, 'a file of your own', '')
     file = fetched_network(name)
     return ModelAbout(file if file.is_file() else None, f'torchvision, {get_model_weights(name).DEFAULT}',
                       'BSD-3-Clause (torchvision); none of their own is stated')

@@ -46,6 +46,7 @@ def _ogg_headers(data):
     for match in _OGG_STREAM.finditer(data):
         if match.start()!=end: yield match.start()
         lengths = match.start()+27
+        if lengths>len(data): return # the file ends in the header of a page
         n_lengths = data[lengths-1]
         end = lengths+n_lengths+sum(data[lengths:lengths+n_lengths])
 
@@ -172,7 +173,7 @@ def _changed_codec(path, numbers):
     types = {number: set() for number in numbers}
     for table in tables:
         end = 3+(int.from_bytes(table[1:3]) & 0xfff)
-        if set(table[end:])-{0xff}: continue # not a table: the rest of its packet is empty
+        if end>len(table) or set(table[end:])-{0xff}: continue # longer than its packet, or not a table
         for number, kind in _stream_types(table):
             if number in types: types[number].add(kind)
     for number, modality in numbers.items():
@@ -189,7 +190,8 @@ def _changed_rate(path):
             position = match.start()
             head = int.from_bytes(data[position:position+7])
             following = position+(head>>13 & 0x1fff)
-            is_frame = following>position and (following>=len(data) or _AAC_FRAME.match(data, following))
+            is_whole = position+7<=len(data) and following>position
+            is_frame = is_whole and (following>=len(data) or _AAC_FRAME.match(data, following))
             if is_frame: rates.add(head>>34 & 15)
             position = following if is_frame else position+1
     if len(rates)>1: return f'the sample rate of its audio changes in the middle: {_ADVICE}'

@@ -88,7 +88,8 @@ function show(o, play) {
 }
 
 const weights = () => { // the text slider divides between text and the rest, as the weight does the rest
-  const audio = +$('weight').value, text = +$('text').value, rest = 1-text
+  const audio = $('weight').disabled ? .5 : +$('weight').value // disabled: the video lacks one of the two
+  const text = +$('text').value, rest = 1-text
   if (!seed.has_text || $('text').value === sliders.text) return {weight: audio}
   return {weights: `audio=${audio*rest},video=${(1-audio)*rest},text=${text}`}
 }
