@@ -67,7 +67,8 @@ def test_lists_and_reasons_by_a_space(index):
 def test_conditions_hold_in_a_space_and_cells_are_refused(index):
     index.put_space('taste', encoder())
     assert index.search(index.build.query('a'), by='taste', where="video_id = 'b'").index.tolist()==['b']
-    with pytest.raises(ValueError): index.build.search(index.build.query('a'), by='taste', approximate=True)
+    with pytest.raises(ValueError, match='no approximate search'):
+        index.build.search(index.build.query('a'), by='taste', approximate=True)
 
 # Kept with builds
 
@@ -130,9 +131,22 @@ def test_a_damaged_space_is_named(index):
 
 def test_a_space_of_other_columns_is_left_out_with_a_warning(index):
     other = encoder(columns=dict(audio='loudness', video='motion'))
-    with pytest.warns(UserWarning, match='space taste is left out: it was trained on motion of width 4'):
+    with pytest.raises(ValueError, match='space taste: it was trained on motion of width 4'):
         index.put_space('taste', other)
+    assert not index.space_files
+    other.save(index.model_file.with_name('space-taste.safetensors'))
+    with pytest.warns(UserWarning, match='space taste is left out: it was trained on motion of width 4'):
+        index.make_build(refit=False)
     assert not index.build.spaces and len(index)==4
+
+def test_other_files_beside_the_model_are_no_spaces(index):
+    index.put_space('taste', encoder())
+    folder = index.model_file.parent
+    for name in ('old.safetensors', '.tmp-x.safetensors'): (folder/name).write_bytes(b'not a space')
+    index.put_space('mood', encoder())
+    index.rollback()
+    assert list(index.build.spaces)==list(index.space_files)==['taste']
+    assert (folder/'old.safetensors').is_file() and not (folder/'space-mood.safetensors').exists()
 
 @pytest.mark.parametrize('name', ['audio', 'joint', 'model', 'text', '', 'Two Words', '../x', 'a'*50])
 def test_names_of_spaces(name):

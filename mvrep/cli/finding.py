@@ -45,8 +45,8 @@ def show_videos(
 def _note_if_slow(index, folder, by):
     "Suggest `mvrep tune` for a large index that is searched exactly"
     from mvrep.index.build import LARGE
-    if len(index)>LARGE and by not in index.build.cells:
-        print_note(f'the search reads all embeddings; {command_line("tune", folder)} makes it faster')
+    if len(index)>LARGE and by not in (*index.build.cells, *index.build.spaces):
+        print_note(f'the search reads all embeddings; {command_line("tune", folder, "--by", by)} makes it faster')
 
 def _with_reasons(found, reasons):
     "Rows of a result, each with its `reasons`"

@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
                 'read_files', 'compare_build', 'is_unchanged', 'restore_table', 'replace_table', 'one_writer'],
     'texts': ['TextOrigin', 'text_origin', 'read_texts'],
     'tags': ['TagTable', 'read_tags', 'pool_tags', 'tagged_by'],
-    'spaces': ['RESERVED', 'check_space_name', 'Space', 'embed_space', 'make_spaces'],
+    'spaces': ['RESERVED', 'check_space_name', 'Space', 'embed_space', 'make_spaces', 'misfit'],
     'build': ['Query', 'CellSearch', 'Build', 'empty_build', 'write_build', 'read_build', 'LARGE',
               'MAX_COMPARED'],
     'conditions': ['ConditionError', 'parse_condition'],

@@ -96,6 +96,9 @@ class Build:
         weight:float|dict=.5 # As for `modality_weights`
     ) -> dict: # {modality: weight above 0}
         "What a search compares, and how much it counts. Raises `ValueError` as `modality_weights` does."
+        if by in self.spaces: raise ValueError(f'by={by!r}: a space has no weights and no approximate search')
+        known = (*self.modalities, 'joint', *self.spaces)
+        if self.spaces and by not in (*known, 'text'): raise ValueError(f'by={by!r}: want one of {", ".join(known)}')
         return modality_weights(by, weight, self.modalities)
 
 # %% ../../nbs/library/09_index/30_build.ipynb #b813eecc

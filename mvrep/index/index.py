@@ -26,7 +26,7 @@ from ..features.texts import StoredTexts, VideoTexts, extract_texts, join_texts
 from .build import Build, Query, empty_build, read_build, write_build
 from .making import IndexConfig, next_build, read_config, write_config
 from .metadata import VIDEOS, ids_where, put_metadata
-from .spaces import check_space_name
+from .spaces import check_space_name, misfit
 from .removed import forget_removed, put_removed, removed_videos
 from .storage import build_folder, build_numbers, current_number, previous_number, use_build
 from .storage import compare_build, is_unchanged, new_build, one_writer, read_files, replace_table
@@ -104,7 +104,7 @@ def _read(self:Index, number):
 @patch(as_prop=True)
 def space_files(self:Index) -> dict: # {name: file}
     "The networks of further spaces that the next build uses."
-    return {o.stem: o for o in sorted(self.model_file.parent.glob('*.safetensors')) if o!=self.model_file}
+    return {o.stem.removeprefix('space-'): o for o in sorted(self.model_file.parent.glob('space-*.safetensors'))}
 
 @patch
 def _remedy(self:Index, number):
@@ -352,7 +352,7 @@ def rollback(self:Index,
 @patch
 def _restore_spaces(self:Index, folder):
     "Put back the networks of further spaces"
-    kept = {o.name.removeprefix('space-'): o for o in folder.glob('space-*.safetensors')}
+    kept = {o.name: o for o in folder.glob('space-*.safetensors')}
     for file in self.space_files.values():
         if file.name not in kept: file.unlink()
     for name, file in kept.items():
@@ -472,5 +472,6 @@ def put_space(self:Index,
     encoded yet."""
     check_space_name(name)
     self.model_file.parent.mkdir(exist_ok=True)
-    encoder.save(self.model_file.with_name(f'{name}.safetensors'))
+    if problem := misfit(encoder, self.store.columns): raise ValueError(f'space {name}: {problem}')
+    encoder.save(self.model_file.with_name(f'space-{name}.safetensors'))
     self.make_build(refit=False)

@@ -36,7 +36,7 @@ __getattr__, __dir__, __all__ = public_names(__name__, {
     'rating_pairs': ['genre_table', 'genre_overlap', 'PairRules', 'PairReport', 'make_pairs', 'make_triplets',
                      'split_pairs', 'find_leaks', 'popularity_bias'],
     'evaluation': ['item_vectors', 'item_modalities', 'by_content', 'by_popularity', 'by_chance',
-                   'evaluate_recommenders', 'compare_recommenders'],
+                   'evaluate_recommenders', 'compare_recommenders', 'item_rows'],
     'fusion_net': ['FusionConfig', 'MARGINS', 'ARMS', 'PUBLISHED_ARMS', 'make_margin_loss', 'PairBatches', 'Relations',
                    'pair_relations', 'TripletBatches', 'triplet_rows', 'FusionModule', 'FusionRun', 'train_fusion',
                    'item_lists', 'measure_cold'],

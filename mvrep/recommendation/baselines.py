@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from ..core import count_of
+from ..core import count_of, explain_missing
+from .evaluation import item_rows
 from .likes import combine
 from .metadata import metadata_similarity
 
@@ -23,7 +24,7 @@ def by_metadata(
     fields = tuple(o for o in ('artist', 'genre', 'release_date', 'tags') if o in videos)
     if not fields: raise ValueError('the metadata have none of the columns artist, genre, release_date, tags')
     similarity = metadata_similarity(videos, fields)
-    return lambda liked: combine(similarity[videos.index.get_indexer(list(liked))])
+    return lambda liked: combine(similarity[item_rows(videos.index, list(liked))])
 
 # %% ../../nbs/library/10_recommendation/68_baselines.ipynb #547cbe57
 def _solve(factors, chosen, confidence, ridge):
@@ -63,7 +64,7 @@ def by_als(
     is_known = np.asarray(likes.sum(0)).ravel()>0
     def score(liked):
         row = np.zeros(len(items))
-        row[pd.Index(items).get_indexer(list(liked))] = 1
+        row[item_rows(pd.Index(items), list(liked))] = 1
         return np.where(is_known, factors@_solve(factors, sparse.csr_matrix(row), confidence, ridge)[0], np.nan)
     return score
 
@@ -78,8 +79,9 @@ def by_bpr(
     seed:int=0 # Seed of the factors and the draws
 ) -> Callable: # Function from the liked ids of a training user to scores, shape (n,); NaN for others
     "Score items by BPR. Raises `ModuleNotFoundError` without the packages of `mvrep[baselines]`."
-    from cornac.data import Dataset # an extra, and slow to import
-    from cornac.models import BPR
+    with explain_missing('baselines'):
+        from cornac.data import Dataset # an extra, and slow to import
+        from cornac.models import BPR
     data = Dataset.from_uir([(o.user, o.item, 1.) for o in train.itertuples()], seed=seed)
     model = BPR(k=dim, max_iter=epochs, learning_rate=lr, lambda_reg=ridge, num_threads=1, seed=seed).fit(data)
     liked_by = {frozenset(ids): user for user, ids in train.groupby('user').item}
