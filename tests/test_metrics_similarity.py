@@ -169,3 +169,21 @@ def test_a_joint_histogram_counts_every_pair_once(rng):
 
 def test_means_are_drawn(videos):
     assert plot_means(pd.DataFrame({'genre': compare_genres(*videos, n_boot=9, n_perm=9)}).T).size==(600, 280)
+
+def test_an_artist_that_is_drawn_twice_has_its_own_pairs_twice():
+    "Three artists of two videos; the first is drawn twice, the second once, the third not at all"
+    groups, sim = np.array([0, 0, 1, 1, 2, 2]), np.arange(36.).reshape(6, 6)
+    sim = sim+sim.T
+    counts, pairs = np.array([[2., 2, 1, 1, 0, 0]]), ~np.eye(6, dtype=bool)
+    own = 2*sim[0, 1]+sim[2, 3]
+    other = 2*(sim[0, 2]+sim[0, 3]+sim[1, 2]+sim[1, 3])
+    mean = _pair_mean(sim, pairs, counts, groups[:, None]==groups)
+    np.testing.assert_allclose(mean, (own+other)/(3+8))
+
+def test_intervals_contain_their_estimate_where_artists_resemble_themselves():
+    rng = np.random.default_rng(0)
+    artist = np.repeat(np.arange(12), 6)
+    feats = np.repeat(rng.normal(size=(12, 8)), 6, axis=0)+.3*rng.normal(size=(72, 8))
+    segments, ids = np.repeat(feats, 2, axis=0)+.3*rng.normal(size=(144, 8)), np.repeat([f'{i:02}' for i in range(72)], 2)
+    row = compare_videos(segments, ids, 300, 1, groups=artist)
+    assert row['between_low']<row['between']<row['between_high']

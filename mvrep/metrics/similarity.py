@@ -43,10 +43,18 @@ def segment_cosines(
     return cosines
 
 # %% ../../nbs/library/05_metrics/50_similarity.ipynb #800d273b
-def _pair_mean(values, pairs, counts):
-    "Mean of `values` over `pairs` of videos, shape (b,), for videos that count as often as each row of `counts` says"
-    total = ((counts@np.where(pairs, values, 0))*counts).sum(1)
-    weight = ((counts@pairs.astype(float))*counts).sum(1)
+def _same_group(groups, n):
+    "Which pairs of videos are of one group, bool, shape (n, n); none without groups"
+    if groups is None: return np.zeros((n, n), bool)
+    groups = np.asarray(groups)
+    return (groups[:, None]==groups) & (groups>=0)[:, None]
+
+def _pair_mean(values, pairs, counts, same_group=None):
+    """Mean of `values` over `pairs` of videos, shape (b,), for videos that count as often as each row of `counts` says.
+    A group that is drawn twice has its own pairs twice, and none between the two draws."""
+    apart, together = (pairs, np.zeros_like(pairs)) if same_group is None else (pairs&~same_group, pairs&same_group)
+    def add_up(x): return ((counts@np.where(apart, x, 0))*counts).sum(1)+counts@np.where(together, x, 0).sum(1)
+    total, weight = add_up(values), add_up(1.)
     return np.divide(total, weight, out=np.full(len(counts), np.nan), where=weight>0)
 
 def _all_pairs(n): return ~np.eye(n, dtype=bool)
@@ -80,12 +88,12 @@ def compare_videos(
     ids = known_labels(video_ids, 'id').astype(str)
     of_pairs = segment_cosines(feats, ids)
     own, all_pairs = np.diag(of_pairs), _all_pairs(len(of_pairs))
-    has_several = ~np.isnan(own)
+    has_several, same_group = ~np.isnan(own), _same_group(groups, len(own))
     if has_several.sum()<2: raise ValueError(f'{has_several.sum()} videos have two segments: want at least two')
     def measure(counts):
         n = counts@has_several
         within = np.divide(counts@np.where(has_several, own, 0), n, out=np.full(len(counts), np.nan), where=n>0)
-        between = _pair_mean(of_pairs, all_pairs, counts)
+        between = _pair_mean(of_pairs, all_pairs, counts, same_group)
         return np.stack([within, between, within-between])
     unit, rng = _unit(feats), np.random.default_rng(seed)
     def difference_by_chance():
@@ -134,13 +142,15 @@ def compare_genres(
     def same(label): return (label[:, None]==label)&all_pairs
     if not same(label).any() or (same(label)==all_pairs).all():
         raise ValueError(f'{n_labels} labels among {len(label)} videos: want two labels, one of them twice')
+    of_known = None if groups is None else np.asarray(groups)[known]
+    same_group = _same_group(of_known, len(unit))
     def measure(counts, label=label):
-        within, between = (_pair_mean(of_pairs, o, counts) for o in (same(label), all_pairs&~same(label)))
+        kinds = same(label), all_pairs&~same(label)
+        within, between = (_pair_mean(of_pairs, o, counts, same_group) for o in kinds)
         return np.stack([within, between, within-between])
     once, rng = np.ones((1, len(unit))), np.random.default_rng(seed)
     observed = measure(once)[:, 0]
     p = _p_value(observed[2], [measure(once, rng.permutation(label))[2, 0] for _ in range(n_perm)])
-    of_known = None if groups is None else np.asarray(groups)[known]
     resampled = measure(bootstrap_counts(len(unit), n_boot, seed, of_known))
     return _comparison(observed, resampled, p, videos=len(unit), labels=int(n_labels))
 
@@ -160,10 +170,10 @@ def _centre(sim):
     sim -= sim[_all_pairs(len(sim))].mean()
     np.fill_diagonal(sim, 0)
 
-def _correlation_interval(a, b, counts):
+def _correlation_interval(a, b, counts, same_group):
     "Interval of the correlation over pairs; resamples in which nothing varies do not count"
     pairs = _all_pairs(len(a))
-    def mean(x): return _pair_mean(x, pairs, counts)
+    def mean(x): return _pair_mean(x, pairs, counts, same_group)
     mean_a, mean_b = mean(a), mean(b)
     variances = (mean(a*a)-mean_a*mean_a)*(mean(b*b)-mean_b*mean_b)
     covariance = mean(a*b)-mean_a*mean_b
@@ -194,7 +204,8 @@ def mantel(
     r = float((a*b).sum()/size)
     by_chance = np.array([correlation_by_chance() for _ in range(n_perm)])
     chance_low, chance_high = percentile_interval(by_chance)
-    r_low, r_high = _correlation_interval(a, b, bootstrap_counts(n, n_boot, seed, groups))
+    counts = bootstrap_counts(n, n_boot, seed, groups)
+    r_low, r_high = _correlation_interval(a, b, counts, _same_group(groups, n))
     return dict(r=r, r_low=float(r_low), r_high=float(r_high), p=_p_value(abs(r), np.abs(by_chance)),
                 chance_low=float(chance_low), chance_high=float(chance_high), pairs=n*(n-1)//2)
 
