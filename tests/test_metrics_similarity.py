@@ -184,6 +184,7 @@ def test_intervals_contain_their_estimate_where_artists_resemble_themselves():
     rng = np.random.default_rng(0)
     artist = np.repeat(np.arange(12), 6)
     feats = np.repeat(rng.normal(size=(12, 8)), 6, axis=0)+.3*rng.normal(size=(72, 8))
-    segments, ids = np.repeat(feats, 2, axis=0)+.3*rng.normal(size=(144, 8)), np.repeat([f'{i:02}' for i in range(72)], 2)
+    segments = np.repeat(feats, 2, axis=0)+.3*rng.normal(size=(144, 8))
+    ids = np.repeat([f'{i:02}' for i in range(72)], 2)
     row = compare_videos(segments, ids, 300, 1, groups=artist)
     assert row['between_low']<row['between']<row['between_high']
